@@ -1,0 +1,56 @@
+"""Residual 3D backbones for video detection and tracking.
+
+Every name in ``list_backbones()`` is also a function of this package: ``res3d.resnet18_3d(freeze_at=2)``.
+"""
+
+from functools import cache
+
+from res3d import features, structures, video
+from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ResNet3d, describe, list_backbones
+from res3d.features import extract_features
+from res3d.structures import ClipFeatures
+from res3d.version import __version__
+from res3d.weights import (
+    BackboneFactory,
+    LoadReport,
+    WeightsError,
+    create_backbone,
+    create_classifier,
+    load_model,
+    load_weights,
+    named_factory,
+    save_weights,
+)
+
+__all__ = [
+    "BackboneSpec",
+    "ClipClassifier",
+    "ClipFeatures",
+    "LoadReport",
+    "ResNet3d",
+    "WeightsError",
+    "__version__",
+    "create_backbone",
+    "create_classifier",
+    "describe",
+    "extract_features",
+    "features",
+    "list_backbones",
+    "load_model",
+    "load_weights",
+    "save_weights",
+    "structures",
+    "video",
+]
+
+_named_factory = cache(named_factory)
+
+
+def __getattr__(name: str) -> BackboneFactory:
+    if name in CATALOG:
+        return _named_factory(name)
+    raise AttributeError(f"module 'res3d' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *CATALOG})

@@ -1,0 +1,38 @@
+"""Residual 3D backbones: specs (data), the network they build, and the catalog of named ones."""
+
+from res3d.backbone.catalog import CATALOG, find_spec, list_backbones
+from res3d.backbone.describe import ModelTable, StageRow, count_parameters, describe
+from res3d.backbone.overrides import OVERRIDES, apply_overrides
+from res3d.backbone.resnet import ClipClassifier, ResNet3d
+from res3d.backbone.spec import (
+    BackboneSpec,
+    BlockSpec,
+    ConvSpec,
+    FeatureInfo,
+    NormSpec,
+    PoolSpec,
+    StageSpec,
+    StemSpec,
+)
+
+__all__ = [
+    "CATALOG",
+    "OVERRIDES",
+    "BackboneSpec",
+    "BlockSpec",
+    "ClipClassifier",
+    "ConvSpec",
+    "FeatureInfo",
+    "ModelTable",
+    "NormSpec",
+    "PoolSpec",
+    "ResNet3d",
+    "StageRow",
+    "StageSpec",
+    "StemSpec",
+    "apply_overrides",
+    "count_parameters",
+    "describe",
+    "find_spec",
+    "list_backbones",
+]

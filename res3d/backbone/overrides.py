@@ -1,0 +1,133 @@
+"""Changes to a spec by name, each a function from spec to spec: ``apply_overrides(spec, width=0.5, norm="group")``."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from res3d.backbone.spec import BackboneSpec, BlockSpec, ConvSpec, StageSpec
+
+
+def apply_overrides(spec: BackboneSpec, **overrides: Any) -> BackboneSpec:
+    """``spec`` with these changes, made in the order of ``OVERRIDES``.
+
+    Raises:
+        ValueError: an unknown override, a value out of range, or one that this spec has no place for.
+    """
+    for name in overrides:
+        if name not in OVERRIDES:
+            near = difflib.get_close_matches(name, OVERRIDES, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown backbone option {name!r}{hint} (accepted: {', '.join(OVERRIDES)})")
+    for name, change in OVERRIDES.items():
+        if name in overrides:
+            spec = change(spec, overrides[name])
+    return spec
+
+
+def _map_blocks(spec: BackboneSpec, change: Callable[[BlockSpec], BlockSpec]) -> BackboneSpec:
+    stages = tuple(replace(stage, blocks=tuple(map(change, stage.blocks))) for stage in spec.stages)
+    return replace(spec, stages=stages)
+
+
+def _map_convs(spec: BackboneSpec, change: Callable[[ConvSpec], ConvSpec]) -> BackboneSpec:
+    spec = _map_blocks(spec, lambda block: replace(block, convs=tuple(map(change, block.convs))))
+    return replace(spec, stem=replace(spec.stem, conv=change(spec.stem.conv)))
+
+
+def set_width(spec: BackboneSpec, multiplier: float) -> BackboneSpec:
+    """Every width, the stem's too, times ``multiplier``, rounded to the nearest whole channel (at least 1)."""
+    if not isinstance(multiplier, (int, float)) or not 0 < multiplier < float("inf"):
+        raise ValueError(f"width must be a multiplier > 0, not {multiplier!r}")
+
+    def scaled(channels: int) -> int:
+        return max(1, round(channels * multiplier))
+
+    def scaled_middle(conv: ConvSpec) -> ConvSpec:
+        return conv if isinstance(conv.middle, str) else replace(conv, middle=scaled(conv.middle))
+
+    stages = tuple(replace(stage, width=scaled(stage.width)) for stage in spec.stages)
+    spec = replace(spec, stem=replace(spec.stem, width=scaled(spec.stem.width)), stages=stages)
+    return _map_convs(spec, scaled_middle)
+
+
+def set_temporal_kernel(spec: BackboneSpec, size: int) -> BackboneSpec:
+    """Every convolution that spans time gets this temporal kernel; 1 makes the spec's 2D twin."""
+    if not isinstance(size, int) or size < 1 or size % 2 == 0:
+        raise ValueError(f"temporal_kernel must be an odd whole number ≥ 1, not {size!r}")
+    convs = [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
+    if all(conv.kernel[0] == 1 for conv in convs):
+        raise ValueError(f"temporal_kernel={size}: no convolution of {spec.name} spans time")
+
+    def resized(conv: ConvSpec) -> ConvSpec:
+        if conv.kernel[0] == 1:
+            return conv
+        kernel = (size, *conv.kernel[1:])
+        # One frame leaves nothing to factorise: what remains is the spatial convolution.
+        return replace(conv, kernel=kernel) if size > 1 else replace(conv, kernel=kernel, factor="full", middle="conv")
+
+    return _map_convs(spec, resized)
+
+
+def set_temporal_stride(spec: BackboneSpec, stride: int | Sequence[int]) -> BackboneSpec:
+    """The temporal stride of every stage after conv2 (which keeps its own), or one a stage from conv2 on.
+
+    Stem and pools keep theirs.
+    """
+    count = len(spec.stages)
+    per_stage = [spec.stages[0].stride[0], *[stride] * (count - 1)] if isinstance(stride, int) else list(stride)
+    if len(per_stage) != count or any(not isinstance(s, int) or s < 1 for s in per_stage):
+        raise ValueError(f"temporal_stride must be a whole number ≥ 1, or {count} of them (conv2 on), not {stride!r}")
+    stages = tuple(
+        replace(stage, stride=(step, *stage.stride[1:])) for stage, step in zip(spec.stages, per_stage, strict=True)
+    )
+    return replace(spec, stages=stages)
+
+
+def set_output_stride(spec: BackboneSpec, stride: int) -> BackboneSpec:
+    """The last map's stride in pixels: stages beyond it are dilated in place of strided.
+
+    The dilated network computes, at every position the strided one keeps, the very same values (the à trous algorithm;
+    Chen et al. 2017, DeepLab): a block's convolutions up to the one that strided keep the dilation from before.
+    """
+    full = spec.feature_info[spec.stage_names[-1]].stride[1:]
+    first = spec.feature_info[spec.stage_names[1]].stride[1:]
+    accepted = [s for s in (32, 16, 8, 4) if full[0] == full[1] and first[0] <= s <= full[0]]
+    if stride not in accepted:
+        raise ValueError(f"output_stride of {spec.name} must be one of {', '.join(map(str, accepted))}, not {stride!r}")
+    stages: list[StageSpec] = []
+    dilation = 1
+    for name, stage in zip(spec.stage_names[1:], spec.stages, strict=True):
+        before, beyond = dilation, spec.feature_info[name].stride[1] // stride
+        if beyond > 1:
+            dilation = beyond
+            stage = replace(stage, stride=(stage.stride[0], 1, 1))
+        blocks = tuple(_dilate(block, before if i == 0 else dilation, dilation) for i, block in enumerate(stage.blocks))
+        stages.append(replace(stage, blocks=blocks))
+    return replace(spec, stages=tuple(stages))
+
+
+def _dilate(block: BlockSpec, before: int, after: int) -> BlockSpec:
+    """``before`` dilates the convolutions up to the one that takes the stride, ``after`` those behind it."""
+
+    def dilated(index: int, conv: ConvSpec) -> ConvSpec:
+        factor = before if index <= block.strided_index else after
+        t, y, x = conv.dilation
+        spans = conv.kernel[1:] != (1, 1)
+        return replace(conv, dilation=(t, y * factor, x * factor)) if spans else conv
+
+    return replace(block, convs=tuple(dilated(i, conv) for i, conv in enumerate(block.convs)))
+
+
+OVERRIDES: dict[str, Callable[[BackboneSpec, Any], BackboneSpec]] = {
+    "width": set_width,
+    "in_channels": lambda spec, channels: replace(spec, in_channels=channels),
+    "norm": lambda spec, kind: replace(spec, norm=replace(spec.norm, kind=kind)),
+    "norm_eps": lambda spec, eps: replace(spec, norm=replace(spec.norm, eps=eps)),
+    "temporal_kernel": set_temporal_kernel,
+    "temporal_stride": set_temporal_stride,
+    "temporal_padding": lambda spec, mode: replace(spec, temporal_padding=mode),
+    "stride_on": lambda spec, place: _map_blocks(spec, lambda block: replace(block, stride_on=place)),
+    "shortcut": lambda spec, kind: _map_blocks(spec, lambda block: replace(block, shortcut=kind)),
+    "output_stride": set_output_stride,
+}

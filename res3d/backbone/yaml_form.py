@@ -1,0 +1,144 @@
+"""Frozen dataclasses to and from YAML: every key is a field, and an unknown one is refused by name, with its place."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+T = TypeVar("T")
+
+REPEAT = "repeat"  # a key of a list's item: the item stands there so many times
+
+
+class _FlowList(list[int]):
+    """A list that is written on one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    _FlowList, lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+)
+
+
+def dump_dataclass(value: Any) -> str:
+    """YAML of a dataclass; fields at their default are left out, equal items in a row written once with ``repeat``."""
+    return yaml.dump(_plain(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def parse_dataclass(kind: type[T], text: str, *, root: str) -> T:
+    """The ``kind`` that ``text`` describes; ``root`` is what errors call the whole.
+
+    Raises ValueError for a key, type or value that has no place in it, naming where it stands.
+    """
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{root} is not valid YAML: {' '.join(str(error).split())}") from None
+    built: T = _build(kind, data, root)
+    return built
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        pairs = {f.name: getattr(value, f.name) for f in fields(value)}
+        return {f.name: _plain(pairs[f.name]) for f in fields(value) if pairs[f.name] != _default(f)}
+    if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
+        return _FlowList(value)
+    if isinstance(value, tuple):
+        runs: list[tuple[Any, int]] = []
+        for item in value:
+            if runs and runs[-1][0] == item:
+                runs[-1] = (item, runs[-1][1] + 1)
+            else:
+                runs.append((item, 1))
+        return [({REPEAT: count} if count > 1 else {}) | _plain(item) for item, count in runs]
+    return value
+
+
+def _default(field: Any) -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _build(hint: Any, value: Any, where: str) -> Any:
+    """``value`` as an object of the type ``hint``; ``where`` is its path."""
+    origin, args = get_origin(hint), get_args(hint)
+    if is_dataclass(hint):
+        return _build_dataclass(hint, value, where)
+    if origin is tuple:
+        return _build_tuple(args, value, where)
+    if origin in (Union, UnionType):
+        return _build_union(args, value, where)
+    if origin is Literal and value in args and not isinstance(value, bool):
+        return value
+    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML 1.1 reads 1e-5, which has no dot, as text
+        except ValueError:
+            pass
+    if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"{where}: expected {_name(hint)}, not {value!r}")
+
+
+def _name(hint: Any) -> str:
+    return " | ".join(map(_name, get_args(hint))) if get_args(hint) else str(getattr(hint, "__name__", repr(hint)))
+
+
+def _build_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and NoneType in choices:
+        return None
+    choices = tuple(choice for choice in choices if choice is not NoneType)
+    if len(choices) == 1:
+        return _build(choices[0], value, where)
+    for choice in choices:
+        try:
+            return _build(choice, value, where)
+        except ValueError:
+            continue
+    raise ValueError(f"{where}: expected {' or '.join(map(_name, choices))}, not {value!r}")
+
+
+def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where}: expected the keys of {kind.__name__}, not {value!r}")
+    hints = get_type_hints(kind)
+    known = {f.name: f for f in fields(kind)}
+    for key in value:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{where}: unknown key {key!r}{hint} (accepted: {', '.join(known)})")
+    for name, f in known.items():
+        if name not in value and f.default is MISSING and f.default_factory is MISSING:
+            raise ValueError(f"{where}: key {name!r} is missing")
+    arguments = {key: _build(hints[key], item, f"{where}.{key}") for key, item in value.items()}
+    try:
+        return kind(**arguments)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _build_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{where}: expected a list, not {value!r}")
+    if args[-1] is not Ellipsis:
+        if len(value) != len(args):
+            raise ValueError(f"{where}: expected {len(args)} values, not {value!r}")
+        return tuple(_build(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
+    items: list[Any] = []
+    for index, item in enumerate(value):
+        count = 1
+        if isinstance(item, Mapping) and REPEAT in item:
+            count = item[REPEAT]
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise ValueError(f"{where}[{index}].{REPEAT}: expected a whole number ≥ 1, not {count!r}")
+            item = {key: part for key, part in item.items() if key != REPEAT}
+        items += [_build(args[0], item, f"{where}[{index}]")] * count
+    return tuple(items)

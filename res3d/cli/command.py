@@ -1,0 +1,95 @@
+"""A function as a command: its signature is the command line and the schema of ``--config`` files.
+
+Exit codes: what the function returns; 2 for a wrong flag, config or value (``UsageError``); 130 after Ctrl-C.
+"""
+
+import inspect
+import re
+import sys
+from argparse import ArgumentError
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from docstring_parser import parse as parse_docstring
+from jsonargparse import ActionYesNo, ArgumentParser
+
+from res3d.version import __version__
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+class UsageError(ValueError):
+    """A command line or config that cannot be carried out; the message is one line."""
+
+
+def run_command(function: Callable[..., int], name: str, arguments: Sequence[str]) -> int:
+    """Parse ``arguments`` for ``function``, call it, and return the exit code. Errors are one line on stderr."""
+    program = f"res3d {name}"
+    parser = build_parser(function, program)
+    try:
+        given = parser.parse_args(list(arguments))
+        values = {key: value for key, value in given.as_dict().items() if key != "config"}
+        return function(**values)
+    except ArgumentError as error:
+        return _fail(program, _one_line(str(error), get_type_hints(function)))
+    except UsageError as error:
+        return _fail(program, str(error))
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted; what was finished is kept", file=sys.stderr)
+        return INTERRUPTED
+
+
+def build_parser(function: Callable[..., int], program: str) -> ArgumentParser:
+    """A flag for each keyword of ``function``; its first parameter, if it is a list, takes the positional arguments."""
+    described = parse_docstring(function.__doc__ or "")
+    help_of = {p.arg_name: (p.description or "").replace("\n", " ") for p in described.params}
+    parser = ArgumentParser(
+        prog=program, description=described.description, version=f"res3d {__version__}", exit_on_error=False
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these settings; flags override it")
+    hints = get_type_hints(function)
+    for parameter in inspect.signature(function).parameters.values():
+        name, hint, text = parameter.name, hints[parameter.name], help_of[parameter.name]
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            # nargs="*" would replace the config's list by an empty one when no positional argument is given.
+            parser.add_argument(name, nargs="*", type=str, help=text)
+        elif hint is bool:
+            action = ActionYesNo(yes_prefix="", no_prefix="no-")
+            parser.add_argument(_flag(name), action=action, default=parameter.default, help=text)
+        else:
+            parser.add_argument(_flag(name), type=hint, default=parameter.default, help=text)
+    return parser
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _fail(program: str, message: str) -> int:
+    print(f"{program}: error: {message}", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _one_line(message: str, hints: Mapping[str, Any]) -> str:
+    """jsonargparse's message in one sentence, with the nearest accepted name beside an unknown one."""
+    text = " ".join(message.split())
+    if wrong := re.match(r'Parser key "(\w+)": .*?(?:Given|Got) value: (.*)$', text):
+        key, value = wrong.groups()
+        if key in hints:
+            return f"{_flag(key)} must be {_describe(hints[key])}, not {value!r}"
+    if unknown := re.match(r"(?:unrecognized arguments: |Option ')([\w-]+)", text):
+        given = unknown[1]
+        near = get_close_matches(given.lstrip("-").replace("-", "_"), hints, n=1)
+        spelled = [_flag(name) if given.startswith("-") else name for name in near]
+        return f"unknown option {given!r}" + (f"; did you mean {spelled[0]!r}?" if near else "; see --help")
+    return text
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(repr, get_args(hint)))}"
+    if get_origin(hint) is tuple:
+        return f"a list like [{', '.join(kind.__name__ for kind in get_args(hint))}]"
+    return str(getattr(hint, "__name__", hint)).replace(" | None", "")

@@ -1,0 +1,245 @@
+"""``res3d extract``: features of the clips of videos, one ``.npz`` a video."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from tqdm import tqdm
+
+from res3d.backbone import ResNet3d, count_parameters
+from res3d.cli.command import UsageError
+from res3d.cli.inputs import expand_videos
+from res3d.data import SyntheticVideo
+from res3d.features import FeatureExtractor
+from res3d.structures import ClipFeatures
+from res3d.version import __version__
+from res3d.video import ClipSampler, Preprocessing, VideoError, VideoReader
+from res3d.weights import WeightsError, create_backbone
+
+FAILED = 1
+SAMPLE = "sample.mp4"
+NOT_SETTINGS = ("version", "video", "weights")  # what may differ between a finished file and one to be made again
+
+
+def extract(
+    videos: list[str],
+    *,
+    model: str = "r3d_18",
+    weights: str | None = None,
+    seed: int = 0,
+    out: str = "features",
+    length: int = 16,
+    stride: int = 16,
+    step: int = 1,
+    tail: Literal["pad", "drop", "shift"] = "pad",
+    align: Literal["start", "center"] = "start",
+    start: float = 0.0,
+    end: float | None = None,
+    fps: float | None = None,
+    layer: str | None = None,
+    pool: Literal["avg", "none"] = "avg",
+    resize: str = "128x171",
+    crop: str = "112x112",
+    mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645),
+    std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989),
+    batch_size: int = 4,
+    device: str = "auto",
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    overwrite: bool = False,
+    allow_truncated: bool = False,
+) -> int:
+    """Write the features of each video to OUT/NAME.npz: a row for every clip, with the frames and seconds it covers.
+
+    Without a video, a sample is generated (OUT/sample.mp4) and used. Finished files made with the same settings are
+    skipped. Exit code 0 if all went well, 1 if a video could not be processed, 2 for wrong settings, 130 after Ctrl-C.
+
+    Args:
+        videos: files, folders (searched for videos) or globs
+        model: backbone, a name from res3d.list_backbones() or a YAML spec file
+        weights: weight file; without one, weights are random and features only good for trying things out
+        seed: of the random weights
+        out: folder for the results, made if absent
+        length: frames per clip
+        stride: frames from the start of one clip to the start of the next
+        step: frames from one frame of a clip to the next
+        tail: at the end, pad repeats the last frame, drop leaves out partial clips, shift moves the last clip back
+        align: clip k starts at frame k x stride, or is centered on it
+        start: seconds to begin at
+        end: seconds to end before
+        fps: resample videos to this frame rate
+        layer: stage to take features from (stem, conv2, ...); by default the last
+        pool: avg gives one vector a clip, none the whole map
+        resize: shorter side, or HEIGHTxWIDTH, in pixels
+        crop: center crop, HEIGHTxWIDTH in pixels, or none
+        mean: subtracted from each RGB channel, of values in 0..1
+        std: each RGB channel is divided by it
+        batch_size: clips that run through the network together
+        device: auto, cpu, cuda, cuda:1, ...
+        dtype: computing type; auto is bfloat16 on cuda, float32 elsewhere
+        overwrite: make finished files again
+        allow_truncated: keep the frames of videos that end or break early, and say so in meta
+    """
+    try:
+        extractor = _make_extractor(
+            model=model,
+            weights=weights,
+            seed=seed,
+            sampler=ClipSampler(length, stride, step, tail, align),
+            layer=layer,
+            pool=pool,
+            preprocess=Preprocessing(resize=_parse_size("resize", resize), crop=_parse_crop(crop), mean=mean, std=std),
+            batch_size=batch_size,
+            device=_find_device(device),
+            dtype=dtype,
+        )
+        # The files come before anything is written, so that a wrong range or folder leaves no trace.
+        paths = expand_videos(videos) if videos else None
+        _check_range(start, end, fps)
+    except WeightsError as error:
+        return _complain(str(error))
+    except FileNotFoundError as error:
+        return _complain(str(error))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = paths or [_make_sample(folder, overwrite=overwrite)]
+    except OSError as error:
+        raise UsageError(f"--out {out}: {error.strerror or error}") from None
+    _print_settings(extractor, weights, seed)
+    failures = 0
+    for path in paths:
+        try:
+            reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated)
+            _extract_one(extractor, reader, folder / f"{path.stem}.npz", overwrite=overwrite)
+        except (VideoError, OSError) as error:
+            failures += 1
+            text = str(error)
+            _complain(text if text.startswith(str(path)) else f"{path}: {text}")
+    if len(paths) > 1:
+        print(f"{len(paths) - failures} of {len(paths)} videos done")
+    return FAILED if failures else 0
+
+
+def _make_extractor(*, model: str, weights: str | None, seed: int, device: str, **settings: Any) -> FeatureExtractor:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        backbone: ResNet3d = create_backbone(model, weights=weights)
+    name = weights or f"random, seed {seed}"
+    return FeatureExtractor(backbone, device=device, weights=name, **settings)
+
+
+def _extract_one(extractor: FeatureExtractor, reader: VideoReader, path: Path, *, overwrite: bool) -> None:
+    if not overwrite and _is_finished(path, extractor.meta(reader)):
+        print(f"{reader.path}: {path} is finished already (--overwrite makes it again)")
+        return
+    began = time.perf_counter()
+    bar = tqdm(total=reader.num_frames, desc=reader.path.name, unit=" frames", leave=False, disable=None)
+    with bar:
+        frames = 0
+
+        def progress(count: int) -> None:
+            nonlocal frames
+            frames += count
+            bar.update(count)
+
+        clips = extractor.extract_to(reader, path, progress=progress)
+    seconds = time.perf_counter() - began
+    print(f"{reader.path}: {frames} frames, {clips} clips -> {path} ({seconds:.1f} s, {frames / seconds:.0f} frames/s)")
+    if clips == 0:
+        span = extractor.sampler.span
+        print(f"{reader.path}: no clip: {frames} frames are fewer than a clip's span of {span} (--tail pad keeps them)")
+    if reader.damage:
+        print(f"{reader.path}: truncated or damaged: {reader.damage}; the frames that decode were kept")
+
+
+def _is_finished(path: Path, meta: dict[str, Any]) -> bool:
+    """Whether ``path`` holds features made from this very file with these settings."""
+    try:
+        done = ClipFeatures.load_meta(path)
+    except (OSError, ValueError):
+        return False
+    settings = {key for key in meta if key not in NOT_SETTINGS}
+    video = ("file", "bytes", "modified")
+    return all(done.get(key) == meta[key] for key in settings) and all(
+        done.get("video", {}).get(key) == meta["video"][key] for key in video
+    )
+
+
+def _print_settings(extractor: FeatureExtractor, weights: str | None, seed: int) -> None:
+    backbone, sampler, preprocess = extractor.backbone, extractor.sampler, extractor.preprocess
+    device = str(extractor.device)
+    if extractor.device.type == "cuda":
+        device += f" ({torch.cuda.get_device_name(extractor.device)})"
+    else:
+        device += f" ({torch.get_num_threads()} threads)"
+    print(f"res3d {__version__}, torch {torch.__version__}, {device}, {extractor.dtype}")
+    print(f"model: {backbone.spec.name}, {count_parameters(backbone):,} parameters; features of {extractor.layer}")
+    if weights is None:
+        print(f"weights: none given, so they are RANDOM (seed {seed}): good for trying things out, not as features")
+    else:
+        print(f"weights: {weights}")
+    print(
+        f"clips: {sampler.length} frames, step {sampler.step}, stride {sampler.stride}, tail {sampler.tail}, "
+        f"align {sampler.align}"
+    )
+    print(f"frames: resize {_size_text(preprocess.resize)}, crop {_size_text(preprocess.crop)}", flush=True)
+
+
+def _make_sample(folder: Path, *, overwrite: bool) -> Path:
+    path = folder / SAMPLE
+    if overwrite or not path.exists():
+        video = SyntheticVideo()
+        video.write(path)
+        print(f"no video given: wrote a sample of {video.num_frames} frames to {path}")
+    else:
+        print(f"no video given: using the sample {path}")
+    return path
+
+
+def _find_device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UsageError(f"--device {name}: cannot be used here ({first})") from None
+    return name
+
+
+def _parse_size(flag: str, text: str) -> int | tuple[int, int]:
+    parts = str(text).lower().split("x")
+    if not 1 <= len(parts) <= 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"--{flag} must be pixels like 256 or 128x171 (height x width), not {text!r}")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def _parse_crop(text: str) -> tuple[int, int] | None:
+    if text.lower() == "none":
+        return None
+    size = _parse_size("crop", text)
+    return (size, size) if isinstance(size, int) else size
+
+
+def _size_text(size: int | tuple[int, int] | None) -> str:
+    if size is None:
+        return "none"
+    return f"shorter side {size}" if isinstance(size, int) else f"{size[0]}x{size[1]}"
+
+
+def _check_range(start: float, end: float | None, fps: float | None) -> None:
+    if not 0 <= start < float("inf"):
+        raise UsageError(f"--start must be ≥ 0 seconds, not {start}")
+    if end is not None and not start < end:
+        raise UsageError(f"--end must be later than --start ({start} s), not {end}")
+    if fps is not None and not 0 < fps < float("inf"):
+        raise UsageError(f"--fps must be > 0, not {fps}")
+
+
+def _complain(message: str) -> int:
+    print(f"res3d extract: {message}", file=sys.stderr)
+    return FAILED

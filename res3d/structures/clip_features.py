@@ -1,0 +1,160 @@
+"""Features of a video's clips, which frames they saw and when, and their ``.npz`` file."""
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from res3d.structures.shapes import check_shapes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ClipFeatures:
+    """One row per clip of a video; times are seconds from its first frame's presentation."""
+
+    features: NDArray[np.float32]  # [clips, C], or maps [clips, C, T', H', W']
+    frame_indices: NDArray[np.int64]  # [clips, length], source frames from 0; padding repeats a frame
+    frame_times: NDArray[np.float64]  # [clips, length]
+    start_time: NDArray[np.float64]  # [clips], the first frame's time
+    end_time: NDArray[np.float64]  # [clips], the last frame's time plus its duration
+    meta: Mapping[str, Any] = field(default_factory=dict)  # how they were made; JSON values
+
+    def __post_init__(self) -> None:
+        check_shapes(
+            self,
+            features="clips ...",
+            frame_indices="clips length",
+            frame_times="clips length",
+            start_time="clips",
+            end_time="clips",
+        )
+        for name, dtype in DTYPES.items():
+            if getattr(self, name).dtype != dtype:
+                raise ValueError(f"ClipFeatures.{name} must be {dtype}, not {getattr(self, name).dtype}")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def save(self, path: str | Path) -> None:
+        """Write the ``.npz``, whole or not at all."""
+        with ClipFeaturesWriter(path) as writer:
+            writer.append(self)
+            writer.finish(self.meta)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ClipFeatures":
+        """Read an ``.npz``; nothing in it is executed.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not such a file, or a damaged one.
+        """
+        arrays, meta = _read(path, tuple(DTYPES))
+        try:
+            return cls(**arrays, meta=meta)
+        except ValueError as error:
+            raise ValueError(f"{path}: not a file of clip features ({error})") from None
+
+    @staticmethod
+    def load_meta(path: str | Path) -> dict[str, Any]:
+        """Only ``meta`` of a file, without reading its features; errors as ``load``."""
+        return _read(path, ())[1]
+
+
+def _read(path: str | Path, names: tuple[str, ...]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in names}
+            meta = json.loads(str(file["meta"]))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    except (KeyError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not a file of clip features, or a damaged one ({error})") from None
+    if not isinstance(meta, dict):
+        raise ValueError(f"{path}: not a file of clip features (meta is {type(meta).__name__}, not an object)")
+    return arrays, meta
+
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "features": np.dtype(np.float32),
+    "frame_indices": np.dtype(np.int64),
+    "frame_times": np.dtype(np.float64),
+    "start_time": np.dtype(np.float64),
+    "end_time": np.dtype(np.float64),
+}
+
+
+class ClipFeaturesWriter:
+    """Writes an ``.npz`` of clip features batch by batch, in memory that does not grow with the number of clips.
+
+    An ``.npy`` header comes before the data and states the number of rows, so rows wait in temporary files until
+    ``finish``. The ``.npz`` appears under its name then, whole; without ``finish``, nothing does.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._rows: dict[str, IO[bytes]] = {}
+        self._tails: dict[str, tuple[int, ...]] = {}
+        self.num_clips = 0
+
+    def append(self, batch: ClipFeatures) -> None:
+        """Add rows; each batch's must have the shape of the first's."""
+        for name in DTYPES:
+            array: NDArray[Any] = getattr(batch, name)
+            tail = self._tails.setdefault(name, array.shape[1:])
+            if tail != array.shape[1:]:
+                raise ValueError(f"rows of {name} are {list(tail)}, not {list(array.shape[1:])}")
+            if name not in self._rows:
+                self._rows[name] = TemporaryFile(dir=self.path.parent)  # noqa: SIM115 (closed in close)
+            self._rows[name].write(np.ascontiguousarray(array).data)
+        self.num_clips += len(batch)
+
+    def finish(self, meta: Mapping[str, Any]) -> None:
+        """Write the file under its name.
+
+        Raises:
+            ValueError: no batch was appended, so the shapes are unknown.
+        """
+        if not self._rows:
+            raise ValueError("nothing to write: not one batch of features was appended")
+        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}.unfinished")
+        try:
+            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
+                for name, dtype in DTYPES.items():
+                    rows = self._rows[name]
+                    rows.seek(0)
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                        shape = (self.num_clips, *self._tails[name])
+                        header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+                        npy.write_array_header_2_0(member, header)
+                        shutil.copyfileobj(rows, member, 1 << 20)
+                with archive.open("meta.npy", "w") as member:
+                    npy.write_array(member, np.array(json.dumps(meta)), allow_pickle=False)
+            unfinished.replace(self.path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+    def close(self) -> None:
+        """Drop the temporary files."""
+        for rows in self._rows.values():
+            rows.close()
+        self._rows.clear()
+
+    def __enter__(self) -> "ClipFeaturesWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,19 @@
+"""Video files: reading with true times, cutting into clips, preprocessing, writing."""
+
+from res3d.video.errors import TruncatedVideoError, VideoError
+from res3d.video.preprocess import KINETICS, Preprocessing
+from res3d.video.reader import TimedFrame, VideoInfo, VideoReader
+from res3d.video.sampler import ClipSampler
+from res3d.video.writer import VideoWriter
+
+__all__ = [
+    "KINETICS",
+    "ClipSampler",
+    "Preprocessing",
+    "TimedFrame",
+    "TruncatedVideoError",
+    "VideoError",
+    "VideoInfo",
+    "VideoReader",
+    "VideoWriter",
+]

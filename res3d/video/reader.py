@@ -1,0 +1,200 @@
+"""Frames of a video file with their true times, in one pass and bounded memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from res3d.video.container import FrameDecoder, declared_seconds, frame_rate, open_container, video_stream
+from res3d.video.errors import VideoError
+from res3d.video.orientation import Image, display_matrix, is_transposed, orient
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimedFrame:
+    """One frame of a video, not yet converted to RGB."""
+
+    index: int  # source frames from 0
+    time: Fraction  # seconds from the first frame's presentation
+    duration: Fraction  # seconds until the next frame; the last frame's own
+    decoded: av.VideoFrame
+
+    @property
+    def seconds(self) -> float:
+        return float(self.time)
+
+    @property
+    def end_seconds(self) -> float:
+        return float(self.time + self.duration)
+
+    def rgb(self) -> Image:
+        """The picture as uint8 [H, W, 3] RGB, upright, by the frame's own colour matrix and range."""
+        image = np.asarray(self.decoded.to_ndarray(format="rgb24"), np.uint8)
+        return orient(image, display_matrix(self.decoded))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoInfo:
+    """What a file says of its video stream. Sizes are of upright frames."""
+
+    width: int
+    height: int
+    fps: float  # average
+    num_frames: int | None  # declared, or worked out from the declared length; None where the file states neither
+    codec: str
+    pixel_format: str
+
+
+class VideoReader:
+    """Iterates over (uint8 [H, W, 3] RGB, seconds) of a video file.
+
+    Seconds count from the first frame's presentation time and strictly increase. Frames come in presentation order
+    whatever order the file keeps them or their timestamps in; rotation metadata is honoured. Each iteration opens the
+    file anew, decodes it once from its beginning, in threads, and holds a few frames at a time.
+
+    Args:
+        path: a video file. Playlists, still pictures and text, which FFmpeg would open too, are refused.
+        start: seconds; frames before it are left out.
+        end: seconds; frames from it on are left out: [start, end) is half open. None reads to the end.
+        fps: resample to this rate: output k is the frame with the largest time ≤ start + k / fps, and that frame's own
+            time is given, so frames are repeated or left out and none are made. None gives every frame.
+        allow_truncated: keep the frames of a file that ends or breaks early; ``damage`` then says what was found.
+
+    Raises:
+        FileNotFoundError: no such file.
+        VideoError: not a video, or no frame in [start, end).
+        TruncatedVideoError: while iterating: a file that ends or breaks before the end it declares, raised when that
+            shows, at the latest after the last frame. A range that ends before the break does not meet it. Formats that
+            declare no length, such as MPEG-TS, GIF and raw H.264, cannot show a clean cut.
+        ValueError: ``start``, ``end`` or ``fps`` out of range.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        start: float = 0.0,
+        end: float | None = None,
+        fps: float | None = None,
+        allow_truncated: bool = False,
+    ) -> None:
+        if not 0 <= start < float("inf"):
+            raise ValueError(f"start must be ≥ 0 seconds, not {start!r}")
+        if end is not None and not start < end:
+            raise ValueError(f"end must be later than start ({start} s), not {end!r}")
+        if fps is not None and not 0 < fps < float("inf"):
+            raise ValueError(f"fps must be > 0, not {fps!r}")
+        self.path = Path(path)
+        self.start = start
+        self.end = end
+        self.fps = fps
+        self.allow_truncated = allow_truncated
+        self.damage: str | None = None  # what the last pass found broken
+        self.info = self._probe()
+
+    def __iter__(self) -> Iterator[tuple[Image, float]]:
+        for frame in self.frames():
+            yield frame.rgb(), frame.seconds
+
+    def frames(self) -> Iterator[TimedFrame]:
+        """The same frames before their conversion to RGB, with source frame numbers and durations."""
+        empty = True
+        for frame in self._within() if self.fps is None else self._resampled(self.fps):
+            empty = False
+            yield frame
+        if empty:
+            until = "the end" if self.end is None else f"{self.end} s"
+            raise VideoError(f"{self.path}: no frame from {self.start} s to {until}")
+
+    @property
+    def num_frames(self) -> int | None:
+        """About how many frames an iteration gives, if the file says enough to tell: good for progress bars."""
+        if self.info.num_frames is None:
+            return None
+        total = self.info.num_frames / self.info.fps
+        seconds = max(0.0, min(total, total if self.end is None else self.end) - self.start)
+        return round(seconds * (self.fps or self.info.fps))
+
+    def _probe(self) -> VideoInfo:
+        with open_container(self.path) as container:
+            stream = video_stream(container)
+            rate = frame_rate(stream)
+            seconds = declared_seconds(container, stream)
+            try:
+                first = next(container.decode(stream), None)
+            except av.FFmpegError:
+                first = None
+            if first is None:
+                raise VideoError(f"{self.path}: not one frame can be decoded")
+            width, height = first.width, first.height
+            if is_transposed(display_matrix(first)):
+                width, height = height, width
+            return VideoInfo(
+                width=width,
+                height=height,
+                fps=float(rate),
+                num_frames=stream.frames or (round(seconds * rate) if seconds else None),
+                codec=stream.codec_context.name,
+                pixel_format=first.format.name,
+            )
+
+    def _within(self) -> Iterator[TimedFrame]:
+        start = Fraction(self.start)
+        end = None if self.end is None else Fraction(self.end)
+        for frame in self._all_frames():
+            if end is not None and frame.time >= end:
+                return
+            if frame.time >= start:
+                yield frame
+
+    def _resampled(self, fps: float) -> Iterator[TimedFrame]:
+        # The rate that was meant: 29.97 and 30000/1001 are both exact within this bound, as floats they are not.
+        step = 1 / Fraction(fps).limit_denominator(1_000_000)
+        target = Fraction(self.start)
+        end = None if self.end is None else Fraction(self.end)
+        for frame in self._all_frames():
+            while target < frame.time + frame.duration:
+                if end is not None and target >= end:
+                    return
+                yield frame
+                target += step
+
+    def _all_frames(self) -> Iterator[TimedFrame]:
+        """Every frame in presentation order, from time 0, with strictly increasing times."""
+        self.damage = None
+        with open_container(self.path) as container:
+            decoder = FrameDecoder(container, self.path, allow_truncated=self.allow_truncated)
+            gap = 1 / frame_rate(video_stream(container))
+            frame: TimedFrame | None = None  # held until the next one's time is known
+            origin = stamp_before = Fraction(0)
+            for stamp, decoded in decoder:
+                tick = Fraction(decoded.time_base or Fraction(1, 1000))
+                if frame is None:
+                    origin = stamp
+                    frame = TimedFrame(index=0, time=Fraction(0), duration=gap, decoded=decoded)
+                else:
+                    self._check_continuity(frame, decoded, stamp - stamp_before)
+                    # Two frames at one instant: times that strictly increase put the second a tick later.
+                    time = max(stamp - origin, frame.time + tick)
+                    gap = time - frame.time
+                    yield TimedFrame(index=frame.index, time=frame.time, duration=gap, decoded=frame.decoded)
+                    frame = TimedFrame(index=frame.index + 1, time=time, duration=gap, decoded=decoded)
+                stamp_before = stamp
+            self.damage = decoder.damage
+            if frame is None:
+                raise VideoError(f"{self.path}: not one frame can be decoded")
+            last = Fraction(frame.decoded.duration or 0) * Fraction(frame.decoded.time_base or 0) or gap
+            yield TimedFrame(index=frame.index, time=frame.time, duration=last, decoded=frame.decoded)
+
+    def _check_continuity(self, before: TimedFrame, decoded: av.VideoFrame, elapsed: Fraction) -> None:
+        old, new = before.decoded, decoded
+        if elapsed < 0:
+            raise VideoError(
+                f"{self.path}: timestamps jump back by {-float(elapsed):.3f} s after {before.seconds:.3f} s"
+            )
+        if (old.width, old.height) != (new.width, new.height):
+            sizes = f"{old.width}×{old.height} to {new.width}×{new.height}"
+            raise VideoError(f"{self.path}: the frame size changes from {sizes} after {before.seconds:.3f} s")

@@ -1,0 +1,91 @@
+"""Which frames make which clip."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSampler:
+    """Cuts n frames into clips of ``length`` frames, ``step`` apart, a new clip every ``stride`` frames.
+
+    A clip spans ``span = (length - 1) * step + 1`` frames; clip k starts at frame ``k * stride``. ``tail`` says what
+    happens at the end of the video:
+
+    - "drop": only whole clips: 0 if n < span, else ``(n - span) // stride + 1``.
+    - "pad": ``min(1 + ceil(max(0, n - span) / stride), ceil(n / stride))`` clips, every frame up to n covered (where
+      stride ≤ span); the last frame is repeated.
+    - "shift": as many as "pad", but the last clip starts at ``max(0, n - span)``, so that it is whole; a video
+      shorter than a clip is padded.
+
+    ``align="center"`` puts frame ``k * stride`` at position ``length // 2`` of clip k (Detect-and-Track's key frame)
+    and repeats border frames at both ends: ``ceil(n / stride)`` clips, one a frame at stride 1. Goes with "pad".
+
+    Raises:
+        ValueError: a number that is not a whole one ≥ 1, or an unknown ``tail`` or ``align``.
+    """
+
+    length: int = 16
+    stride: int = 16
+    step: int = 1
+    tail: Literal["drop", "pad", "shift"] = "pad"
+    align: Literal["start", "center"] = "start"
+
+    def __post_init__(self) -> None:
+        for name in ("length", "stride", "step"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"clip {name} must be a whole number ≥ 1, not {value!r}")
+        if self.tail not in ("drop", "pad", "shift"):
+            raise ValueError(f"tail must be 'drop', 'pad' or 'shift', not {self.tail!r}")
+        if self.align not in ("start", "center"):
+            raise ValueError(f"align must be 'start' or 'center', not {self.align!r}")
+        if self.align == "center" and self.tail != "pad":
+            raise ValueError(f"align='center' repeats border frames, so tail must be 'pad', not {self.tail!r}")
+
+    @property
+    def span(self) -> int:
+        """Frames from the first to the last of a clip, both counted."""
+        return (self.length - 1) * self.step + 1
+
+    @property
+    def offset(self) -> int:
+        """Where clip 0 starts: 0, or a negative frame number if centred."""
+        return -(self.length // 2) * self.step if self.align == "center" else 0
+
+    def num_clips(self, n: int) -> int:
+        """How many clips n frames make."""
+        if n < 0:
+            raise ValueError(f"a video has ≥ 0 frames, not {n}")
+        starts = -(-n // self.stride)
+        if self.align == "center":
+            return starts
+        if self.tail == "drop":
+            return 0 if n < self.span else (n - self.span) // self.stride + 1
+        return min(1 + -(-max(0, n - self.span) // self.stride), starts)
+
+    def indices(self, n: int) -> NDArray[np.int64]:
+        """The frame numbers of each clip of a video of n frames: int64 [clips, length], each in [0, n)."""
+        starts = np.arange(self.num_clips(n), dtype=np.int64) * self.stride + self.offset
+        if self.tail == "shift" and len(starts):
+            starts[-1] = max(0, n - self.span)
+        frames = starts[:, None] + np.arange(self.length, dtype=np.int64) * self.step
+        clipped: NDArray[np.int64] = np.clip(frames, 0, max(0, n - 1))
+        return clipped
+
+    def uses(self, frame: int) -> bool:
+        """Whether some clip of an endless video holds frame number ``frame``.
+
+        Two exceptions depend on the video's end: what "shift" moves its last clip onto (so it says True throughout),
+        and the last frame, which padding repeats.
+        """
+        if self.tail == "shift":
+            return True
+        # Clip k holds frame f if f - offset - k * stride is one of 0, step, ..., span - 1, for some k >= 0; frames
+        # before the start are repetitions of frame 0.
+        position = frame - self.offset
+        first = max(0, -(-(position - self.span + 1) // self.stride))
+        last = position // self.stride
+        return frame == 0 or any((position - k * self.stride) % self.step == 0 for k in range(first, last + 1))

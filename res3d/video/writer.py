@@ -1,0 +1,124 @@
+"""H.264 mp4 files, whole or not at all."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+
+from res3d.video.orientation import Image
+
+TIME_BASE = Fraction(1, 90_000)  # exact for every common frame rate
+
+
+class VideoWriter:
+    """Writes uint8 [H, W, 3] RGB frames as H.264 in an mp4.
+
+    The file appears under its name when the writer is closed; after an error nothing is left, after Ctrl-C what was
+    written is kept as ``NAME.partial.mp4``. Frames of even sides are stored as yuv420p, which plays everywhere; odd
+    sides, which 4:2:0 cannot hold, as yuv444p, so that the size is kept.
+
+    Args:
+        path: the file to write; its folder must exist.
+        fps: frames per second for frames written without a time of their own.
+        quality: x264's constant rate factor, 0 (lossless for yuv444p) to 51.
+
+    Raises:
+        ValueError: ``fps`` or ``quality`` out of range, or a path that does not end in .mp4.
+        FileNotFoundError: no such folder.
+    """
+
+    def __init__(self, path: str | Path, *, fps: float = 25.0, quality: int = 20) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".mp4":
+            raise ValueError(f"the writer makes .mp4 files, not {self.path.name!r}")
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"{self.path.parent}: no such folder")
+        if not 0 < fps < float("inf"):
+            raise ValueError(f"fps must be > 0, not {fps!r}")
+        if not 0 <= quality <= 51:
+            raise ValueError(f"quality must be from 0 to 51, not {quality!r}")
+        self._rate = Fraction(fps).limit_denominator(1_000_000)
+        self._quality = quality
+        self._unfinished = self.path.with_name(f".{self.path.stem}.{os.getpid()}.unfinished.mp4")
+        self._container: Any = None
+        self._stream: Any = None
+        self._due = Fraction(0)  # when a frame without a time of its own is shown
+        self._last_tick = -1
+        self._gap = round(1 / self._rate / TIME_BASE)
+
+    def write(self, frame: Image, seconds: float | None = None) -> None:
+        """Add a frame, shown from ``seconds`` on; without a time, 1 / ``fps`` after the last.
+
+        Raises:
+            ValueError: a frame of another type or size than the first, or a time not later than the last one's.
+        """
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != "uint8" or 0 in frame.shape:
+            raise ValueError(f"a frame must be uint8 [H, W, 3], not {frame.dtype} {frame.shape}")
+        if self._container is None:
+            self._open(frame.shape[1], frame.shape[0])
+        if (frame.shape[1], frame.shape[0]) != (self._stream.width, self._stream.height):
+            size = f"{self._stream.width}×{self._stream.height}"
+            raise ValueError(f"a frame of {frame.shape[1]}×{frame.shape[0]} in a video of {size}")
+        shown = self._due if seconds is None else Fraction(seconds)
+        tick = round(shown / TIME_BASE)
+        if tick <= self._last_tick:
+            last = f"{float(self._last_tick * TIME_BASE):.6f} s" if self._last_tick >= 0 else "the start"
+            raise ValueError(f"frame times must increase, by 1/90000 s at least: {float(shown):.6f} s after {last}")
+        if self._last_tick >= 0:
+            self._gap = tick - self._last_tick
+        self._last_tick, self._due = tick, shown + 1 / self._rate
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        picture.pts, picture.time_base = tick, TIME_BASE
+        self._mux(self._stream.encode(picture))
+
+    def close(self) -> None:
+        """Finish the file and give it its name. Without frames, nothing is written."""
+        self._finish(self.path)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+        self._unfinished.unlink(missing_ok=True)
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        elif isinstance(error, KeyboardInterrupt):
+            self._finish(self.path.with_suffix(".partial.mp4"))
+        else:
+            self.discard()
+
+    def _open(self, width: int, height: int) -> None:
+        self._container = av.open(str(self._unfinished), "w", format="mp4", options={"movflags": "faststart"})
+        self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": str(self._quality)})
+        self._stream.width, self._stream.height = width, height
+        self._stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+        self._stream.codec_context.time_base = TIME_BASE
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            if packet.pts == self._last_tick:
+                packet.duration = self._gap  # the last frame is shown as long as the one before it
+            self._container.mux(packet)
+
+    def _finish(self, path: Path) -> None:
+        if self._container is None:
+            return
+        try:
+            self._mux(self._stream.encode())
+            self._container.close()
+        except BaseException:
+            self.discard()
+            raise
+        self._container = None
+        self._unfinished.replace(path)

@@ -1,0 +1,124 @@
+"""The factories: a name, spec or spec file in, a model out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from torch import Tensor
+
+from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ResNet3d, apply_overrides, find_spec
+from res3d.weights.load import load_weights
+
+Source = str | Path | Mapping[str, Tensor]
+
+
+def resolve_spec(model: str | Path | BackboneSpec) -> BackboneSpec:
+    """The spec that a catalog name or a YAML file stands for.
+
+    Raises:
+        ValueError: an unknown name, or a file that is missing or no spec.
+    """
+    if isinstance(model, BackboneSpec):
+        return model
+    if Path(model).suffix not in (".yaml", ".yml"):
+        return find_spec(str(model))
+    try:
+        return BackboneSpec.from_yaml(Path(model).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{model}: not a readable spec file ({error})") from None
+    except ValueError as error:
+        raise ValueError(f"{model}: {error}") from None
+
+
+def create_backbone(
+    name: str | Path | BackboneSpec,
+    *,
+    weights: Source | None = None,
+    body: str | None = None,
+    freeze_at: int = 0,
+    out_features: Sequence[str] | None = None,
+    checkpoint_stages: Sequence[str] = (),
+    **overrides: Any,
+) -> ResNet3d:
+    """A backbone by name.
+
+    Args:
+        name: a name from ``list_backbones()``, a spec, or a YAML file that holds one.
+        weights: a weight file or state dict, see ``load_weights``; None leaves random weights.
+        body: the stage to end after ("conv4", "conv5", ...); by default the last.
+        freeze_at: how many leading stages are frozen, see ``ResNet3d.freeze``.
+        out_features: stages whose maps come out, in this order; by default the last.
+        checkpoint_stages: stages that recompute their activations in the backward pass.
+        **overrides: changes to the architecture: ``width`` (a multiplier), ``in_channels``, ``norm``, ``norm_eps``,
+            ``temporal_kernel``, ``temporal_stride``, ``temporal_padding``, ``stride_on``, ``shortcut`` and
+            ``output_stride``.
+
+    Raises:
+        ValueError: an unknown name, stage or override, or a value that does not fit; the message says what is accepted.
+    """
+    spec = apply_overrides(resolve_spec(name), **overrides)
+    if body is not None:
+        spec = spec.split(body)[0]
+    model = ResNet3d(spec, out_features=out_features, freeze_at=freeze_at, checkpoint_stages=checkpoint_stages)
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+def create_classifier(
+    name: str | Path | BackboneSpec,
+    num_classes: int,
+    *,
+    weights: Source | None = None,
+    head: Literal["load", "new"] = "load",
+    dropout: float = 0.0,
+    **backbone_keywords: Any,
+) -> ClipClassifier:
+    """A backbone with a linear classifier on its last map, averaged over time and space.
+
+    Args:
+        name: as for ``create_backbone``.
+        num_classes: how many logits.
+        weights: a weight file or state dict; None leaves random weights.
+        head: "load" takes the classifier from ``weights`` too, which must fit; "new" drops it and starts a fresh one.
+        dropout: probability of dropping a pooled feature in training.
+        **backbone_keywords: the other keywords of ``create_backbone``.
+
+    Raises:
+        ValueError: as ``create_backbone``, or ``num_classes``, ``head`` or ``dropout`` out of range.
+    """
+    if head not in ("load", "new"):
+        raise ValueError(f"head must be 'load' or 'new', not {head!r}")
+    backbone = create_backbone(name, weights=weights if head == "new" else None, **backbone_keywords)
+    model = ClipClassifier(backbone, num_classes, dropout=dropout)
+    if weights is not None and head == "load":
+        load_weights(model, weights)
+    return model
+
+
+class BackboneFactory(Protocol):
+    """``res3d.resnet18_3d`` and its like: ``create_backbone`` with the name filled in."""
+
+    def __call__(
+        self,
+        *,
+        weights: Source | None = None,
+        body: str | None = None,
+        freeze_at: int = 0,
+        out_features: Sequence[str] | None = None,
+        checkpoint_stages: Sequence[str] = (),
+        **overrides: Any,
+    ) -> ResNet3d: ...
+
+
+def named_factory(name: str) -> BackboneFactory:
+    """The function that makes the catalogued backbone ``name``."""
+    if name not in CATALOG:
+        raise KeyError(name)
+
+    def factory(**keywords: Any) -> ResNet3d:
+        return create_backbone(name, **keywords)
+
+    factory.__name__ = factory.__qualname__ = name
+    factory.__doc__ = f"The backbone {name!r}; takes the keywords of ``create_backbone``."
+    return factory

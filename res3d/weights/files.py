@@ -1,0 +1,123 @@
+"""res3d's weight files: safetensors whose metadata says what they are, so that a file alone rebuilds its model."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d
+from res3d.weights.report import WeightsError
+
+METADATA_KEY = "res3d"  # its value is JSON: {"kind": ..., "spec": YAML, ...}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsFile:
+    """A weight file in memory: tensors under the saved model's names, and what the model was."""
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, object]
+
+
+def save_weights(model: ResNet3d | ClipClassifier, path: str | Path) -> None:
+    """Write the weights and spec of ``model`` as safetensors; the file appears whole or not at all.
+
+    Raises:
+        TypeError: a model that is neither a backbone nor a classifier.
+        OSError: the folder cannot be written to.
+    """
+    metadata = json.dumps(_describe_kind(model))
+    path = Path(path)
+    # Contiguous copies: safetensors stores plain memory, whatever layout the model computes in.
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as partial:
+        try:
+            save_file(tensors, partial.name, metadata={METADATA_KEY: metadata})
+            Path(partial.name).replace(path)
+        except BaseException:
+            Path(partial.name).unlink(missing_ok=True)
+            raise
+
+
+def _describe_kind(model: nn.Module) -> dict[str, object]:
+    if isinstance(model, ClipClassifier):
+        spec = model.backbone.spec.to_yaml()
+        return {"kind": "classifier", "spec": spec, "num_classes": model.num_classes, "dropout": model.dropout.p}
+    if isinstance(model, ResNet3d):
+        return {"kind": "backbone", "spec": model.spec.to_yaml()}
+    raise TypeError(f"can save a ResNet3d or a ClipClassifier, not a {type(model).__name__}")
+
+
+def read_weights(path: str | Path) -> WeightsFile:
+    """The tensors and metadata of a res3d safetensors file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        WeightsError: not such a file, or a damaged one.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such weight file")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = (file.metadata() or {}).get(METADATA_KEY)
+            if header is None:
+                raise WeightsError(f"{path}: a safetensors file, but not one that res3d wrote")
+            return WeightsFile(
+                tensors={name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118 (no mapping)
+                metadata=json.loads(header),
+            )
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path}: not a res3d safetensors file, or a damaged one ({error})") from None
+
+
+def load_model(path: str | Path) -> ResNet3d | ClipClassifier:
+    """The model that ``save_weights`` wrote: architecture and weights.
+
+    Raises:
+        FileNotFoundError: no such file.
+        WeightsError: not such a file, a damaged one, or one of a kind this version does not know.
+    """
+    file = read_weights(path)
+    kind = file.metadata.get("kind")
+    if kind not in BUILDERS:
+        raise WeightsError(f"{path}: holds a {kind!r}, not one of {', '.join(map(repr, BUILDERS))}")
+    try:
+        model = BUILDERS[str(kind)](file.metadata)
+        model.load_state_dict(dict(file.tensors))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path}: its weights do not fit its own description ({error})") from None
+    return model
+
+
+def _build_backbone(metadata: Mapping[str, object]) -> ResNet3d:
+    return ResNet3d(BackboneSpec.from_yaml(str(metadata["spec"])))
+
+
+def _build_classifier(metadata: Mapping[str, object]) -> ClipClassifier:
+    classes, dropout = metadata["num_classes"], metadata["dropout"]
+    if not isinstance(classes, int) or not isinstance(dropout, (int, float)):
+        raise ValueError(f"num_classes {classes!r}, dropout {dropout!r}")
+    return ClipClassifier(_build_backbone(metadata), classes, dropout=dropout)
+
+
+BUILDERS: dict[str, Callable[[Mapping[str, object]], ResNet3d | ClipClassifier]] = {
+    "backbone": _build_backbone,
+    "classifier": _build_classifier,
+}
+
+
+@torch.no_grad()
+def hash_weights(model: nn.Module) -> str:
+    """SHA-256 over names, types and bytes of all parameters and buffers: equal hash, equal function."""
+    digest = sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
