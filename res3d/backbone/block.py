@@ -119,19 +119,19 @@ class Stage(nn.Sequential):
         return x
 
     def _checkpoint_contexts(self) -> tuple[Any, Any]:
-        return nullcontext(), self._fixed_statistics()
+        return nullcontext(), self._spare_statistics()
 
     @contextmanager
-    def _fixed_statistics(self) -> Iterator[None]:
-        """While recomputing, norms use the batch's statistics without adding them to the running ones a second time."""
-        norms = [m for m in self.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-        for norm in norms:
-            norm.track_running_stats = False
+    def _spare_statistics(self) -> Iterator[None]:
+        """While recomputing, norms update copies of their running statistics: the first run has updated them."""
+        kept = [(module, dict(module._buffers)) for module in self.modules() if isinstance(module, _BatchNorm)]
+        for module, buffers in kept:
+            module._buffers.update({name: None if b is None else b.clone() for name, b in buffers.items()})
         try:
             yield
         finally:
-            for norm in norms:
-                norm.track_running_stats = True
+            for module, buffers in kept:
+                module._buffers.update(buffers)
 
     def extra_repr(self) -> str:
         return ", ".join(word for word, on in [("frozen", self.frozen), ("checkpointed", self.checkpointed)] if on)

@@ -129,7 +129,7 @@ class FrameDecoder:
         packets, last_corrupt = 0, False
         try:
             for packet in self._container.demux([s for s in self._container.streams if s.type in ("video", "audio")]):
-                _note_end(packet, ends)
+                _note_end(packet, ends, usual)
                 if packet.stream is not stream:
                     continue
                 if packet.size:
@@ -159,10 +159,12 @@ class FrameDecoder:
             raise TruncatedVideoError(f"{self._path}: truncated or damaged: {what}")
 
 
-def _note_end(packet: Any, ends: dict[int, Fraction]) -> None:
+def _note_end(packet: Any, ends: dict[int, Fraction], usual: Fraction) -> None:
+    """Extend a stream's end to that of ``packet``, which lasts ``usual`` seconds if it does not say."""
     stamp = packet.pts if packet.pts is not None else packet.dts
     if stamp is not None and packet.time_base:
-        end = (stamp + (packet.duration or 0)) * Fraction(packet.time_base)
+        base = Fraction(packet.time_base)
+        end = stamp * base + ((packet.duration or 0) * base or usual)
         ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
 
 
@@ -174,10 +176,9 @@ def _missing_seconds(container: Any, stream: Any, packets: int, ends: dict[int, 
     if declared is not None and ends:
         if stream.duration is not None:
             begin = (stream.start_time or 0) * stream.time_base
-            end = ends.get(stream.index, begin)
-        else:  # the declared length is that of the longest stream
-            begin, end = Fraction(container.start_time or 0, av.time_base), max(ends.values())
-        short = begin + declared - end
+            short = begin + declared - ends.get(stream.index, begin)
+        else:  # Matroska and FLV: the end of the longest stream, counted from zero
+            short = declared - max(ends.values())
     if container.format.name == "avi":
         # What FFmpeg calls an AVI's duration is worked out from what is left of the file; its count of frames is not.
         short = max(short, (stream.frames - packets) / rate)

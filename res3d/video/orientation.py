@@ -1,5 +1,7 @@
 """Upright pictures: what a display matrix (a phone held sideways) says of a frame."""
 
+from typing import Any
+
 import av
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +18,10 @@ def display_matrix(frame: av.VideoFrame) -> Matrix:
     Raises:
         VideoError: a matrix that is no combination of quarter turns and flips.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")  # a buffer, which the stubs do not say
     if data is None:
         return 1, 0, 0, 1
-    matrix = np.frombuffer(memoryview(data), dtype=np.int32)  # type: ignore[arg-type][[0, 1, 3, 4]] / 65536
+    matrix = np.frombuffer(data, dtype=np.int32)[[0, 1, 3, 4]] / 65536
     small = np.abs(matrix) <= 0.01 * np.abs(matrix).max()  # rounding of a cosine
     a, b, c, d = (round(float(v)) for v in np.where(small, 0, np.sign(matrix)))
     if (abs(a), abs(b), abs(c), abs(d)) not in ((1, 0, 0, 1), (0, 1, 1, 0)):

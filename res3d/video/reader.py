@@ -142,19 +142,15 @@ class VideoReader:
             )
 
     def _within(self) -> Iterator[TimedFrame]:
-        start = Fraction(self.start)
-        end = None if self.end is None else Fraction(self.end)
         for frame in self._all_frames():
-            if end is not None and frame.time >= end:
+            if self.end is not None and frame.seconds >= self.end:
                 return
-            if frame.time >= start:
+            if frame.seconds >= self.start:
                 yield frame
 
     def _resampled(self, fps: float) -> Iterator[TimedFrame]:
-        # The rate that was meant: 29.97 and 30000/1001 are both exact within this bound, as floats they are not.
-        step = 1 / Fraction(fps).limit_denominator(1_000_000)
-        target = Fraction(self.start)
-        end = None if self.end is None else Fraction(self.end)
+        step, target = 1 / _as_meant(fps), _as_meant(self.start)
+        end = None if self.end is None else _as_meant(self.end)
         for frame in self._all_frames():
             while target < frame.time + frame.duration:
                 if end is not None and target >= end:
@@ -198,3 +194,8 @@ class VideoReader:
         if (old.width, old.height) != (new.width, new.height):
             sizes = f"{old.width}×{old.height} to {new.width}×{new.height}"
             raise VideoError(f"{self.path}: the frame size changes from {sizes} after {before.seconds:.3f} s")
+
+
+def _as_meant(value: float) -> Fraction:
+    """The number that a float stands for: 0.4, 29.97 and 30000/1001 are exact this way, as floats they are not."""
+    return Fraction(value).limit_denominator(1_000_000)

@@ -1,0 +1,81 @@
+import pytest
+
+import res3d
+from res3d.backbone import CATALOG, BackboneSpec, ResNet3d, count_parameters
+
+# Body parameters: ../shared figures restated in docs/backbones.md, counted from Detect-and-Track's definition.
+# Classifiers with 400 classes: torchvision's published counts.
+BODIES = {
+    "resnet18_3d": 32_852_544,
+    "resnet34_3d": 63_014_720,
+    "resnet50_3d": 45_921_344,
+    "resnet101_3d": 84_967_488,
+    "resnet152_3d": 117_126_208,
+    "resnet18_3d_bottleneck": 26_332_480,
+}
+CONV4_BODIES = {"resnet18_3d": 7_943_744, "resnet34_3d": 23_948_096, "resnet50_3d": 16_800_832}
+CLASSIFIERS = {"r3d_18": 33_371_472, "mc3_18": 11_695_440, "r2plus1d_18": 31_505_325}
+
+
+def meta_backbone(name: str, **keywords) -> ResNet3d:
+    import torch
+
+    with torch.device("meta"):
+        return res3d.create_backbone(name, **keywords)
+
+
+@pytest.mark.parametrize(("name", "expected"), BODIES.items())
+def test_bodies_have_the_published_number_of_parameters(name, expected):
+    assert count_parameters(meta_backbone(name)) == expected
+
+
+@pytest.mark.parametrize(("name", "expected"), CONV4_BODIES.items())
+def test_bodies_that_end_at_conv4_have_the_published_number_of_parameters(name, expected):
+    assert count_parameters(meta_backbone(name, body="conv4")) == expected
+
+
+def test_the_2d_twin_of_resnet18_has_the_parameters_of_the_2d_resnet18():
+    assert count_parameters(meta_backbone("resnet18_3d", temporal_kernel=1)) == 11_176_512
+
+
+@pytest.mark.parametrize(("name", "expected"), CLASSIFIERS.items())
+def test_classifiers_have_the_published_number_of_parameters(name, expected):
+    import torch
+
+    with torch.device("meta"):
+        assert count_parameters(res3d.create_classifier(name, 400)) == expected
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_a_frozen_norm_counts_as_many_parameters_as_a_trainable_one(name):
+    assert count_parameters(meta_backbone(name, norm="frozen_batch")) == count_parameters(meta_backbone(name))
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_row_is_a_function_of_the_package(name):
+    function = getattr(res3d, name)
+    assert function.__name__ == name
+    assert function is getattr(res3d, name)
+    assert name in dir(res3d)
+    import torch
+
+    with torch.device("meta"):
+        assert function(body="conv4", freeze_at=1).spec.name == name
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_row_survives_yaml(name):
+    assert BackboneSpec.from_yaml(CATALOG[name].to_yaml()) == CATALOG[name]
+
+
+def test_names_are_listed_by_pattern():
+    assert res3d.list_backbones("r?d_18") == ["r3d_18"]
+    assert res3d.list_backbones("nothing*") == []
+    assert set(BODIES) | set(CLASSIFIERS) <= set(res3d.list_backbones())
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_one():
+    with pytest.raises(ValueError, match=r"no backbone is called 'resnet18'; did you mean 'resnet18_3d'\?"):
+        res3d.create_backbone("resnet18")
+    with pytest.raises(AttributeError, match="no attribute 'resnet19_3d'"):
+        res3d.resnet19_3d  # noqa: B018

@@ -1,0 +1,168 @@
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import res3d
+from res3d.backbone import CATALOG, OVERRIDES, apply_overrides, count_parameters
+
+R18, R50 = CATALOG["resnet18_3d"], CATALOG["resnet50_3d"]
+
+
+def convs(model: nn.Module) -> list[nn.Conv3d]:
+    return [m for m in model.modules() if isinstance(m, nn.Conv3d)]
+
+
+def randomize(model: nn.Module) -> None:
+    for name, tensor in model.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 2)
+        elif tensor.is_floating_point() and tensor.dim() == 1:
+            tensor.normal_(0.5, 0.3)
+
+
+def test_width_multiplies_every_width():
+    half = apply_overrides(R18, width=0.5)
+    assert half.stem.width == 32
+    assert [stage.width for stage in half.stages] == [32, 64, 128, 256]
+    assert apply_overrides(CATALOG["r2plus1d_18"], width=0.5).stem.conv.middle == 22
+    assert apply_overrides(R18, width=0.001).stages[0].width == 1
+
+
+@pytest.mark.parametrize("kind", ["batch", "frozen_batch", "group", "sync_batch"])
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_norm_runs_in_every_row(name, kind):
+    model = res3d.create_backbone(name, width=0.125, norm=kind)
+    kinds = {
+        "batch": "BatchNorm3d",
+        "frozen_batch": "FrozenBatchNorm3d",
+        "group": "GroupNorm",
+        "sync_batch": "SyncBatchNorm",
+    }
+    norms = [m for m in model.modules() if type(m).__name__ in kinds.values()]
+    assert {type(m).__name__ for m in norms} == {kinds[kind]}
+    assert torch.isfinite(model(torch.randn(2, 3, 2, 32, 32))["conv5"]).all()
+
+
+def test_norm_eps_reaches_every_norm():
+    model = res3d.resnet18_3d(width=0.125, norm_eps=1e-3)
+    assert {m.eps for m in model.modules() if isinstance(m, nn.BatchNorm3d)} == {1e-3}
+
+
+def test_in_channels_changes_the_stem_alone():
+    model = res3d.resnet18_3d(width=0.125, in_channels=1)
+    assert model(torch.randn(1, 1, 2, 32, 32))["conv5"].shape[1] == 64
+
+
+def test_temporal_kernel_resizes_what_spans_time():
+    assert {conv.kernel_size[0] for conv in convs(res3d.resnet18_3d(width=0.125, temporal_kernel=5))} == {1, 5}
+    assert res3d.resnet18_3d(width=0.125, temporal_kernel=5).stem.conv.kernel_size == (1, 7, 7)
+    assert {conv.kernel_size[0] for conv in convs(res3d.r3d_18(width=0.125, temporal_kernel=1))} == {1}
+
+
+def test_the_2d_twin_of_a_factorised_network_has_plain_spatial_convolutions():
+    model = res3d.r2plus1d_18(width=0.125, temporal_kernel=1)
+    assert not any("spatial" in name for name, _ in model.named_modules())
+    assert model.stem.conv.kernel_size == (1, 7, 7)
+
+
+def test_a_2d_twin_sees_single_frames():
+    model = res3d.resnet18_3d(width=0.125, temporal_kernel=1).eval()
+    clip = torch.randn(1, 3, 4, 32, 32)
+    together = model(clip)["conv5"]
+    alone = torch.cat([model(clip[:, :, t : t + 1])["conv5"] for t in range(4)], dim=2)
+    torch.testing.assert_close(together, alone)
+
+
+def test_temporal_stride_applies_to_the_stages_after_conv2():
+    assert apply_overrides(R18, temporal_stride=2).feature_info["conv5"].stride == (8, 32, 32)
+    assert apply_overrides(R18, temporal_stride=[1, 1, 2, 2]).feature_info["conv5"].stride == (4, 32, 32)
+    assert apply_overrides(CATALOG["r3d_18"], temporal_stride=1).feature_info["conv5"].stride == (1, 16, 16)
+    model = res3d.resnet18_3d(width=0.125, temporal_stride=2)
+    assert model(torch.randn(1, 3, 9, 32, 32))["conv5"].shape[2] == 2
+
+
+def test_stride_on_the_1x1_moves_the_stride_and_nothing_else():
+    threes, ones = res3d.resnet50_3d(width=0.125), res3d.resnet50_3d(width=0.125, stride_on="1x1")
+    assert threes.conv3[0].branch.a.conv.stride == (1, 1, 1)
+    assert threes.conv3[0].branch.b.conv.stride == (1, 2, 2)
+    assert ones.conv3[0].branch.a.conv.stride == (1, 2, 2)
+    assert ones.conv3[0].branch.b.conv.stride == (1, 1, 1)
+    assert {k: v.shape for k, v in threes.state_dict().items()} == {k: v.shape for k, v in ones.state_dict().items()}
+    ones.load_state_dict(threes.state_dict())
+    clip = torch.randn(1, 3, 2, 48, 48)
+    a, b = threes.eval()(clip)["conv5"], ones.eval()(clip)["conv5"]
+    assert a.shape == b.shape
+    assert not torch.allclose(a, b), "the same shapes, another function"
+
+
+def test_shortcut_a_has_no_parameters():
+    model = res3d.resnet18_3d(width=0.125, shortcut="pool_pad")
+    assert not list(model.conv3[0].shortcut.parameters())
+    assert count_parameters(model) < count_parameters(res3d.resnet18_3d(width=0.125))
+    x = torch.randn(1, 8, 2, 5, 7)
+    y = model.conv3[0].shortcut(x)
+    assert torch.equal(y[:, :8], x[:, :, :, ::2, ::2])
+    assert not y[:, 8:].any()
+
+
+@pytest.mark.parametrize("output_stride", [16, 8, 4])
+@pytest.mark.parametrize(
+    ("name", "keywords"), [("resnet18_3d", {}), ("resnet50_3d", {}), ("resnet50_3d", {"stride_on": "1x1"})]
+)
+def test_a_dilated_network_computes_what_the_strided_one_does_and_more(name, keywords, output_stride):
+    """The à trous property: at the positions that the strided network keeps, values are equal."""
+    strided = res3d.create_backbone(name, width=0.125, **keywords)
+    randomize(strided)
+    dilated = res3d.ResNet3d(apply_overrides(strided.spec, output_stride=output_stride))
+    dilated.load_state_dict(strided.state_dict())
+    clip = torch.randn(1, 3, 2, 75, 90)
+    sparse, dense = strided.eval()(clip)["conv5"], dilated.eval()(clip)["conv5"]
+    assert dilated.feature_info["conv5"].stride == (1, output_stride, output_stride)
+    every = 32 // output_stride
+    torch.testing.assert_close(dense[..., ::every, ::every], sparse, rtol=1e-4, atol=1e-5)
+
+
+def test_replicated_time_keeps_equal_frames_equal():
+    model = res3d.resnet18_3d(width=0.125, temporal_padding="replicate").eval()
+    randomize(model)
+    clip = torch.randn(1, 3, 1, 32, 32).expand(-1, -1, 5, -1, -1)
+    y = model(clip)["conv5"]
+    torch.testing.assert_close(y, y[:, :, :1].expand_as(y))
+    zeros = res3d.ResNet3d(apply_overrides(model.spec, temporal_padding="zeros")).eval()
+    zeros.load_state_dict(model.state_dict())
+    padded = zeros(clip)["conv5"]
+    assert not torch.allclose(padded[:, :, 0], padded[:, :, 2]), "zero padding shows at the borders"
+
+
+@pytest.mark.parametrize(
+    ("spec", "override", "message"),
+    [
+        (R18, {"widht": 2}, "unknown backbone option 'widht'; did you mean 'width'? (accepted: width, in_channels"),
+        (R18, {"width": 0}, "width must be a multiplier > 0, not 0"),
+        (R18, {"width": "half"}, "width must be a multiplier > 0, not 'half'"),
+        (R18, {"in_channels": 0}, "in_channels must be a whole number ≥ 1, not 0"),
+        (R18, {"norm": "layer"}, "norm must be one of 'batch', 'frozen_batch', 'group', 'sync_batch', not 'layer'"),
+        (R18, {"norm_eps": -1e-5}, "norm_eps must be ≥ 0"),
+        (R18, {"temporal_kernel": 2}, "temporal_kernel must be an odd whole number ≥ 1, not 2"),
+        (apply_overrides(R18, temporal_kernel=1), {"temporal_kernel": 3}, "no convolution of resnet18_3d spans time"),
+        (R18, {"temporal_stride": 0}, "temporal_stride must be a whole number ≥ 1, or 4 of them (conv2 on), not 0"),
+        (R18, {"temporal_stride": [2, 2]}, "or 4 of them (conv2 on), not [2, 2]"),
+        (R18, {"temporal_padding": "mirror"}, "temporal_padding must be one of 'zeros', 'replicate', not 'mirror'"),
+        (R18, {"stride_on": "1x1"}, "needs a block that begins with a 1x1 convolution"),
+        (R50, {"stride_on": "2x2"}, "stride_on must be one of '3x3', '1x1', not '2x2'"),
+        (R18, {"shortcut": "none"}, "shortcut must be one of 'project', 'pool_pad', not 'none'"),
+        (R18, {"output_stride": 64}, "output_stride of resnet18_3d must be one of 32, 16, 8, 4, not 64"),
+        (CATALOG["r3d_18"], {"output_stride": 32}, "output_stride of r3d_18 must be one of 16, 8, 4, not 32"),
+    ],
+)
+def test_wrong_overrides_are_refused(spec, override, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        apply_overrides(spec, **override)
+
+
+def test_every_override_is_tried_in_this_file():
+    tried = Path(__file__).read_text(encoding="utf-8")
+    assert all(f"{name}=" in tried or f'"{name}"' in tried for name in OVERRIDES)

@@ -1,0 +1,141 @@
+import pytest
+import torch
+from torch import nn
+
+import res3d
+from res3d.backbone import CATALOG, ResNet3d, apply_overrides
+
+SIZES = [(1, 32, 32), (3, 33, 47), (5, 64, 40)]
+
+
+def ceil_div(size: int, stride: int) -> int:
+    return -(-size // stride)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", CATALOG)
+def test_maps_have_the_channels_and_sizes_that_the_spec_foretells(name, size):
+    names = CATALOG[name].stage_names
+    with torch.device("meta"):
+        model = ResNet3d(apply_overrides(CATALOG[name], width=0.125), out_features=names)
+        maps = model(torch.empty(2, 3, *size))
+    assert list(maps) == list(names)
+    for stage, feature in maps.items():
+        info = model.feature_info[stage]
+        expected = (2, info.channels, *(ceil_div(n, s) for n, s in zip(size, info.stride, strict=True)))
+        assert tuple(feature.shape) == expected, stage
+
+
+def test_the_shapes_of_resnet18_3d_are_detect_and_tracks():
+    with torch.device("meta"):
+        maps = res3d.resnet18_3d(out_features=["stem", "conv4", "conv5"])(torch.empty(1, 3, 8, 224, 224))
+    assert {name: tuple(x.shape) for name, x in maps.items()} == {
+        "stem": (1, 64, 8, 112, 112),
+        "conv4": (1, 256, 8, 14, 14),
+        "conv5": (1, 512, 8, 7, 7),
+    }
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_a_real_forward_pass_is_finite_and_meets_no_surprise_in_training(name):
+    model = res3d.create_backbone(name, width=0.125)
+    maps = model(torch.randn(2, 3, 4, 33, 47))
+    (last,) = maps.values()
+    last.square().mean().backward()
+    assert torch.isfinite(last).all()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_out_features_pick_and_order_the_maps(thin):
+    clip = torch.randn(1, 3, 4, 32, 32)
+    everything = thin(clip, thin.spec.stage_names)
+    picked = thin(clip, ["conv4", "conv2"])
+    assert list(picked) == ["conv4", "conv2"]
+    assert all(torch.equal(picked[name], everything[name]) for name in picked)
+    assert list(thin(clip)) == ["conv5"]
+
+
+def test_stages_after_the_last_wanted_one_do_not_run(thin):
+    thin.conv4.register_forward_hook(lambda *_: pytest.fail("conv4 ran"))
+    assert list(thin(torch.randn(1, 3, 2, 32, 32), ["conv3", "stem"])) == ["conv3", "stem"]
+
+
+def test_the_stem_map_comes_before_the_pool_and_is_rectified():
+    model = res3d.resnet18_3d(width=0.125, out_features=["stem"])
+    stem = model(torch.randn(1, 3, 2, 64, 64))["stem"]
+    assert tuple(stem.shape) == (1, 8, 2, 32, 32)
+    assert (stem >= 0).all()
+    assert isinstance(model.conv2.pool, nn.MaxPool3d)
+
+
+def test_a_body_is_the_same_network_cut_short():
+    whole, body = (res3d.resnet18_3d(width=0.125, body=b) for b in ("conv5", "conv4"))
+    assert body.spec.stage_names == ("stem", "conv2", "conv3", "conv4")
+    body.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("conv5")})
+    clip = torch.randn(1, 3, 2, 32, 32)
+    whole.eval(), body.eval()
+    assert torch.equal(body(clip)["conv4"], whole(clip, ["conv4"])["conv4"])
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        (torch.zeros(3, 8, 32, 32), r"a clip must be float \[N, 3, T, H, W\], not float32 \(3, 8, 32, 32\)"),
+        (torch.zeros(1, 1, 8, 32, 32), r"must be float \[N, 3, T, H, W\], not float32 \(1, 1, 8, 32, 32\)"),
+        (torch.zeros(1, 3, 8, 32, 32, dtype=torch.uint8), r"not uint8 \(1, 3, 8, 32, 32\)"),
+        (torch.zeros(1, 3, 0, 32, 32), r"needs clips of \(T, H, W\) ≥ \(1, 1, 1\), not \(0, 32, 32\)"),
+    ],
+)
+def test_what_is_no_clip_is_refused(thin, clip, message):
+    with pytest.raises(ValueError, match=message):
+        thin(clip)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"out_features": ["conv6"]}, r"out_features: resnet18_3d has no stage 'conv6' \(accepted: stem, conv2"),
+        ({"out_features": "conv5"}, r"out_features must be a list of stages .*, not 'conv5'"),
+        ({"out_features": []}, r"out_features must be a list of stages"),
+        ({"out_features": ["conv5", "conv5"]}, "names a stage twice"),
+        ({"checkpoint_stages": ["conv9"]}, "checkpoint_stages: resnet18_3d has no stage 'conv9'"),
+        ({"freeze_at": 6}, r"freeze_at must be one of 0 \(nothing\) to 5 \(everything\), not 6"),
+        ({"freeze_at": True}, "freeze_at must be one of .*, not True"),
+        ({"body": "stem"}, "body must be one of 'conv2', 'conv3', 'conv4', 'conv5', not 'stem'"),
+        ({"body": "conv7"}, "body must be one of .*, not 'conv7'"),
+    ],
+)
+def test_wrong_keywords_are_refused_by_name(keywords, message):
+    with pytest.raises(ValueError, match=message):
+        res3d.resnet18_3d(width=0.125, **keywords)
+
+
+def test_a_classifier_averages_the_last_map_and_applies_a_linear_layer():
+    model = res3d.create_classifier("r3d_18", 7, width=0.125, dropout=0.5).eval()
+    clip = torch.randn(2, 3, 4, 32, 40)
+    pooled = model.backbone(clip)["conv5"].mean(dim=(2, 3, 4))
+    torch.testing.assert_close(model(clip), pooled @ model.fc.weight.T + model.fc.bias)
+    assert model(clip).shape == (2, 7)
+    model.train()
+    torch.manual_seed(1)
+    once, again = model(clip), model(clip)
+    assert not torch.equal(once, again), "dropout has no effect"
+
+
+@pytest.mark.parametrize(
+    ("classes", "keywords", "message"),
+    [
+        (0, {}, "num_classes must be a whole number ≥ 1, not 0"),
+        (5, {"dropout": 1.0}, r"dropout must be in \[0, 1\), not 1.0"),
+        (5, {"head": "old"}, "head must be 'load' or 'new', not 'old'"),
+    ],
+)
+def test_wrong_classifiers_are_refused(classes, keywords, message):
+    with pytest.raises(ValueError, match=message):
+        res3d.create_classifier("r3d_18", classes, width=0.125, **keywords)
+
+
+def test_a_model_can_be_exported(thin):
+    clip = torch.randn(1, 3, 4, 32, 32)
+    exported = torch.export.export(thin, (clip,))
+    torch.testing.assert_close(exported.module()(clip)["conv5"], thin(clip)["conv5"])

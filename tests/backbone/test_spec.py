@@ -1,0 +1,165 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+import res3d
+from res3d.backbone import CATALOG, BackboneSpec, BlockSpec, ConvSpec, NormSpec, PoolSpec, StageSpec, StemSpec
+from res3d.backbone.spec import Window
+
+R18 = CATALOG["resnet18_3d"]
+
+
+def one_stage(**stage) -> BackboneSpec:
+    block = BlockSpec(convs=(ConvSpec(kernel=(3, 3, 3)),) * 2)
+    stages = (StageSpec(**({"width": 8, "blocks": (block,)} | stage)),)
+    return BackboneSpec(name="one", stem=StemSpec(conv=ConvSpec(kernel=(1, 7, 7)), width=8), stages=stages)
+
+
+def test_a_spec_that_is_written_by_hand_reads_as_the_same_spec():
+    text = """
+    name: one
+    stem:
+      conv: {kernel: [1, 7, 7]}
+      width: 8
+    stages:
+    - width: 8
+      blocks:
+      - convs: [{kernel: [3, 3, 3]}, {kernel: [3, 3, 3]}]
+    norm: {eps: 1e-3}
+    """
+    assert BackboneSpec.from_yaml(text) == replace(one_stage(), norm=NormSpec(eps=1e-3))
+
+
+def test_every_kind_of_field_survives_yaml():
+    spec = replace(
+        res3d.backbone.apply_overrides(
+            CATALOG["r2plus1d_18"], width=0.3, in_channels=1, norm="group", norm_eps=0.001, output_stride=8
+        ),
+        temporal_padding="replicate",
+        name="ünïcode: yes",
+    )
+    text = spec.to_yaml()
+    assert BackboneSpec.from_yaml(text) == spec
+    assert "repeat: 2" in text
+
+
+def test_stages_that_repeat_blocks_stay_short_in_yaml():
+    assert len(CATALOG["resnet152_3d"].to_yaml().splitlines()) == len(CATALOG["resnet50_3d"].to_yaml().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("name: resnet18_3d", "name: resnet18_3d\nsize: 3"),
+            r"spec: unknown key 'size' (accepted: name, stem, stages",
+        ),
+        (("width: 512", "widht: 512"), "spec.stages[3]: unknown key 'widht'; did you mean 'width'?"),
+        (("- width: 512", "- stride: [1, 2, 2]"), "spec.stages[3]"),
+        (("kernel: [1, 7, 7]", "kernal: [1, 7, 7]"), "spec.stem.conv: unknown key 'kernal'; did you mean 'kernel'?"),
+        (("kernel: [1, 7, 7]", "kernel: [1, 7]"), "spec.stem.conv.kernel: expected 3 values, not [1, 7]"),
+        (("kernel: [1, 7, 7]", "kernel: [1, 7, x]"), "spec.stem.conv.kernel[2]: expected int, not 'x'"),
+        (("kernel: [1, 7, 7]", "kernel: [1, 7, 6]"), "spec.stem.conv: kernel must be three odd whole numbers"),
+        (("kernel: [1, 7, 7]", "kernel: 7"), "spec.stem.conv.kernel: expected a list, not 7"),
+        (("kernel: [1, 7, 7]", "factor: half"), "spec.stem.conv: key 'kernel' is missing"),
+        (("repeat: 2", "repeat: 0"), "repeat: expected a whole number ≥ 1, not 0"),
+        (("repeat: 2", "shortcut: jump"), "shortcut must be one of 'project', 'pool_pad', not 'jump'"),
+        (("repeat: 2", "stride_on: 5x5"), "expected '3x3' | '1x1', not '5x5'"),
+        (
+            ("stages:", "norm: {kind: layer}\nstages:"),
+            "norm must be one of 'batch', 'frozen_batch', 'group', 'sync_batch'",
+        ),
+        (("stages:", "norm: {eps: -1}\nstages:"), "norm_eps must be ≥ 0, not -1.0"),
+        (("stages:", "norm: {momentum: 2}\nstages:"), "norm momentum must be in [0, 1], not 2.0"),
+        (("stages:", "temporal_padding: mirror\nstages:"), "expected 'zeros' | 'replicate', not 'mirror'"),
+        (("stages:", "in_channels: true\nstages:"), "spec.in_channels: expected int, not True"),
+        (("name: resnet18_3d", "name: ["), "spec is not valid YAML"),
+    ],
+)
+def test_what_has_no_place_in_a_spec_is_refused_by_name_and_place(change, message):
+    text = R18.to_yaml()
+    assert change[0] in text
+    with pytest.raises(ValueError, match=re.escape(message)):
+        BackboneSpec.from_yaml(text.replace(*change, 1))
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "not None"), ("3", "not 3"), ("[1]", r"not \[1\]")])
+def test_yaml_that_is_no_mapping_is_refused(text, message):
+    with pytest.raises(ValueError, match="spec: expected the keys of BackboneSpec, " + message):
+        BackboneSpec.from_yaml(text)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ConvSpec(kernel=(2, 3, 3)), "kernel must be three odd whole numbers ≥ 1"),
+        (lambda: ConvSpec(kernel=(1, 3, 3), middle=0), "middle must be a whole number ≥ 1, not 0"),
+        (lambda: ConvSpec(kernel=(1, 3, 3), middle="paper"), "middle must be one of 'conv', 'block', not 'paper'"),
+        (lambda: ConvSpec(kernel=(1, 3, 3), factor="3d"), "factor must be one of 'full', '2plus1d', not '3d'"),
+        (lambda: BlockSpec(convs=()), "a block has 1 to 4 convolutions, not 0"),
+        (lambda: PoolSpec(kernel=(1, 3, 3), stride=(1, 2, 2), padding=(1, 1, 1)), "pool padding must be"),
+        (lambda: one_stage(blocks=()), "a stage needs at least one block"),
+        (lambda: one_stage(width=0), "stage width must be a whole number ≥ 1, not 0"),
+        (lambda: one_stage(stride=(0, 1, 1)), "stage stride must be three whole numbers"),
+        (lambda: replace(R18, stages=()), "a backbone needs at least one stage after the stem"),
+        (
+            lambda: one_stage(blocks=tuple(BlockSpec(convs=(ConvSpec(kernel=(1, 3, 3), expand=n),)) for n in (1, 2))),
+            "must agree in expansion, not [1, 2]",
+        ),
+        (
+            lambda: replace(
+                one_stage(width=4, blocks=(BlockSpec(convs=(ConvSpec(kernel=(1, 3, 3)),), shortcut="pool_pad"),))
+            ),
+            "conv2: shortcut 'pool_pad' adds channels, but 8 shrink to 4",
+        ),
+    ],
+)
+def test_combinations_that_cannot_work_are_refused_when_the_spec_is_made(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
+
+
+def test_feature_info_is_known_before_anything_is_built():
+    info = R18.feature_info
+    assert info["stem"] == (64, (1, 2, 2))
+    assert info["conv2"] == (64, (1, 4, 4))
+    assert info["conv4"].channels == 256
+    assert info["conv5"].stride == (1, 32, 32)
+    assert CATALOG["r3d_18"].feature_info["conv5"].stride == (8, 16, 16)
+    assert CATALOG["resnet50_3d"].feature_info["conv5"].channels == 2048
+
+
+def test_a_spec_splits_into_body_and_head_stages():
+    body, head = R18.split("conv4")
+    assert body.stages + head == R18.stages
+    assert body.stage_names[-1] == "conv4"
+    assert head[0].width == 512
+
+
+def test_the_smallest_clip_follows_from_pools_without_padding():
+    assert R18.min_clip == (1, 1, 1)
+    pooled = one_stage(pool=PoolSpec(kernel=(2, 3, 3), stride=(2, 2, 2)))
+    assert pooled.min_clip == (2, 5, 5)
+    model = res3d.ResNet3d(pooled)
+    import torch
+
+    assert model.eval()(torch.zeros(1, 3, 2, 5, 5))["conv2"].shape[2:] == (1, 1, 1)
+    with pytest.raises(ValueError, match=r"one needs clips of \(T, H, W\) ≥ \(2, 5, 5\), not \(1, 5, 5\)"):
+        model(torch.zeros(1, 3, 1, 5, 5))
+
+
+def test_a_window_knows_the_smallest_input_for_an_output():
+    window = Window((1, 3, 3), (1, 2, 2), (0, 1, 1), (1, 2, 1))
+    assert window.smallest_input((1, 1, 4)) == (1, 3, 7)
+
+
+def test_the_middle_of_2plus1d_keeps_the_parameters_of_the_full_convolution():
+    conv = ConvSpec(kernel=(3, 3, 3), factor="2plus1d")
+    assert conv.equal_parameters_middle(64, 64) == 144
+    assert conv.equal_parameters_middle(64, 128) == 230
+    assert conv.equal_parameters_middle(128, 128) == 288
+    block = BlockSpec(convs=(replace(conv, middle="block"),) * 2)
+    assert [plan.middle for plan in block.plan(64, 128, (2, 2, 2))] == [230, 230]
+    block = BlockSpec(convs=(conv,) * 2)
+    assert [plan.middle for plan in block.plan(64, 128, (2, 2, 2))] == [230, 288]

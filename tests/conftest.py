@@ -1,0 +1,58 @@
+"""What many tests share: a fixed seed, small models and videos, and the developers' real videos where present."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_videos import write_h264
+
+import res3d
+
+ROOT = Path(__file__).parent.parent
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def thin_spec() -> Path:
+    """A spec file of a backbone that is quick to run."""
+    return ROOT / "configs" / "resnet10_3d_thin.yaml"
+
+
+@pytest.fixture
+def thin(thin_spec) -> res3d.ResNet3d:
+    """A backbone that is quick to run, in eval mode, with norm statistics that matter."""
+    model = res3d.create_backbone(thin_spec).eval()
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.1)
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
+    return model
+
+
+@pytest.fixture
+def video(tmp_path) -> Path:
+    """40 frames of 64×48 at 25 fps; frame n is gray of brightness 6 n with a white bar that moves."""
+    path = tmp_path / "video.mp4"
+    write_h264(path, [gray_with_bar(n) for n in range(40)])
+    return path
+
+
+def gray_with_bar(n: int, width: int = 64, height: int = 48) -> np.ndarray:
+    image = np.full((height, width, 3), 6 * n % 256, np.uint8)
+    image[: height // 4, : 1 + n % width] = 255
+    return image
+
+
+@pytest.fixture
+def real_videos() -> Path:
+    """The folder of real videos, which developers have and users do not."""
+    if not (REAL_DATA / "videos").is_dir():
+        pytest.skip("the developers' real videos are not here")
+    return REAL_DATA / "videos"

@@ -1,0 +1,80 @@
+"""Files that end or break before their end: refused, or kept on request, never passed off as whole."""
+
+import numpy as np
+import pytest
+from conftest import gray_with_bar
+from made_videos import cut, encode, write_h264
+
+from res3d.video import TruncatedVideoError, VideoError, VideoReader
+
+
+def busy(n: int) -> np.ndarray:
+    noise = np.random.default_rng(n).integers(0, 60, (48, 64, 3))
+    return np.clip(gray_with_bar(n) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(params=[".mp4", ".mkv", ".webm", ".avi"])
+def whole(request, tmp_path):
+    codec = {".webm": "libvpx-vp9", ".avi": "mpeg4"}.get(request.param, "libx264")
+    path = tmp_path / f"video{request.param}"
+    encode(path, [busy(n) for n in range(100)], codec=codec, options={"g": "10"})
+    return path
+
+
+@pytest.mark.parametrize("share", [0.4, 0.7, 0.85])
+def test_a_cut_file_is_refused(whole, share):
+    path = cut(whole, share)
+    with pytest.raises(TruncatedVideoError, match=rf"{path.name}: truncated or damaged: "):
+        list(VideoReader(path))
+
+
+def test_a_cut_file_can_be_kept_and_says_so(whole):
+    assert len(list(VideoReader(whole))) == 100
+    reader = VideoReader(cut(whole, 0.7), allow_truncated=True)
+    kept = list(reader)
+    assert 20 <= len(kept) < 100
+    assert reader.damage
+    assert [seconds for _, seconds in kept] == pytest.approx([n / 25 for n in range(len(kept))], abs=0.002)
+
+
+def test_a_range_before_the_break_is_whole(whole):
+    assert len(list(VideoReader(cut(whole, 0.7), end=0.2))) == 5
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_an_mp4_without_its_index_cannot_be_read(tmp_path, share):
+    path = tmp_path / "video.mov"
+    encode(path, [busy(n) for n in range(20)], codec="libx264")
+    with pytest.raises(VideoError, match="not a video that can be read|holds only data, no video"):
+        VideoReader(cut(path, share))
+
+
+def test_a_sound_track_does_not_hide_that_the_picture_is_cut(tmp_path):
+    path = tmp_path / "loud.mp4"
+    write_h264(path, [busy(n) for n in range(100)], audio=True)
+    assert len(list(VideoReader(path))) == 100
+    with pytest.raises(TruncatedVideoError):
+        list(VideoReader(cut(path, 0.5)))
+
+
+def test_broken_packets_are_refused_or_noted(tmp_path):
+    path = tmp_path / "video.mkv"
+    encode(path, [busy(n) for n in range(30)], codec="png", pixel_format="rgb24")
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(400)
+    path.write_bytes(data)
+    with pytest.raises(TruncatedVideoError, match="truncated or damaged"):
+        list(VideoReader(path))
+    reader = VideoReader(path, allow_truncated=True)
+    assert len(list(reader)) >= 25
+    assert reader.damage
+
+
+def test_a_video_whose_header_is_all_that_is_left(tmp_path, video):
+    data = video.read_bytes()
+    path = tmp_path / "header.mp4"
+    path.write_bytes(data[: data.find(b"mdat") + 8])
+    for allow in (False, True):
+        with pytest.raises(VideoError, match=r"header.mp4: not one frame can be decoded"):
+            VideoReader(path, allow_truncated=allow)

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from res3d.video import ClipSampler
+
+small = st.integers(1, 12)
+tails = st.sampled_from(["drop", "pad", "shift"])
+samplers = st.builds(ClipSampler, small, small, st.integers(1, 5), tails) | st.builds(
+    ClipSampler, small, small, st.integers(1, 5), st.just("pad"), st.just("center")
+)
+frames = st.integers(0, 80)
+
+
+def by_hand(s: ClipSampler, n: int) -> list[list[int]]:
+    """The definition, frame by frame."""
+    span = (s.length - 1) * s.step + 1
+    if s.align == "center":
+        starts = [k - (s.length // 2) * s.step for k in range(0, n, s.stride)]
+    else:
+        starts = list(range(0, n, s.stride))
+        whole = [k for k in starts if k + span <= n]
+        if s.tail == "drop":
+            starts = whole
+        else:  # clips until one reaches the end
+            starts = next((starts[: i + 1] for i, k in enumerate(starts) if k + span >= n), starts)
+            if s.tail == "shift" and starts:
+                starts[-1] = max(0, n - span)
+    return [[min(max(k + j * s.step, 0), n - 1) for j in range(s.length)] for k in starts]
+
+
+@given(samplers, frames)
+def test_indices_follow_the_definition(sampler, n):
+    indices = sampler.indices(n)
+    assert indices.dtype == np.int64
+    assert indices.shape == (sampler.num_clips(n), sampler.length)
+    assert indices.tolist() == by_hand(sampler, n)
+
+
+@given(samplers, frames)
+def test_frames_exist_and_stay_in_order(sampler, n):
+    indices = sampler.indices(n)
+    assert ((indices >= 0) & (indices < max(n, 1))).all()
+    assert (np.diff(indices, axis=1) >= 0).all()
+    assert (np.diff(indices[:, 0]) >= 0).all()
+
+
+@given(samplers, frames)
+def test_used_frames_are_those_of_some_clip(sampler, n):
+    """``uses`` may say True for frames that only a longer video needs, never False for one that is needed."""
+    needed = set(sampler.indices(n).flatten().tolist()) - {n - 1}
+    assert all(sampler.uses(frame) for frame in needed)
+    if sampler.tail != "shift" and n:
+        ever = set(sampler.indices(n + 200).flatten().tolist())
+        assert all((frame in ever) == sampler.uses(frame) for frame in range(n))
+
+
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(1, 4), st.integers(1, 80))
+def test_padding_and_shifting_leave_no_frame_out(length, stride, step, n):
+    if stride <= (length - 1) * step + 1 and step == 1:
+        for tail in ("pad", "shift"):
+            covered = set(ClipSampler(length, stride, step, tail).indices(n).flatten().tolist())
+            assert covered == set(range(n))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "n", "expected"),
+    [
+        (ClipSampler(4, 4), 10, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 9, 9]]),
+        (ClipSampler(4, 4, tail="drop"), 10, [[0, 1, 2, 3], [4, 5, 6, 7]]),
+        (ClipSampler(4, 4, tail="shift"), 10, [[0, 1, 2, 3], [4, 5, 6, 7], [6, 7, 8, 9]]),
+        (ClipSampler(4, 10, tail="shift"), 17, [[0, 1, 2, 3], [13, 14, 15, 16]]),
+        (ClipSampler(3, 2, 2), 6, [[0, 2, 4], [2, 4, 5]]),
+        (ClipSampler(4, 1), 2, [[0, 1, 1, 1]]),
+        (ClipSampler(4, 1, tail="shift"), 2, [[0, 1, 1, 1]]),
+        (ClipSampler(4, 1, tail="drop"), 2, []),
+        (ClipSampler(4, 1, align="center"), 3, [[0, 0, 0, 1], [0, 0, 1, 2], [0, 1, 2, 2]]),
+        (ClipSampler(3, 1, 2, align="center"), 3, [[0, 0, 2], [0, 1, 2], [0, 2, 2]]),
+        (ClipSampler(), 0, []),
+    ],
+)
+def test_examples(sampler, n, expected):
+    assert sampler.indices(n).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"length": 0}, "clip length must be a whole number ≥ 1, not 0"),
+        ({"stride": -1}, "clip stride must be a whole number ≥ 1, not -1"),
+        ({"step": 1.5}, "clip step must be a whole number ≥ 1, not 1.5"),
+        ({"length": True}, "clip length must be a whole number ≥ 1, not True"),
+        ({"tail": "loop"}, "tail must be 'drop', 'pad' or 'shift', not 'loop'"),
+        ({"align": "end"}, "align must be 'start' or 'center', not 'end'"),
+        (
+            {"align": "center", "tail": "drop"},
+            "align='center' repeats border frames, so tail must be 'pad', not 'drop'",
+        ),
+    ],
+)
+def test_wrong_settings_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ClipSampler(**arguments)
+
+
+def test_a_negative_number_of_frames_is_refused():
+    with pytest.raises(ValueError, match="a video has ≥ 0 frames, not -1"):
+        ClipSampler().num_clips(-1)

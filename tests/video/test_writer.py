@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from conftest import gray_with_bar
+from made_videos import decode_with_pyav
+
+from res3d.video import VideoReader, VideoWriter
+
+
+@pytest.mark.parametrize("size", [(48, 64), (47, 64), (48, 63), (37, 51)])
+def test_frames_come_back_with_their_size(tmp_path, size):
+    path = tmp_path / "out.mp4"
+    images = [gray_with_bar(n, size[1], size[0]) for n in range(10)]
+    with VideoWriter(path, fps=12.5, quality=5) as writer:
+        for image in images:
+            writer.write(image)
+    read = decode_with_pyav(path)
+    assert [seconds for seconds, _ in read] == pytest.approx([n / 12.5 for n in range(10)])
+    for (_, image), original in zip(read, images, strict=True):
+        assert image.shape == original.shape
+        assert np.abs(image.astype(int) - original).mean() < 6
+
+
+@pytest.mark.parametrize("fps", [7, 23.976, 29.97, 30000 / 1001, 59.94])
+def test_rates_that_do_not_divide_do_not_drift(tmp_path, fps):
+    path = tmp_path / "out.mp4"
+    with VideoWriter(path, fps=fps) as writer:
+        for n in range(200):
+            writer.write(np.full((16, 16, 3), n, np.uint8))
+    times = [seconds for _, seconds in VideoReader(path)]
+    assert times == pytest.approx([n / fps for n in range(200)], abs=1e-5)
+    assert VideoReader(path).info.fps == pytest.approx(fps, rel=1e-4)
+
+
+def test_variable_times_are_kept_and_the_last_frame_lasts_as_long_as_the_one_before(tmp_path):
+    path = tmp_path / "out.mp4"
+    times = [0.0, 0.04, 0.05, 0.3, 0.31, 1.0, 1.5]
+    with VideoWriter(path) as writer:
+        for n, seconds in enumerate(times):
+            writer.write(gray_with_bar(n), seconds)
+    frames = list(VideoReader(path).frames())
+    assert [f.seconds for f in frames] == pytest.approx(times, abs=1e-4)
+    assert float(frames[-1].duration) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_the_file_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "out.mp4"
+    with VideoWriter(path) as writer:
+        writer.write(gray_with_bar(0))
+        assert not path.exists()
+    assert path.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_an_error_leaves_nothing_and_spares_what_was_there(tmp_path):
+    path = tmp_path / "out.mp4"
+    path.write_bytes(b"older")
+
+    def write_and_fail():
+        with VideoWriter(path) as writer:
+            writer.write(gray_with_bar(0))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_and_fail()
+    assert path.read_bytes() == b"older"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_what_ctrl_c_leaves_is_playable_and_has_another_name(tmp_path):
+    path = tmp_path / "out.mp4"
+
+    def write_and_interrupt():
+        with VideoWriter(path) as writer:
+            for n in range(5):
+                writer.write(gray_with_bar(n))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_and_interrupt()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.partial.mp4"]
+    assert len(list(VideoReader(tmp_path / "out.partial.mp4"))) == 5
+
+
+def test_no_frames_make_no_file(tmp_path):
+    with VideoWriter(tmp_path / "out.mp4"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("frame", "seconds", "message"),
+    [
+        (np.zeros((48, 64), np.uint8), None, r"a frame must be uint8 \[H, W, 3\], not uint8 \(48, 64\)"),
+        (np.zeros((48, 64, 3), np.float32), None, r"must be uint8 \[H, W, 3\], not float32"),
+        (np.zeros((48, 62, 3), np.uint8), None, "a frame of 62×48 in a video of 64×48"),
+        (np.zeros((48, 64, 3), np.uint8), 0.0, "frame times must increase"),
+    ],
+)
+def test_wrong_frames_are_refused(tmp_path, frame, seconds, message):
+    with VideoWriter(tmp_path / "out.mp4") as writer:
+        writer.write(gray_with_bar(0))
+        with pytest.raises(ValueError, match=message):
+            writer.write(frame, seconds)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error", "message"),
+    [
+        ("out.avi", {}, ValueError, "the writer makes .mp4 files, not 'out.avi'"),
+        ("nowhere/out.mp4", {}, FileNotFoundError, "nowhere: no such folder"),
+        ("out.mp4", {"fps": 0}, ValueError, "fps must be > 0, not 0"),
+        ("out.mp4", {"quality": 60}, ValueError, "quality must be from 0 to 51, not 60"),
+    ],
+)
+def test_wrong_arguments_are_refused(tmp_path, name, arguments, error, message):
+    with pytest.raises(error, match=message):
+        VideoWriter(tmp_path / name, **arguments)
