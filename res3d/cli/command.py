@@ -4,6 +4,7 @@ Exit codes: what the function returns; 2 for a wrong flag, config or value (``Us
 """
 
 import inspect
+import json
 import re
 import sys
 from argparse import ArgumentError
@@ -29,7 +30,7 @@ def run_command(function: Callable[..., int], name: str, arguments: Sequence[str
     program = f"res3d {name}"
     parser = build_parser(function, program)
     try:
-        given = parser.parse_args(list(arguments))
+        given = parser.parse_args(_gather_positionals(function, arguments))
         values = {key: value for key, value in given.as_dict().items() if key != "config"}
         return function(**values)
     except ArgumentError as error:
@@ -42,25 +43,61 @@ def run_command(function: Callable[..., int], name: str, arguments: Sequence[str
 
 
 def build_parser(function: Callable[..., int], program: str) -> ArgumentParser:
-    """A flag for each keyword of ``function``; its first parameter, if it is a list, takes the positional arguments."""
+    """A flag for each parameter of ``function``, documented by its docstring."""
     described = parse_docstring(function.__doc__ or "")
     help_of = {p.arg_name: (p.description or "").replace("\n", " ") for p in described.params}
+    positional = _positional(function)
     parser = ArgumentParser(
-        prog=program, description=described.description, version=f"res3d {__version__}", exit_on_error=False
+        prog=program,
+        usage=f"{program} [options]" + (f" [{positional} ...]" if positional else ""),
+        description=described.description,
+        version=__version__,
+        exit_on_error=False,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these settings; flags override it")
     hints = get_type_hints(function)
-    for parameter in inspect.signature(function).parameters.values():
-        name, hint, text = parameter.name, hints[parameter.name], help_of[parameter.name]
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-            # nargs="*" would replace the config's list by an empty one when no positional argument is given.
-            parser.add_argument(name, nargs="*", type=str, help=text)
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint, text, default = hints[name], help_of[name], parameter.default
+        if name == positional:
+            parser.add_argument(_flag(name), type=hint, default=[], help=f"{text}; may be given without the flag")
         elif hint is bool:
-            action = ActionYesNo(yes_prefix="", no_prefix="no-")
-            parser.add_argument(_flag(name), action=action, default=parameter.default, help=text)
+            parser.add_argument(
+                _flag(name), action=ActionYesNo(yes_prefix="", no_prefix="no-"), default=default, help=text
+            )
         else:
-            parser.add_argument(_flag(name), type=hint, default=parameter.default, help=text)
+            parser.add_argument(_flag(name), type=hint, default=default, help=text)
     return parser
+
+
+def _positional(function: Callable[..., int]) -> str | None:
+    """The parameter that takes arguments without a flag: the one that is not keyword-only, a list."""
+    parameters = inspect.signature(function).parameters.values()
+    return next((p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD), None)
+
+
+def _gather_positionals(function: Callable[..., int], arguments: Sequence[str]) -> list[str]:
+    """The same command line with arguments that have no flag put under one, wherever they stood.
+
+    (argparse takes them in one place only, and would let an empty list of them override the config's.)
+    """
+    name = _positional(function)
+    hints = get_type_hints(function)
+    takes_value = {_flag(key) for key, hint in hints.items() if hint is not bool} | {"--config"}
+    flags: list[str] = []
+    loose: list[str] = []
+    rest = iter(arguments)
+    for word in rest:
+        if word == "--":
+            loose += rest
+        elif word.startswith("-") and len(word) > 1:
+            flags.append(word)
+            if word in takes_value:
+                flags += [value for value in [next(rest, None)] if value is not None]
+        else:
+            loose.append(word)
+    if loose and name is None:
+        raise UsageError(f"unknown argument {loose[0]!r}")
+    return [*flags, *([f"{_flag(name)}={json.dumps(loose)}"] if loose and name else [])]
 
 
 def _flag(name: str) -> str:

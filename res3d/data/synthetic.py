@@ -260,7 +260,7 @@ def _keypoint_rows(places: NDArray[np.float64], owner: NDArray[np.int64]) -> NDA
     """[N, K, 3]: (0, 0, 0) out of frame, else x, y and 2 where the pixel there is the sprite's own, 1 if another's."""
     height, width = owner.shape
     rows = np.zeros((*places.shape[:2], 3), np.float32)
-    for n, points in enumerate(places):
+    for n, points in enumerate(places.astype(np.float32)):  # as they are given out, so that no edge is crossed
         for k, (x, y) in enumerate(points):
             if 0 <= x < width and 0 <= y < height:
                 rows[n, k] = x, y, 2 if owner[int(y), int(x)] == n else 1

@@ -73,12 +73,12 @@ class ClipFeatures:
 
 def _read(path: str | Path, names: tuple[str, ...]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names}
             meta = json.loads(str(file["meta"]))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
-    except (KeyError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a file of clip features, or a damaged one ({error})") from None
     if not isinstance(meta, dict):
         raise ValueError(f"{path}: not a file of clip features (meta is {type(meta).__name__}, not an object)")

@@ -1,0 +1,127 @@
+import re
+from typing import Literal
+
+import pytest
+
+from res3d.cli.command import UsageError, run_command
+
+
+def greet(
+    names: list[str],
+    *,
+    times: int = 1,
+    mood: Literal["glad", "sad"] = "glad",
+    pause: float | None = None,
+    tones: tuple[float, float] = (1.0, 2.0),
+    very_loud: bool = False,
+) -> int:
+    """Say hello.
+
+    Args:
+        names: whom to greet
+        times: how often
+        mood: in what mood
+        pause: seconds
+        tones: two pitches
+        very_loud: shout
+    """
+    if times == 13:
+        raise UsageError("--times must not be 13")
+    if times == 99:
+        raise KeyboardInterrupt
+    print(names, times, mood, pause, tones, very_loud)
+    return 0 if names else 1
+
+
+def run(*arguments: object) -> int:
+    return run_command(greet, "greet", [str(a) for a in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [
+        (["a", "b", "--times", 3], "['a', 'b'] 3 glad None (1.0, 2.0) False"),
+        (["a", "--very-loud", "--mood", "sad"], "['a'] 1 sad None (1.0, 2.0) True"),
+        (["a", "--pause=0.5", "--tones", "[3, 4.5]"], "['a'] 1 glad 0.5 (3.0, 4.5) False"),
+        (["--times", 2, "a", "--no-very-loud", "b"], "['a', 'b'] 2 glad None (1.0, 2.0) False"),
+        (["a", "--", "--times", "-1"], "['a', '--times', '-1'] 1 glad None (1.0, 2.0) False"),
+        (["it's {odd}: [x", "ü\\n"], repr(["it's {odd}: [x", "ü\\n"]) + " 1 glad None (1.0, 2.0) False"),
+    ],
+)
+def test_the_signature_is_the_command_line(capsys, arguments, printed):
+    assert run(*arguments) == 0
+    assert capsys.readouterr().out.strip() == printed
+
+
+def test_what_the_function_returns_is_the_exit_code(capsys):
+    assert run() == 1
+    assert capsys.readouterr().out.startswith("[] 1")
+
+
+def test_a_config_file_sets_anything_and_flags_override_it(tmp_path, capsys):
+    config = tmp_path / "c.yaml"
+    config.write_text("names: [x, y]\ntimes: 5\nvery_loud: true\ntones: [5, 6]\n")
+    assert run("--config", config) == 0
+    assert run("--config", config, "z", "--times", 6, "--no-very-loud") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "['x', 'y'] 5 glad None (5.0, 6.0) True",
+        "['z'] 6 glad None (5.0, 6.0) False",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tims", "3"], "unknown option '--tims'; did you mean '--times'?"),
+        (["--xyz"], "unknown option '--xyz'; see --help"),
+        (["--times", "x"], "--times must be int, not 'x'"),
+        (["--mood", "mad"], "--mood must be one of 'glad', 'sad', not 'mad'"),
+        (["--pause", "long"], "--pause must be float, not 'long'"),
+        (["--tones", "1"], "--tones must be a list like [float, float], not '1'"),
+        (["--times", "13"], "--times must not be 13"),
+        (["--times"], "argument --times: expected one argument"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments, message):
+    assert run("a", *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"res3d greet: error: {message}\n"
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tmes: 3", "unknown option 'tmes'; did you mean 'times'?"),
+        ("times: x", "--times must be int, not 'x'"),
+        ("names: [x", ""),
+    ],
+)
+def test_a_wrong_config_is_one_line_and_exit_code_2(tmp_path, capsys, text, message):
+    config = tmp_path / "c.yaml"
+    config.write_text(text)
+    assert run("--config", config) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert re.fullmatch(r"res3d greet: error: [^\n]+\n", error)
+
+
+def test_a_config_that_is_not_there_is_named(capsys):
+    assert run("--config", "nowhere.yaml") == 2
+    assert "nowhere.yaml" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_exit_code_130(capsys):
+    assert run("--times", "99") == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_help_comes_from_the_docstring(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run("--help")
+    assert caught.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Say hello." in text
+    for word in ("whom to greet", "how often", "--very-loud", "default: glad"):
+        assert word in text
+    assert "[names ...]" in text

@@ -1,0 +1,236 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, gray_with_bar
+from made_videos import cut, write_h264, write_sound
+
+import res3d
+from res3d.cli import main
+
+SIZE = ["--resize", "40x50", "--crop", "32x32"]
+
+
+@pytest.fixture
+def extract(tmp_path, monkeypatch, thin_spec):
+    """Runs the command in an empty folder with a small network; gives the exit code."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: object, model: object = thin_spec) -> int:
+        return main(["extract", *map(str, arguments), "--model", str(model), *SIZE])
+
+    return run
+
+
+def files(folder: str = "features") -> list[str]:
+    path = Path(folder)
+    return sorted(p.name for p in path.iterdir()) if path.exists() else []
+
+
+def test_without_anything_a_sample_is_made_and_used(extract, capsys):
+    assert extract() == 0
+    assert files() == ["sample.mp4", "sample.npz"]
+    out = capsys.readouterr().out
+    assert "no video given: wrote a sample of 100 frames to features/sample.mp4" in out
+    assert "weights: none given, so they are RANDOM (seed 0)" in out
+    assert "cpu" in out
+    assert "float32" in out
+    features = res3d.ClipFeatures.load("features/sample.npz")
+    assert features.features.shape == (7, 64)
+    assert np.isfinite(features.features).all()
+    assert features.features.std(axis=0).max() > 0, "every clip gives the same features"
+
+
+def test_the_result_is_the_librarys(extract, video, thin_spec):
+    assert extract(video, "--length", 8, "--stride", 3, "--seed", 5, "--layer", "conv4") == 0
+    loaded = res3d.ClipFeatures.load("features/video.npz")
+    import torch
+
+    torch.manual_seed(5)
+    model = res3d.create_backbone(thin_spec)
+    preprocess = res3d.video.Preprocessing(
+        resize=(40, 50), crop=(32, 32), mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989)
+    )
+    sampler = res3d.video.ClipSampler(8, 3)
+    expected = res3d.extract_features(video, model, sampler=sampler, preprocess=preprocess, layer="conv4")
+    assert np.array_equal(loaded.features, expected.features)
+    assert loaded.meta["weights_sha256"] == expected.meta["weights_sha256"]
+    assert loaded.meta["weights"] == "random, seed 5"
+
+
+def test_weights_of_a_file_are_used(extract, video, thin, tmp_path, capsys):
+    res3d.save_weights(thin, tmp_path / "w.safetensors")
+    assert extract(video, "--weights", tmp_path / "w.safetensors") == 0
+    assert "RANDOM" not in capsys.readouterr().out
+    meta = res3d.ClipFeatures.load("features/video.npz").meta
+    assert meta["weights"] == str(tmp_path / "w.safetensors")
+
+
+def test_folders_and_globs_give_one_file_a_video(extract, tmp_path, capsys):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mkv"):
+        write_h264(folder / name, [gray_with_bar(n) for n in range(20)])
+    assert extract(folder) == 0
+    assert files() == ["a.npz", "b.npz"]
+    assert "2 of 2 videos done" in capsys.readouterr().out
+    assert extract(folder / "*.mp4", "--out", "other") == 0
+    assert files("other") == ["a.npz"]
+
+
+def test_finished_files_are_skipped_until_settings_or_video_change(extract, video, capsys):
+    def made(*arguments: object) -> bool:
+        capsys.readouterr()
+        assert extract(video, *arguments) == 0
+        return "is finished already" not in capsys.readouterr().out
+
+    assert made()
+    assert not made()
+    assert made("--overwrite")
+    changes = (
+        ["--stride", 8],
+        ["--seed", 1],
+        ["--layer", "conv4"],
+        ["--pool", "none"],
+        ["--end", 1],
+        ["--fps", 10],
+        ["--dtype", "bfloat16"],
+        ["--allow-truncated"],
+        ["--mean", "[0,0,0]"],
+    )
+    for change in changes:
+        assert made(*change), change
+        assert not made(*change), change
+        assert made(), change
+    write_h264(video, [gray_with_bar(n) for n in range(30)])
+    assert made()
+    Path("features/video.npz").write_bytes(Path("features/video.npz").read_bytes()[:-50])
+    assert made(), "half a file was taken for a finished one"
+
+
+def test_one_bad_video_does_not_stop_the_others(extract, video, tmp_path, capsys):
+    (tmp_path / "random.mp4").write_bytes(np.random.default_rng(0).bytes(9999))
+    (tmp_path / "empty.mp4").touch()
+    write_sound(tmp_path / "sound.mp4")
+    damaged = cut(video, 0.8)
+    names = ["missing.mp4", tmp_path / "random.mp4", tmp_path / "empty.mp4", tmp_path / "sound.mp4", damaged, video]
+    assert extract(*names) == 1
+    assert files() == ["video.npz"]
+    captured = capsys.readouterr()
+    errors = captured.err.splitlines()
+    assert len(errors) == 5
+    assert errors[0] == "res3d extract: missing.mp4: no such file"
+    assert all(error.startswith(f"res3d extract: {name}: ") for name, error in zip(names, errors, strict=False))
+    assert "Traceback" not in captured.err
+    assert "1 of 6 videos done" in captured.out
+
+
+def test_truncated_videos_are_kept_on_request_and_say_so(extract, video, capsys):
+    damaged = cut(video, 0.8)
+    assert extract(damaged, "--allow-truncated") == 0
+    assert "truncated or damaged" in capsys.readouterr().out
+    assert res3d.ClipFeatures.load(f"features/{damaged.stem}.npz").meta["video"]["damage"]
+
+
+def test_a_video_too_short_for_a_clip_is_reported(extract, video, capsys):
+    assert extract(video, "--tail", "drop", "--length", 50) == 0
+    assert "40 frames are fewer than a clip's span of 50" in capsys.readouterr().out
+    assert res3d.ClipFeatures.load("features/video.npz").features.shape == (0, 64)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--length", 0], "clip length must be a whole number ≥ 1, not 0"),
+        (["--layer", "conv9"], "layer: resnet10_3d_thin has no stage 'conv9' (accepted: stem, conv2"),
+        (["--start", -1], "--start must be ≥ 0 seconds, not -1"),
+        (["--start", 2, "--end", 2], "--end must be later than --start (2.0 s), not 2.0"),
+        (["--fps", 0], "--fps must be > 0, not 0.0"),
+        (["--resize", "big"], "--resize must be pixels like 256 or 128x171 (height x width), not 'big'"),
+        (["--crop", "64x64"], "crop (64, 64) is larger than frames resized to (40, 50)"),
+        (["--device", "warp9"], "--device warp9: cannot be used here"),
+        (["--align", "center", "--tail", "drop"], "align='center' repeats border frames"),
+        (["--batch-size", 0], "batch_size must be a whole number ≥ 1, not 0"),
+        (["empty_folder"], "folder 'empty_folder' holds no video"),
+        (["*.mov"], "no file matches '*.mov'"),
+    ],
+)
+def test_wrong_settings_are_exit_code_2_and_leave_no_trace(extract, video, capsys, arguments, message):
+    Path("empty_folder").mkdir()
+    # The size flags come last on the command line of the fixture; here the tested ones must win.
+    code = main(
+        ["extract", str(video), "--model", str(ROOT / "configs/resnet10_3d_thin.yaml"), *SIZE, *map(str, arguments)]
+    )
+    assert code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not Path("features").exists()
+
+
+def test_unknown_models_and_specs_are_exit_code_2(extract, video, tmp_path, capsys):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text((ROOT / "configs/resnet10_3d_thin.yaml").read_text().replace("width: 64", "widht: 64"))
+    for model, message in (
+        ("resnet18", "no backbone is called 'resnet18'; did you mean 'resnet18_3d'?"),
+        (spec, "spec.yaml: spec.stages[3]: unknown key 'widht'; did you mean 'width'?"),
+        ("nowhere.yaml", "nowhere.yaml: not a readable spec file"),
+    ):
+        assert extract(video, model=model) == 2
+        assert message in capsys.readouterr().err
+    assert not Path("features").exists()
+
+
+def test_bad_weights_are_exit_code_1(extract, video, tmp_path, capsys):
+    (tmp_path / "w.safetensors").write_bytes(b"no weights")
+    assert extract(video, "--weights", "missing.safetensors") == 1
+    assert extract(video, "--weights", tmp_path / "w.safetensors") == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0] == "res3d extract: missing.safetensors: no such weight file"
+    assert "w.safetensors: not a res3d safetensors file" in errors[1]
+    assert not Path("features").exists()
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(extract, video, capsys):
+    Path("taken").touch()
+    assert extract(video, "--out", "taken") == 2
+    assert "--out taken: File exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("extract_*.yaml")), ids=lambda p: p.name)
+def test_configs_of_the_project_run(video, tmp_path, config, thin_spec):
+    flags = ["--model", str(thin_spec), "--out", str(tmp_path / "out")]
+    assert main(["extract", str(video), "--config", str(config), *flags]) == 0
+    assert len(res3d.ClipFeatures.load(tmp_path / "out" / "video.npz")) > 0
+
+
+def test_ctrl_c_keeps_what_is_finished_and_leaves_no_half_file(tmp_path, thin_spec):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    write_h264(folder / "a.mp4", [gray_with_bar(n) for n in range(10)])
+    write_h264(folder / "b.mp4", [gray_with_bar(n) for n in range(1500)])
+    out = tmp_path / "out"
+    flags = ["--model", str(thin_spec), "--out", str(out), "--stride", "1"]
+    command = [sys.executable, str(ROOT / "tools/extract_features.py"), str(folder), *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    deadline = time.monotonic() + 120
+    while not (out / "a.npz").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; what was finished is kept" in errors
+    assert "Traceback" not in errors
+    assert [p.name for p in out.iterdir()] == ["a.npz"]
+    assert len(res3d.ClipFeatures.load(out / "a.npz")) == 1
+    assert json.loads(json.dumps(dict(res3d.ClipFeatures.load(out / "a.npz").meta)))["sampler"]["stride"] == 1

@@ -1,0 +1,45 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import res3d
+from res3d.cli import main
+from res3d.cli.main import COMMANDS
+
+ROOT = Path(__file__).parent.parent.parent
+TOOLS = {"extract": "extract_features.py"}
+
+
+def test_the_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    with pytest.raises(SystemExit) as leaving:
+        main(["extract", "--version"])
+    assert leaving.value.code == 0
+    assert capsys.readouterr().out == f"res3d {res3d.__version__}\nres3d extract {res3d.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_the_commands(capsys, arguments):
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in COMMANDS)
+
+
+def test_an_unknown_command_is_refused(capsys):
+    assert main(["extrct"]) == 2
+    assert capsys.readouterr().err == "res3d: error: unknown command 'extrct' (accepted: extract)\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_script_and_says_what_it_does(name):
+    run = subprocess.run(
+        [sys.executable, ROOT / "tools" / TOOLS[name], "--help"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0
+    assert f"usage: res3d {name}" in run.stdout

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from res3d.data import CLASSES, SyntheticVideo
+from res3d.video import VideoReader
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return list(SyntheticVideo(seed=3, num_frames=60))
+
+
+def test_the_same_seed_gives_the_same_video_and_another_seed_another():
+    a, b, c = (SyntheticVideo(seed=s).frame(40) for s in (1, 1, 2))
+    assert np.array_equal(a.image, b.image)
+    assert np.array_equal(a.boxes, b.boxes)
+    assert not np.array_equal(a.image, c.image)
+
+
+def test_any_frame_can_be_drawn_alone(frames):
+    assert np.array_equal(SyntheticVideo(seed=3, num_frames=60).frame(17).image, frames[17].image)
+    with pytest.raises(IndexError, match=r"frame must be in \[0, 60\), not 60"):
+        SyntheticVideo(seed=3, num_frames=60).frame(60)
+
+
+def test_masks_are_where_the_picture_differs_from_the_background(frames):
+    video = SyntheticVideo(seed=3, num_frames=60)
+    for frame in frames[::10]:
+        drawn = (frame.image != video._background).any(axis=2)
+        union = frame.masks.any(axis=0)
+        assert not (drawn & ~union).any()
+        assert (drawn & union).sum() > 0.95 * union.sum()  # a sprite's color may equal the ground's by chance
+        assert frame.masks.sum(axis=0).max() <= 1, "a pixel shows one sprite"
+
+
+def test_boxes_are_tight_around_masks(frames):
+    for frame in frames[::7]:
+        for box, mask, visible in zip(frame.boxes, frame.masks, frame.visible, strict=True):
+            assert visible == mask.any()
+            if not visible:
+                assert not box.any()
+                continue
+            x1, y1, x2, y2 = box.astype(int)
+            assert mask[y1:y2, x1:x2].sum() == mask.sum()
+            assert all(edge.any() for edge in (mask[y1], mask[y2 - 1], mask[:, x1], mask[:, x2 - 1]))
+
+
+def test_objects_hide_each_other_and_leave_the_frame():
+    frames = [f for seed in range(4) for f in SyntheticVideo(seed=seed)]
+    visibility = np.array([f.visibility for f in frames])
+    assert ((visibility > 0) & (visibility < 0.6)).any()
+    assert (visibility == 0).any()
+    assert (visibility <= 1).all()
+    assert (visibility[:, 0] < 0.9).any(), "the first sprite passes behind the second"
+
+
+def test_objects_move_smoothly(frames):
+    boxes = np.stack([f.boxes for f in frames])
+    whole = np.stack([f.visibility for f in frames]) > 0.99
+    centers = (boxes[..., :2] + boxes[..., 2:]) / 2
+    steps = np.linalg.norm(np.diff(centers, axis=0), axis=2)[whole[1:] & whole[:-1]]
+    assert steps.max() < 8
+    assert steps.mean() > 0.5
+
+
+def test_keypoints_lie_on_their_sprite_or_say_why_not(frames):
+    seen = hidden = outside = 0
+    for frame in frames:
+        height, width = frame.image.shape[:2]
+        for points, mask in zip(frame.keypoints, frame.masks, strict=True):
+            for x, y, v in points:
+                if v == 0:
+                    assert x == y == 0
+                    outside += 1
+                    continue
+                assert 0 <= x < width
+                assert 0 <= y < height
+                assert mask[int(y), int(x)] == (v == 2)
+                seen, hidden = seen + (v == 2), hidden + (v == 1)
+    assert seen > hidden > 0
+    assert outside > 0
+
+
+def test_labels_and_ids_name_every_object():
+    video = SyntheticVideo(num_objects=4)
+    assert video.labels.tolist() == [1, 2, 3, 1]
+    assert video.track_ids.tolist() == [1, 2, 3, 4]
+    assert max(video.labels) <= len(CLASSES)
+
+
+def test_one_object_is_enough():
+    assert SyntheticVideo(num_objects=1, num_frames=1).frame(0).boxes.shape == (1, 4)
+
+
+def test_the_file_shows_the_frames(tmp_path):
+    video = SyntheticVideo(num_frames=10, size=(97, 131))
+    video.write(tmp_path / "sample.mp4")
+    read = list(VideoReader(tmp_path / "sample.mp4"))
+    assert [seconds for _, seconds in read] == pytest.approx([n / 25 for n in range(10)], abs=1e-4)
+    for (image, _), frame in zip(read, video, strict=True):
+        assert image.shape == (97, 131, 3)
+        assert np.abs(image.astype(int) - frame.image).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": (16, 100)}, r"size must be ≥ 32 pixels \(height, width\), not \(16, 100\)"),
+        ({"num_frames": 0}, "num_frames, num_objects and fps must be > 0, not 0, 5, 25.0"),
+        ({"num_objects": 0}, "not 100, 0, 25.0"),
+        ({"fps": 0}, "not 100, 5, 0"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SyntheticVideo(**arguments)

@@ -1,0 +1,89 @@
+import threading
+import time
+
+import pytest
+
+from res3d.features.prefetch import prefetch
+
+
+def threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name == "res3d-prefetch"]
+
+
+def test_items_come_in_order_and_from_another_thread():
+    def items():
+        for n in range(100):
+            yield n, threading.current_thread()
+
+    got = list(prefetch(items(), depth=3))
+    assert [n for n, _ in got] == list(range(100))
+    assert {thread for _, thread in got} != {threading.main_thread()}
+    assert not threads()
+
+
+def test_it_runs_no_further_ahead_than_asked():
+    made = []
+
+    def items():
+        for n in range(100):
+            made.append(n)
+            yield n
+
+    ahead = prefetch(items(), depth=2)
+    next(ahead)
+    time.sleep(0.3)
+    assert len(made) <= 4  # one given, two waiting, one in hand
+    ahead.close()
+
+
+def test_an_error_comes_after_the_items_before_it():
+    def items():
+        yield 1
+        raise KeyError("broken")
+
+    ahead = prefetch(items(), depth=5)
+    assert next(ahead) == 1
+    with pytest.raises(KeyError, match="broken"):
+        next(ahead)
+    assert not threads()
+
+
+def test_closing_stops_the_thread_and_closes_the_source():
+    closed = threading.Event()
+
+    def items():
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.set()
+
+    ahead = prefetch(items(), depth=2)
+    next(ahead)
+    ahead.close()
+    assert closed.is_set()
+    assert not threads()
+
+
+def test_chains_stop_together():
+    closed = threading.Event()
+
+    def items():
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    def doubled(source):
+        try:
+            for n in source:
+                yield 2 * n
+        finally:
+            source.close()
+
+    chain = prefetch(doubled(prefetch(items(), depth=2)), depth=2)
+    assert next(chain) == 2
+    chain.close()
+    assert closed.is_set()
+    assert not threads()

@@ -1,0 +1,129 @@
+import json
+import re
+import zipfile
+
+import numpy as np
+import pytest
+
+from res3d.structures import ClipFeatures, ClipFeaturesWriter
+
+
+def make(clips: int = 3, length: int = 4, tail: tuple[int, ...] = (5,), **changes) -> ClipFeatures:
+    rng = np.random.default_rng(clips)
+    times = rng.random((clips, length))
+    fields = {
+        "features": rng.random((clips, *tail)).astype(np.float32),
+        "frame_indices": rng.integers(0, 99, (clips, length)),
+        "frame_times": times,
+        "start_time": times.min(axis=1),
+        "end_time": times.max(axis=1),
+        "meta": {"model": "ünïcode", "fps": 29.97},
+    }
+    return ClipFeatures(**(fields | changes))
+
+
+def assert_equal(a: ClipFeatures, b: ClipFeatures) -> None:
+    for name in ("features", "frame_indices", "frame_times", "start_time", "end_time"):
+        assert np.array_equal(getattr(a, name), getattr(b, name)), name
+        assert getattr(a, name).dtype == getattr(b, name).dtype, name
+
+
+@pytest.mark.parametrize("tail", [(5,), (5, 2, 3, 4)])
+@pytest.mark.parametrize("clips", [0, 1, 7])
+def test_saving_and_loading_change_nothing(tmp_path, clips, tail):
+    original = make(clips, tail=tail)
+    original.save(tmp_path / "a.npz")
+    loaded = ClipFeatures.load(tmp_path / "a.npz")
+    assert_equal(original, loaded)
+    assert loaded.meta == original.meta == ClipFeatures.load_meta(tmp_path / "a.npz")
+    assert len(loaded) == clips
+
+
+def test_the_file_is_plain_numpy(tmp_path):
+    original = make()
+    original.save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
+        assert set(file) == {"features", "frame_indices", "frame_times", "start_time", "end_time", "meta"}
+        assert np.array_equal(file["features"], original.features)
+        assert file["meta"].shape == ()
+        assert json.loads(str(file["meta"]))["fps"] == 29.97
+
+
+def test_writing_in_batches_gives_the_same_file_as_all_at_once(tmp_path):
+    whole = make(9, tail=(5, 2, 3, 3))
+    with ClipFeaturesWriter(tmp_path / "a.npz") as writer:
+        for rows in (slice(0, 4), slice(4, 5), slice(5, 9)):
+            names = ("features", "frame_indices", "frame_times", "start_time", "end_time")
+            writer.append(ClipFeatures(**{name: getattr(whole, name)[rows] for name in names}))
+            assert not (tmp_path / "a.npz").exists()
+        assert writer.num_clips == 9
+        writer.finish(whole.meta)
+    assert_equal(ClipFeatures.load(tmp_path / "a.npz"), whole)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_an_error_leaves_nothing_and_spares_what_was_there(tmp_path):
+    make(2).save(tmp_path / "a.npz")
+
+    def write_and_fail():
+        with ClipFeaturesWriter(tmp_path / "a.npz") as writer:
+            writer.append(make(3))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_and_fail()
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        make(3, meta={"bad": object()}).save(tmp_path / "a.npz")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+    assert len(ClipFeatures.load(tmp_path / "a.npz")) == 2
+
+
+def test_batches_of_another_shape_are_refused(tmp_path):
+    with ClipFeaturesWriter(tmp_path / "a.npz") as writer:
+        writer.append(make())
+        with pytest.raises(ValueError, match=r"rows of features are \[5\], not \[6\]"):
+            writer.append(make(tail=(6,)))
+
+
+def test_a_writer_without_batches_has_no_shape_to_write(tmp_path):
+    with (
+        ClipFeaturesWriter(tmp_path / "a.npz") as writer,
+        pytest.raises(ValueError, match="not one batch of features was appended"),
+    ):
+        writer.finish({})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"start_time": np.zeros(2)}, "ClipFeatures.start_time must be [clips] with clips = 3, length = 4, not [2]"),
+        ({"frame_times": np.zeros((3, 5))}, "ClipFeatures.frame_times must be [clips, length]"),
+        ({"frame_indices": np.zeros(3, np.int64)}, "ClipFeatures.frame_indices must be [clips, length]"),
+        ({"features": np.zeros((3, 5))}, "ClipFeatures.features must be float32, not float64"),
+        ({"frame_indices": np.zeros((3, 4), np.int32)}, "ClipFeatures.frame_indices must be int64, not int32"),
+    ],
+)
+def test_wrong_arrays_are_refused(changes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(**changes)
+
+
+def test_wrong_files_are_refused_by_name(tmp_path):
+    (tmp_path / "random.npz").write_bytes(b"PK\x03\x04" + bytes(99))
+    (tmp_path / "text.npz").write_text("hello")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    np.savez(tmp_path / "pickle.npz", features=np.array([{}], dtype=object), meta=np.array("{}"))
+    np.savez(tmp_path / "list.npz", meta=np.array("[]"))
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    make().save(tmp_path / "whole.npz")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-30])
+    for name in ("random.npz", "text.npz", "empty.npz", "other.npz", "pickle.npz", "array.npy", "cut.npz"):
+        with pytest.raises(ValueError, match=rf"{name}: not a file of clip features"):
+            ClipFeatures.load(tmp_path / name)
+    with pytest.raises(ValueError, match=r"list.npz: not a file of clip features \(meta is list"):
+        ClipFeatures.load_meta(tmp_path / "list.npz")
+    with pytest.raises(FileNotFoundError, match=r"nowhere.npz: no such file"):
+        ClipFeatures.load(tmp_path / "nowhere.npz")
+    with zipfile.ZipFile(tmp_path / "whole.npz") as archive:
+        assert archive.testzip() is None
