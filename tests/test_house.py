@@ -1,0 +1,79 @@
+"""Rules of the house that are kept by tests: which room may use which, what is public, what the README promises."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import res3d
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "res3d"
+
+# room: the rooms it may import. Arrows run one way.
+ARROWS = {
+    "backbone": set(),
+    "structures": set(),
+    "weights": {"backbone"},
+    "video": {"structures"},
+    "data": {"video", "structures"},
+    "features": {"backbone", "weights", "video", "structures"},
+    "cli": {"backbone", "weights", "video", "structures", "data", "features"},
+}
+EVERYWHERE = {"version"}
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        rooms |= {name.split(".")[1] for name in names if name.startswith("res3d.")}
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: relative import"
+    return rooms
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/*.py")), ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_imports_follow_the_arrows(path):
+    room = path.parent.name
+    assert imported_rooms(path) - {room} - EVERYWHERE <= ARROWS[room]
+
+
+def test_every_room_is_in_the_table_and_no_arrow_runs_back():
+    rooms = {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
+    assert rooms == set(ARROWS)
+    order = list(ARROWS)
+    for room, allowed in ARROWS.items():
+        assert all(order.index(other) < order.index(room) for other in allowed)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("*.py")), ids=lambda p: p.name)
+def test_tools_hold_no_logic(path):
+    assert imported_rooms(path) == {"cli"}
+    assert len(path.read_text().splitlines()) < 15
+
+
+def test_importing_the_package_imports_no_training_or_drawing_library():
+    heavy = ("cv2", "matplotlib", "pytorch_lightning", "pytorchvideo")
+    code = f"import sys, res3d; print([m for m in {heavy} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_public_names_exist_and_are_documented():
+    for name in res3d.__all__:
+        assert getattr(res3d, name).__doc__ or name == "__version__", name
+
+
+def test_tests_mirror_the_rooms():
+    rooms = {p.name for p in (ROOT / "tests").iterdir() if p.is_dir() and not p.name.startswith((".", "_"))}
+    assert rooms - {"parity"} == set(ARROWS)
+
+
+def test_the_readme_names_files_that_exist():
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} points to {target}"

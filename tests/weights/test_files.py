@@ -1,0 +1,89 @@
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import res3d
+from res3d.weights import WeightsError, hash_weights
+
+
+def equal(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    x, y = a.state_dict(), b.state_dict()
+    return x.keys() == y.keys() and all(torch.equal(x[k], y[k]) for k in x)
+
+
+@pytest.mark.parametrize("norm", ["batch", "frozen_batch", "group"])
+def test_a_file_rebuilds_the_backbone(tmp_path, norm):
+    model = res3d.r2plus1d_18(width=0.125, norm=norm, body="conv4")
+    res3d.save_weights(model, tmp_path / "w.safetensors")
+    again = res3d.load_model(tmp_path / "w.safetensors")
+    assert isinstance(again, res3d.ResNet3d)
+    assert again.spec == model.spec
+    assert equal(model, again)
+    assert hash_weights(model) == hash_weights(again)
+
+
+def test_a_file_rebuilds_the_classifier(tmp_path, thin_spec):
+    model = res3d.create_classifier(thin_spec, 7, dropout=0.25)
+    res3d.save_weights(model, tmp_path / "w.safetensors")
+    again = res3d.load_model(tmp_path / "w.safetensors")
+    assert isinstance(again, res3d.ClipClassifier)
+    assert (again.num_classes, again.dropout.p) == (7, 0.25)
+    assert equal(model, again)
+
+
+def test_a_model_in_another_memory_layout_is_saved_all_the_same(tmp_path, thin):
+    thin.to(memory_format=torch.channels_last_3d)
+    res3d.save_weights(thin, tmp_path / "w.safetensors")
+    assert equal(thin, res3d.load_model(tmp_path / "w.safetensors"))
+
+
+def test_a_failed_save_leaves_nothing_and_spares_what_was_there(tmp_path, thin, monkeypatch):
+    res3d.save_weights(thin, tmp_path / "w.safetensors")
+    before = (tmp_path / "w.safetensors").read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("res3d.weights.files.save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        res3d.save_weights(thin, tmp_path / "w.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+    assert (tmp_path / "w.safetensors").read_bytes() == before
+
+
+def test_only_our_models_can_be_saved(tmp_path):
+    with pytest.raises(TypeError, match="can save a ResNet3d or a ClipClassifier, not a Linear"):
+        res3d.save_weights(torch.nn.Linear(2, 2), tmp_path / "w.safetensors")
+
+
+def test_wrong_files_are_refused_by_name(tmp_path, thin):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    (tmp_path / "pickle.safetensors").write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "empty.safetensors").write_bytes(b"")
+    save_file({"a": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    save_file({"a": torch.zeros(2)}, tmp_path / "kind.safetensors", metadata={"res3d": json.dumps({"kind": "boat"})})
+    spec = thin.spec.to_yaml()
+    missing = json.dumps({"kind": "backbone", "spec": spec})
+    save_file({"a": torch.zeros(2)}, tmp_path / "missing.safetensors", metadata={"res3d": missing})
+    res3d.save_weights(thin, tmp_path / "w.safetensors")
+    data = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
+    for name, message in {
+        "pickle": "not a res3d safetensors file, or a damaged one",
+        "empty": "not a res3d safetensors file, or a damaged one",
+        "cut": "not a res3d safetensors file, or a damaged one",
+        "foreign": "a safetensors file, but not one that res3d wrote",
+        "kind": "holds a 'boat', not one of 'backbone', 'classifier'",
+        "missing": "its weights do not fit its own description",
+    }.items():
+        with pytest.raises(WeightsError, match=rf"{name}.safetensors: {message}"):
+            res3d.load_model(tmp_path / f"{name}.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"nowhere.safetensors: no such weight file"):
+        res3d.load_model(tmp_path / "nowhere.safetensors")
+    assert not (tmp_path / "executed").exists()

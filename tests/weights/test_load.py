@@ -1,0 +1,79 @@
+import copy
+
+import pytest
+import torch
+
+import res3d
+from res3d.weights import WeightsError
+
+
+def test_weights_go_from_model_to_model(thin, thin_spec, tmp_path):
+    res3d.save_weights(thin, tmp_path / "w.safetensors")
+    for source in (tmp_path / "w.safetensors", str(tmp_path / "w.safetensors"), thin.state_dict()):
+        other = res3d.create_backbone(thin_spec, weights=source)
+        assert all(
+            torch.equal(a, b) for a, b in zip(other.state_dict().values(), thin.state_dict().values(), strict=True)
+        )
+
+
+def test_the_report_accounts_for_every_tensor(thin, thin_spec):
+    classifier = res3d.ClipClassifier(thin, 5)
+    body = res3d.create_backbone(thin_spec, body="conv4")
+    report = res3d.load_weights(body, classifier.state_dict())
+    learned = {k for k in body.state_dict() if not k.endswith("num_batches_tracked")}
+    assert learned <= set(report.loaded)
+    assert {"fc.weight", "fc.bias"} <= set(report.ignored)
+    assert any(key.startswith("backbone.conv5.") for key in report.ignored)
+    assert report.missing == report.unexpected == ()
+    assert len(report.loaded) + len(report.ignored) == len(classifier.state_dict())
+    assert "ignored" in str(report)
+    assert "a state dict" in str(report)
+
+
+def test_a_classifier_is_loaded_with_its_head_or_given_a_new_one(thin, thin_spec):
+    trained = res3d.ClipClassifier(thin, 5)
+    same = res3d.create_classifier(thin_spec, 5, weights=trained.state_dict())
+    assert torch.equal(same.fc.weight, trained.fc.weight)
+    fresh = res3d.create_classifier(thin_spec, 9, weights=trained.state_dict(), head="new")
+    assert fresh.num_classes == 9
+    assert torch.equal(fresh.backbone.stem.conv.weight, thin.stem.conv.weight)
+    with pytest.raises(WeightsError, match=r"fc.weight is \(5, 64\), the model's fc.weight \(9, 64\)"):
+        res3d.create_classifier(thin_spec, 9, weights=trained.state_dict())
+
+
+def test_half_precision_is_cast(thin, thin_spec):
+    half = {k: v.half() if v.is_floating_point() else v for k, v in thin.state_dict().items()}
+    model = res3d.create_backbone(thin_spec, weights=half)
+    assert model.stem.conv.weight.dtype == torch.float32
+    torch.testing.assert_close(model.stem.conv.weight, thin.stem.conv.weight, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("conv3.0.branch.a.conv.weight"), "1 missing, first 'conv3.0.branch.a.conv.weight'"),
+        (lambda s: s.update(extra=torch.zeros(1)), "1 unexpected, first 'extra'"),
+        (
+            lambda s: s.update({"stem.conv.weight": torch.zeros(8, 1, 1, 7, 7)}),
+            r"stem.conv.weight is \(8, 1, 1, 7, 7\), the model's stem.conv.weight \(8, 3, 1, 7, 7\)",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_and_change_nothing(thin, thin_spec, change, message):
+    state = dict(thin.state_dict())
+    change(state)
+    model = res3d.create_backbone(thin_spec)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(WeightsError, match=message):
+        res3d.load_weights(model, state)
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_not_strict_reports_what_strict_refuses(thin, thin_spec):
+    state = dict(thin.state_dict())
+    state["extra"] = state.pop("stem.conv.weight")
+    model = res3d.create_backbone(thin_spec)
+    report = res3d.load_weights(model, state, strict=False)
+    assert report.missing == ("stem.conv.weight",)
+    assert report.unexpected == ("extra",)
+    assert torch.equal(model.conv2[1].branch.a.conv.weight, thin.conv2[1].branch.a.conv.weight)

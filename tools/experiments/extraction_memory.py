@@ -1,0 +1,80 @@
+#!/usr/bin/env python
+"""Peak memory of feature extraction against the length of the video.
+
+    python tools/experiments/extraction_memory.py --minutes 1 10 [--source VIDEO] [extract's own flags ...]
+
+The videos are the source (by default a generated one) looped to each length by copying its packets. Each extraction
+runs in a process of its own; its peak is what the operating system says of it (ru_maxrss).
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from res3d.data import SyntheticVideo
+from res3d.video import VideoReader
+
+EXTRACT = Path(__file__).parent.parent / "extract_features.py"
+
+
+def loop(source: Path, target: Path, seconds: float) -> None:
+    """Copy the packets of ``source`` again and again until ``target`` lasts ``seconds``."""
+    frames = list(VideoReader(source).frames())
+    length = frames[-1].time + frames[-1].duration
+    with av.open(str(target), "w") as output:
+        stream = None
+        for turn in range(-(-int(seconds * 1000) // int(length * 1000))):
+            with av.open(str(source)) as container:
+                video = container.streams.video[0]
+                stream = stream or output.add_stream_from_template(video)
+                shift = round(turn * length / Fraction(video.time_base))
+                for packet in container.demux(video):
+                    if packet.dts is None:
+                        continue
+                    packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
+                    output.mux(packet)
+
+
+def peak_of(command: list[str]) -> tuple[float, str]:
+    """(MiB at the process's peak, its last line of output)."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{output}")
+    return usage.ru_maxrss / 1024, output.strip().splitlines()[-1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 10])
+    parser.add_argument("--source", type=Path)
+    arguments, flags = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as folder:
+        source = arguments.source
+        if source is None:
+            source = Path(folder) / "source.mp4"
+            SyntheticVideo(num_frames=250, size=(480, 640)).write(source)
+        info = VideoReader(source).info
+        size = f"{info.width}×{info.height} at {info.fps:g} frames/s"
+        print(f"{source.name} looped, {size}; flags: {' '.join(flags) or 'none'}\n")
+        print("| minutes | peak memory | ratio | |\n|---|---|---|---|")
+        first = None
+        for minutes in arguments.minutes:
+            video = Path(folder) / f"{minutes:g}_minutes.mp4"
+            loop(source, video, 60 * minutes)
+            peak, line = peak_of([sys.executable, str(EXTRACT), str(video), "--out", folder, *flags])
+            first = first or peak
+            told = line.split(": ", 1)[-1].replace(f"{folder}/", "")
+            print(f"| {minutes:g} | {peak:,.0f} MiB | {peak / first:.3f} | {told} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+#!/usr/bin/env python
+"""What freezing stages saves in one training step: memory kept for the backward pass, peak memory, time.
+
+    python tools/experiments/freezing_memory.py --model resnet50_3d --clip 3x8x224x224 --batch 2
+
+Each setting runs in a process of its own, so that peaks do not mix. Prints a Markdown table.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+
+import res3d
+
+
+def measure(
+    model_name: str, clip_size: list[int], batch: int, freeze_at: int, checkpoint: bool, steps: int
+) -> dict[str, float]:
+    torch.manual_seed(0)
+    stages = res3d.backbone.find_spec(model_name).stage_names if checkpoint else ()
+    model = res3d.create_backbone(model_name, freeze_at=freeze_at, checkpoint_stages=stages).train()
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trainable, lr=1e-3) if trainable else None
+    clip = torch.randn(batch, *clip_size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    seconds = []
+    for step in range(steps):
+        began = time.perf_counter()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss = model(clip)["conv5"].square().mean()
+        if step == 0:
+            weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+            activations = sum(size for place, size in kept.items() if place not in weights)
+        if optimizer is not None:
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        seconds.append(time.perf_counter() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {"kept": activations / 2**20, "peak": peak / 1024, "seconds": statistics.median(seconds)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="resnet50_3d")
+    parser.add_argument("--clip", default="3x8x224x224", help="CxTxHxW")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # JSON: one setting, measured in this process
+    arguments = parser.parse_args()
+    size = [int(n) for n in arguments.clip.split("x")]
+    if arguments.one:
+        freeze_at, checkpoint = json.loads(arguments.one)
+        print(json.dumps(measure(arguments.model, size, arguments.batch, freeze_at, checkpoint, arguments.steps)))
+        return
+    print(
+        f"{arguments.model}, {arguments.batch} clips of {arguments.clip}, torch {torch.__version__}, CPU, "
+        f"{torch.get_num_threads()} threads, median of {arguments.steps} steps\n"
+    )
+    print("| freeze_at | frozen | kept for backward | peak over the start | time per step |")
+    print("|---|---|---|---|---|")
+    names = res3d.backbone.find_spec(arguments.model).stage_names
+    for freeze_at, checkpoint in [*((n, False) for n in range(len(names) + 1)), (0, True)]:
+        one = json.dumps([freeze_at, checkpoint])
+        run = subprocess.run([sys.executable, *sys.argv, "--one", one], check=True, capture_output=True, text=True)
+        row = json.loads(run.stdout)
+        frozen = ", ".join(names[:freeze_at]) or ("nothing; all stages checkpointed" if checkpoint else "nothing")
+        print(
+            f"| {freeze_at} | {frozen} | {row['kept']:,.0f} MiB | {row['peak']:,.0f} MiB | {row['seconds']:.2f} s |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
