@@ -29,7 +29,7 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 class _Chunk(NamedTuple):
     """Some frames in a row; pictures [m, H, W, 3] of those that clips hold."""
 
-    frames: list[TimedFrame]
+    places: list[tuple[int, float, float]]  # source frame, its time, its end: frames themselves would hold memory
     held: list[bool]
     pictures: Tensor
 
@@ -169,13 +169,8 @@ class FeatureExtractor:
                 if len(chunk.pictures):
                     pixels = iter(self.preprocess(chunk.pictures.to(self.device, non_blocking=True)))
                 yield [
-                    ReadyFrame(
-                        index=frame.index,
-                        seconds=frame.seconds,
-                        end_seconds=frame.end_seconds,
-                        pixels=next(pixels) if held else None,
-                    )
-                    for frame, held in zip(chunk.frames, chunk.held, strict=True)
+                    ReadyFrame(index=index, seconds=seconds, end_seconds=end, pixels=next(pixels) if held else None)
+                    for (index, seconds, end), held in zip(chunk.places, chunk.held, strict=True)
                 ]
 
     @torch.inference_mode()
@@ -250,19 +245,19 @@ def extract_features(
 
 def _decode(reader: VideoReader, sampler: ClipSampler) -> Iterator[_Chunk]:
     """The reader's frames in chunks, converted to RGB only where a clip holds them."""
-    frames: list[TimedFrame] = []
+    places: list[tuple[int, float, float]] = []
     held: list[bool] = []
     pictures: list[Tensor] = []
     for position, frame, is_last in _with_last(reader.frames()):
         holds = sampler.uses(position) or (is_last and sampler.tail == "pad")
-        frames.append(frame)
+        places.append((frame.index, frame.seconds, frame.end_seconds))
         held.append(holds)
         if holds:
             pictures.append(torch.from_numpy(frame.rgb()))
         size = len(pictures) * pictures[0].nbytes if pictures else 0
-        if is_last or len(frames) == CHUNK_FRAMES or size >= CHUNK_BYTES:
-            yield _Chunk(frames, held, torch.stack(pictures) if pictures else torch.empty(0))
-            frames, held, pictures = [], [], []
+        if is_last or len(places) == CHUNK_FRAMES or size >= CHUNK_BYTES:
+            yield _Chunk(places, held, torch.stack(pictures) if pictures else torch.empty(0))
+            places, held, pictures = [], [], []
 
 
 def _with_last(frames: Iterable[TimedFrame]) -> Iterator[tuple[int, TimedFrame, bool]]:

@@ -1,7 +1,7 @@
 """Frames of a video file with their true times, in one pass and bounded memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from res3d.video.container import FrameDecoder, declared_seconds, frame_rate, open_container, video_stream
 from res3d.video.errors import VideoError
-from res3d.video.orientation import Image, display_matrix, is_transposed, orient
+from res3d.video.orientation import Image, Matrix, display_matrix, is_transposed, orient
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +21,7 @@ class TimedFrame:
     time: Fraction  # seconds from the first frame's presentation
     duration: Fraction  # seconds until the next frame; the last frame's own
     decoded: av.VideoFrame
+    orientation: Matrix  # how the picture is turned to be upright
 
     @property
     def seconds(self) -> float:
@@ -32,8 +33,9 @@ class TimedFrame:
 
     def rgb(self) -> Image:
         """The picture as uint8 [H, W, 3] RGB, upright, by the frame's own colour matrix and range."""
-        image = np.asarray(self.decoded.to_ndarray(format="rgb24"), np.uint8)
-        return orient(image, display_matrix(self.decoded))
+        # One thread: starting several for each frame takes longer than the conversion.
+        image = np.asarray(self.decoded.to_ndarray(format="rgb24", threads=1), np.uint8)
+        return orient(image, self.orientation)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +132,10 @@ class VideoReader:
             if first is None:
                 raise VideoError(f"{self.path}: not one frame can be decoded")
             width, height = first.width, first.height
-            if is_transposed(display_matrix(first)):
+            # Asked of one frame only: PyAV's side data and its frame refer to each other, so that every frame it is asked
+            # of lives on until the garbage collector's next round.
+            self._orientation = display_matrix(first)
+            if is_transposed(self._orientation):
                 width, height = height, width
             return VideoInfo(
                 width=width,
@@ -170,20 +175,23 @@ class VideoReader:
                 tick = Fraction(decoded.time_base or Fraction(1, 1000))
                 if frame is None:
                     origin = stamp
-                    frame = TimedFrame(index=0, time=Fraction(0), duration=gap, decoded=decoded)
+                    frame = self._frame(0, Fraction(0), gap, decoded)
                 else:
                     self._check_continuity(frame, decoded, stamp - stamp_before)
                     # Two frames at one instant: times that strictly increase put the second a tick later.
                     time = max(stamp - origin, frame.time + tick)
                     gap = time - frame.time
-                    yield TimedFrame(index=frame.index, time=frame.time, duration=gap, decoded=frame.decoded)
-                    frame = TimedFrame(index=frame.index + 1, time=time, duration=gap, decoded=decoded)
+                    yield replace(frame, duration=gap)
+                    frame = self._frame(frame.index + 1, time, gap, decoded)
                 stamp_before = stamp
             self.damage = decoder.damage
             if frame is None:
                 raise VideoError(f"{self.path}: not one frame can be decoded")
             last = Fraction(frame.decoded.duration or 0) * Fraction(frame.decoded.time_base or 0) or gap
-            yield TimedFrame(index=frame.index, time=frame.time, duration=last, decoded=frame.decoded)
+            yield replace(frame, duration=last)
+
+    def _frame(self, index: int, time: Fraction, duration: Fraction, decoded: av.VideoFrame) -> TimedFrame:
+        return TimedFrame(index=index, time=time, duration=duration, decoded=decoded, orientation=self._orientation)
 
     def _check_continuity(self, before: TimedFrame, decoded: av.VideoFrame, elapsed: Fraction) -> None:
         old, new = before.decoded, decoded

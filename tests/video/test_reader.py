@@ -1,3 +1,4 @@
+import gc
 from fractions import Fraction
 
 import av
@@ -234,6 +235,21 @@ def test_a_reader_can_be_read_again(video):
     reader = VideoReader(video, end=0.2)
     assert len(list(reader)) == len(list(reader)) == 5
     assert next(iter(reader))[1] == 0.0
+
+
+def test_frames_are_let_go_without_the_garbage_collector(tmp_path):
+    """Frames held by reference cycles pile up between collections: gigabytes, for a long video."""
+    path = tmp_path / "long.mp4"
+    write_h264(path, [gray_with_bar(n) for n in range(120)], rotation=90)
+    gc.collect()
+    gc.disable()
+    try:
+        most = 0
+        for _ in VideoReader(path):
+            most = max(most, sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert 0 < most < 40
 
 
 def test_sound_beside_the_picture_changes_nothing(tmp_path):
