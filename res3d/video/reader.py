@@ -132,8 +132,8 @@ class VideoReader:
             if first is None:
                 raise VideoError(f"{self.path}: not one frame can be decoded")
             width, height = first.width, first.height
-            # Asked of one frame only: PyAV's side data and its frame refer to each other, so that every frame it is asked
-            # of lives on until the garbage collector's next round.
+            # Asked of one frame only: PyAV's side data and its frame refer to each other, so that every frame it is
+            # asked of lives on until the garbage collector's next round.
             self._orientation = display_matrix(first)
             if is_transposed(self._orientation):
                 width, height = height, width
