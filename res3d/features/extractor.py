@@ -18,7 +18,7 @@ from res3d.version import __version__
 from res3d.video import KINETICS, ClipSampler, Preprocessing, TimedFrame, VideoReader
 from res3d.weights import hash_weights
 
-CHUNK_BYTES = 32 * 2**20  # decoded frames that are handed on together
+CHUNK_BYTES = 8 * 2**20  # decoded frames that are handed on together; about six chunks are in memory at a time
 CHUNK_FRAMES = 32
 CHUNKS_AHEAD = 2  # between decoding, preprocessing and the network
 
