@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from res3d.backbone.parts import NORMS, SHORTCUTS, Size3, FactoredConv, TemporalPadding, full_conv
+from res3d.backbone.parts import NORMS, SHORTCUTS, FactoredConv, Size3, TemporalPadding, full_conv
 from res3d.backbone.spec import ONE, BackboneSpec, BlockSpec, ConvPlan, NormSpec, StageSpec
 
 

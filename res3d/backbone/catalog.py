@@ -132,7 +132,7 @@ def hara(depth: int) -> BackboneSpec:
 
 
 def i3resnet(depth: int) -> BackboneSpec:
-    """hassony2's inflated image ResNets: all 3×3 convolutions, the stem and the pool span 3 frames, strides are cubes."""
+    """hassony2's inflated image ResNets: every 3×3, the stem and the pool span 3 frames, strides are cubes."""
     return resnet(
         f"i3resnet{depth}",
         StemSpec(conv=conv(3, 7, 7)),

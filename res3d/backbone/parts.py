@@ -111,7 +111,7 @@ def full_conv(
 class FactoredConv(nn.Sequential):
     """A (2+1)D convolution: one factor to ``middle`` channels, norm, ReLU, then the other (Tran et al. 2018, R(2+1)D).
 
-    Children in order: spatial (1×k×k), norm, act, temporal (t×1×1), or with ``spatial_first=False`` the factors swapped.
+    Children in order: spatial (1×k×k), norm, act, temporal (t×1×1); with ``spatial_first=False`` the factors swapped.
 
     Shape: [N, in_channels, T, H, W] -> [N, out_channels, T/t, H/y, W/x] for stride (t, y, x).
     """
