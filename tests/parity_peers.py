@@ -1,5 +1,7 @@
-"""Helpers for parity tests, and the peers that are no installed packages, written out as plain modules from their papers
-and layouts: independent of res3d, with the parameter names of the originals."""
+"""Helpers for parity tests, and the peers that are no installed packages, as plain modules with the originals' names.
+
+They are written from papers, configs and layouts, independently of res3d.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +66,7 @@ class HaraBlock(nn.Module):
 class HaraResNet(nn.Module):
     """3D-ResNets-PyTorch's ResNet."""
 
-    DEPTHS = {
+    DEPTHS = {  # noqa: RUF012
         10: (1, 1, 1, 1),
         18: (2, 2, 2, 2),
         34: (3, 4, 6, 3),

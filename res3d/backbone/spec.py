@@ -62,10 +62,11 @@ class ConvSpec:
     factor: Literal["full", "2plus1d", "1plus2d"] = "full"
     """"full" is one convolution; "2plus1d" a spatial, then a temporal one with norm and ReLU between; "1plus2d" the
     temporal one first, as PyTorchVideo has them."""
-    middle: int | Literal["conv", "block", "out"] = "conv"
+    middle: int | Literal["conv", "block", "out", "2x"] = "conv"
     """Channels between the two factors. "conv" keeps the parameter count of the full convolution (the R(2+1)D paper's
     rule, per convolution); "block" applies that rule once, to the block's input and width, as torchvision does; "out"
-    is the convolution's output channels; a number states it."""
+    is the convolution's output channels, "2x" twice as many (any plain convolution
+    fits into that); a number states it."""
     groups: int | Literal["depthwise"] = 1  # "depthwise": one group a channel
     dilation: Size3 = ONE
 
@@ -74,7 +75,7 @@ class ConvSpec:
         _check_triple("dilation", self.dilation)
         _check_width("expand", self.expand)
         _check_choice("factor", self.factor, ("full", "2plus1d", "1plus2d"))
-        for name, words in (("middle", ("conv", "block", "out")), ("groups", ("depthwise",))):
+        for name, words in (("middle", ("conv", "block", "out", "2x")), ("groups", ("depthwise",))):
             value = getattr(self, name)
             if isinstance(value, str):
                 _check_choice(name, value, words)
@@ -140,12 +141,13 @@ class BlockSpec:
         plans, channels = [], in_channels
         for index, conv in enumerate(self.convs):
             out = width * conv.expand
-            if conv.middle == "block":
-                middle = conv.equal_parameters_middle(in_channels, width)
-            elif conv.middle == "conv":
-                middle = conv.equal_parameters_middle(channels, out)
-            else:
-                middle = out if conv.middle == "out" else conv.middle
+            rules = {
+                "conv": conv.equal_parameters_middle(channels, out),
+                "block": conv.equal_parameters_middle(in_channels, width),
+                "out": out,
+                "2x": 2 * out,
+            }
+            middle = rules[conv.middle] if isinstance(conv.middle, str) else conv.middle
             groups = channels if conv.groups == "depthwise" else conv.groups
             if channels % groups or out % groups:
                 raise ValueError(

@@ -40,8 +40,8 @@ def load_weights(
 ) -> LoadReport:
     """Copy weights into ``model``, all or nothing.
 
-    The origin of a checkpoint is recognised from its keys (``res3d.weights.layouts``). Kernels of images are inflated to
-    the model's temporal size; plain convolutions enter factored (2+1)D ones so that the network computes the same.
+    The origin of a checkpoint is recognised from its keys (``res3d.weights.layouts``). Kernels of images are inflated
+    to the model's temporal size; plain convolutions enter factored (2+1)D ones so that the network computes the same.
 
     Args:
         model: a backbone or classifier. A backbone leaves the checkpoint's head and the stages beyond its body aside.
@@ -54,8 +54,8 @@ def load_weights(
 
     Raises:
         FileNotFoundError: no such file.
-        WeightsError: an unreadable file, unknown names, a tensor of another shape, strides in another place, or (strict)
-            missing or unexpected tensors.
+        WeightsError: an unreadable file, unknown names, a tensor of another shape, strides in another place, or
+            (strict) missing or unexpected tensors.
         ValueError: an unknown ``inflate`` or ``channels``, or a negative ``norm_eps``.
     """
     if inflate not in INFLATIONS:
@@ -98,7 +98,7 @@ class _Theirs(NamedTuple):
 
 @dataclass
 class _Plan:
-    """What goes where. ``filled`` and the lists have the model's names, less the ``backbone.`` of a classifier inside."""
+    """What goes where. Names are the model's, less a classifier's ``backbone.``; ``report`` puts it back."""
 
     model: ResNet3d | ClipClassifier
     layout: Layout
@@ -223,42 +223,29 @@ class _Plan:
         if f"{layer}.norm.running_mean" not in self.own:
             raise WeightsError(f"{theirs.key} can enter a (2+1)D convolution only if the model has batch norm")
         outer = {leaf: self._theirs[f"{layer}.norm.{leaf}"].tensor.float() for leaf in self._norm_leaves(layer)}
-        frames = temporal.shape[2]
-        spatial_first = list(dict(self._modules[f"{layer}.conv"].named_children()))[0] == "spatial"
-        signed = layer.startswith("conv") and self._is_last_of_branch(layer)
+        spatial_first = next(self._modules[f"{layer}.conv"].named_children())[0] == "spatial"
+        signed = layer != "stem" and self._is_last_of_branch(layer)
+        if layer == "stem" and not spatial_first:
+            raise WeightsError(
+                f"{theirs.key} cannot enter a stem whose temporal factor comes first: its input is signed"
+            )
+        out, channels = (temporal, spatial) if spatial_first else (spatial, temporal)
+        plain = spatial.new_empty((out.shape[0], channels.shape[1], 1, *spatial.shape[3:]))
+        self._check_shape(f"{layer}.conv", plain, theirs.key, kernel, ignore_frames=True)
         try:
             if spatial_first:
-                self._check_shape(
-                    f"{layer}.conv",
-                    spatial.new_empty((temporal.shape[0], *spatial.shape[1:])),
-                    theirs.key,
-                    kernel,
-                    ignore_frames=True,
-                )
-                first, second = factor_spatial_first(kernel, spatial.shape[0], frames, signed=signed)
-                self._put_kernels(layer, first, second)
+                first, second = factor_spatial_first(kernel, spatial.shape[0], temporal.shape[2], signed=signed)
+                self._put_kernels(layer, spatial=first, temporal=second)
                 self._put_norm(f"{layer}.conv.norm", outer, copies=2 if signed else 1)
                 self._put_norm(f"{layer}.norm", {})
             else:
-                if layer == "stem":
-                    raise WeightsError(
-                        f"{theirs.key} cannot enter a stem whose temporal factor comes first: its input is signed"
-                    )
-                self._check_shape(
-                    f"{layer}.conv",
-                    spatial.new_empty((spatial.shape[0], temporal.shape[1], *spatial.shape[2:])),
-                    theirs.key,
-                    kernel,
-                    ignore_frames=True,
-                )
-                second, first = factor_temporal_first(kernel, spatial.shape[1], frames)
-                self._put_kernels(layer, first, second)
+                first, second = factor_temporal_first(kernel, temporal.shape[0], temporal.shape[2])
+                self._put_kernels(layer, temporal=first, spatial=second)
                 self._put_norm(f"{layer}.conv.norm", {})
                 self._put_norm(f"{layer}.norm", outer)
         except MiddleTooNarrowError as error:
-            raise WeightsError(
-                f"{theirs.key} cannot enter the (2+1)D convolution {layer}: {error} (middle='2x' makes the model wide enough)"
-            ) from None
+            hint = "middle='2x' makes the model wide enough"
+            raise WeightsError(f"{theirs.key} cannot enter the (2+1)D convolution {layer}: {error} ({hint})") from None
         return {f"{layer}.conv.weight", *(f"{layer}.norm.{leaf}" for leaf in self._norm_leaves(layer))}
 
     def _norm_leaves(self, layer: str) -> list[str]:
@@ -269,13 +256,13 @@ class _Plan:
         last: str = [child for child, _ in self._modules[branch].named_children()][-1]
         return last == name
 
-    def _put_kernels(self, layer: str, spatial: Tensor, temporal: Tensor) -> None:
+    def _put_kernels(self, layer: str, *, spatial: Tensor, temporal: Tensor) -> None:
         for factor, kernel in (("spatial", spatial), ("temporal", temporal)):
             self.filled[f"{layer}.conv.{factor}.weight"] = kernel
             self.inflated.append(f"{layer}.conv.{factor}.weight")
 
     def _put_norm(self, norm: str, values: Mapping[str, Tensor], copies: int = 1) -> None:
-        """A norm with ``values`` in its first channels, their negation in as many more if asked, the identity elsewhere."""
+        """A norm with ``values`` in its first channels, negated in as many more for 2 copies, else the identity."""
         for leaf in ("weight", "bias", *STATISTICS):
             ours = f"{norm}.{leaf}"
             filled = self._identity(ours)
@@ -318,8 +305,8 @@ def _check_strides(layout: Layout, metadata: str | None, spec: BackboneSpec) -> 
     for block in _strided_bottlenecks(spec):
         if theirs is not None and block.stride_on != theirs:
             raise WeightsError(
-                f"these {layout.name} weights belong to bottlenecks that stride on the {theirs} convolution, and the model's "
-                f"stride on the {block.stride_on} (stride_on={theirs!r} makes it fit)"
+                f"these {layout.name} weights belong to bottlenecks that stride on the {theirs} convolution, and the "
+                f"model's stride on the {block.stride_on} (stride_on={theirs!r} makes it fit)"
             )
 
 

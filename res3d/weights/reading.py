@@ -1,7 +1,7 @@
 """Checkpoint files of any origin as plain dictionaries of tensors. Nothing that a file contains is executed."""
 
-import io
 import pickle
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +16,8 @@ from res3d.weights.report import WeightsError
 
 METADATA_KEY = "res3d"  # in the safetensors files that res3d writes; its value is JSON
 
-# What a pickle may name: how NumPy rebuilds arrays and numbers, and plain containers. ``_codecs.encode`` only turns text
-# into bytes, which is how Python 2's strings come.
+# What a pickle may name: how NumPy rebuilds arrays and numbers, and plain containers. ``_codecs.encode`` only turns
+# text into bytes, which is how Python 2's strings come.
 _ADMITTED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "ndarray"): np.ndarray,
@@ -27,6 +27,8 @@ _ADMITTED: dict[tuple[str, str], Any] = {
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _ADMITTED[_module, "_reconstruct"] = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
     _ADMITTED[_module, "scalar"] = np._core.multiarray.scalar  # type: ignore[attr-defined]
+for _module in ("numpy.core.numeric", "numpy._core.numeric"):
+    _ADMITTED[_module, "_frombuffer"] = np._core.numeric._frombuffer  # type: ignore[attr-defined]
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -46,8 +48,8 @@ class Checkpoint(NamedTuple):
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """The tensors of a .safetensors, torch (.pth, .pt, .pyth, .tar, .bin) or Caffe2 / detectron2 pickle (.pkl) file.
 
-    Wrappers around the tensors (``state_dict``, ``model``, ``model_state``, ``blobs``) and ``module.`` prefixes are taken
-    off; entries that are no tensors (epoch, optimizer, ...) are left out.
+    Wrappers around the tensors (``state_dict``, ``model``, ``model_state``, ``blobs``) and ``module.`` prefixes are
+    taken off; entries that are no tensors (epoch, optimizer, ...) are left out.
 
     Raises:
         FileNotFoundError: no such file.
@@ -106,8 +108,10 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle protocols of files that are refused all the same
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
         # torch's message advises to load without the guard; only its first sentence is a fact about the file.
         reason = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"not a file of weights alone that torch can read ({reason})") from None
@@ -116,7 +120,7 @@ def _read_torch(path: Path) -> Any:
 def _read_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
-            return _ArrayUnpickler(io.BufferedReader(file), encoding="latin1").load()
+            return _ArrayUnpickler(file, encoding="latin1").load()
     except WeightsError:
         raise
     except Exception as error:

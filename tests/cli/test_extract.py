@@ -195,7 +195,7 @@ def test_bad_weights_are_exit_code_1(extract, video, tmp_path, capsys):
     assert extract(video, "--weights", tmp_path / "w.safetensors") == 1
     errors = capsys.readouterr().err.splitlines()
     assert errors[0] == "res3d extract: missing.safetensors: no such weight file"
-    assert "w.safetensors: not a res3d safetensors file" in errors[1]
+    assert "w.safetensors: not a safetensors file" in errors[1]
     assert not Path("features").exists()
 
 

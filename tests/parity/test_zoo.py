@@ -1,14 +1,16 @@
-"""Every zoo row against its origin: all parameters random, the origin's own state dict through ``load_weights``, a
-non-square odd clip; maps and logits within 1e-5 of the largest value."""
+"""Every zoo row against its origin: random parameters, the origin's own state dict, a non-square odd clip.
+
+Maps and logits within 1e-5 of the largest value.
+"""
 
 import warnings
 
 import pytest
 import torch
+from parity_peers import HaraResNet, I3ResNet, MMAction2I3D, assert_close, enliven
 from torchvision.models import video
 
 import res3d
-from parity_peers import HaraResNet, I3ResNet, MMAction2I3D, assert_close, enliven
 
 CLIP = (1, 3, 5, 45, 61)
 
@@ -19,7 +21,7 @@ def check(name: str, theirs, trunk, clip=CLIP, logits_clip=None, logits=None, la
     ours = res3d.create_classifier(name, classes, **overrides).eval()
     report = res3d.load_weights(ours, state)
     assert report.layout == layout
-    assert not (report.missing or report.unexpected or report.inflated or report.initialized)
+    assert report.missing == report.unexpected == report.inflated == report.initialized == ()
     assert len(report.loaded) + len(report.ignored) == len(state)
     assert set(report.loaded) == set(ours.state_dict())
     with torch.no_grad():
@@ -70,7 +72,9 @@ def test_pytorchvideo_slow_r101():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         resnet = pytest.importorskip("pytorchvideo.models.resnet")
-    theirs = enliven(resnet.create_resnet(model_depth=101, stem_conv_kernel_size=(1, 7, 7), head_pool_kernel_size=(8, 7, 7)))
+    theirs = enliven(
+        resnet.create_resnet(model_depth=101, stem_conv_kernel_size=(1, 7, 7), head_pool_kernel_size=(8, 7, 7))
+    )
 
     def trunk(x):
         for block in theirs.blocks[:-1]:
