@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -28,6 +29,11 @@ def conv(t: int, y: int, x: int, **options: Any) -> ConvSpec:
 def basic(kernel: ConvSpec, **options: Any) -> BlockSpec:
     """Two convolutions of one kind."""
     return BlockSpec(convs=(kernel, kernel), **options)
+
+
+def wide_bottleneck(expand: int, groups: int = 1) -> Callable[[ConvSpec], BlockSpec]:
+    """Bottlenecks with ``expand`` times the usual inner width in ``groups``: Wide ResNets and ResNeXts."""
+    return lambda b: bottleneck(replace(b, expand=expand, groups=groups), a=conv(1, 1, 1, expand=expand))
 
 
 def bottleneck(b: ConvSpec, a: ConvSpec | None = None, **options: Any) -> BlockSpec:
@@ -189,6 +195,12 @@ _SPECS = [
     detect_and_track("resnet50_3d", bottleneck, 50),
     detect_and_track("resnet101_3d", bottleneck, 101),
     detect_and_track("resnet152_3d", bottleneck, 152),
+    # The same bodies for torchvision's ResNeXts and Wide ResNets (Xie et al. 2017; Zagoruyko & Komodakis 2016).
+    detect_and_track("resnext50_32x4d_3d", wide_bottleneck(2, groups=32), 50),
+    detect_and_track("resnext101_32x8d_3d", wide_bottleneck(4, groups=32), 101),
+    detect_and_track("resnext101_64x4d_3d", wide_bottleneck(4, groups=64), 101),
+    detect_and_track("wide_resnet50_2_3d", wide_bottleneck(2), 50),
+    detect_and_track("wide_resnet101_2_3d", wide_bottleneck(2), 101),
     torchvision_video("r3d_18", conv(3, 7, 7), [conv(3, 3, 3)] * 4, (2, 2, 2)),
     torchvision_video("mc3_18", conv(3, 7, 7), [conv(3, 3, 3)] + [conv(1, 3, 3)] * 3, (1, 2, 2)),
     torchvision_video("r2plus1d_18", conv(3, 7, 7, factor="2plus1d", middle=45), [_FACTORED] * 4, (2, 2, 2)),

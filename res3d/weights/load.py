@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from res3d.backbone import BackboneSpec, BlockSpec, ClipClassifier, ResNet3d
+from res3d.weights.download import fetch_weights
 from res3d.weights.inflation import (
     CHANNELS,
     INFLATIONS,
@@ -23,6 +24,7 @@ from res3d.weights.inflation import (
 )
 from res3d.weights.layouts import IGNORED, Layout, recognise
 from res3d.weights.reading import read_checkpoint, unwrap
+from res3d.weights.registry import find_weights, is_registered
 from res3d.weights.report import LoadReport, WeightsError
 
 STATISTICS = ("running_mean", "running_var")
@@ -45,7 +47,7 @@ def load_weights(
 
     Args:
         model: a backbone or classifier. A backbone leaves the checkpoint's head and the stages beyond its body aside.
-        source: a file, or a state dict with anyone's names.
+        source: a registered name (``list_weights()``), a file, or a state dict with anyone's names.
         inflate: how a 2D kernel becomes a 3D one, see ``inflate_kernel``.
         strict: refuse missing and unexpected tensors.
         norm_eps: sets the eps of the model's norms; a checkpoint does not say what it was trained with.
@@ -67,6 +69,11 @@ def load_weights(
     metadata = None
     if isinstance(source, Mapping):
         name, tensors = "a state dict", unwrap(source)
+    elif is_registered(source):
+        entry = find_weights(str(source))
+        name = entry.name
+        tensors, metadata = read_checkpoint(fetch_weights(entry))
+        norm_eps = entry.norm_eps if norm_eps is None else norm_eps
     else:
         name = str(source)
         tensors, metadata = read_checkpoint(source)

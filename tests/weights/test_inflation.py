@@ -25,6 +25,11 @@ IMAGE_NETWORKS = {
     "resnet18_3d": "resnet18",
     "resnet34_3d": "resnet34",
     "resnet50_3d": "resnet50",
+    "resnext50_32x4d_3d": "resnext50_32x4d",
+    "resnext101_32x8d_3d": "resnext101_32x8d",
+    "resnext101_64x4d_3d": "resnext101_64x4d",
+    "wide_resnet50_2_3d": "wide_resnet50_2",
+    "wide_resnet101_2_3d": "wide_resnet101_2",
     "slow_r50": "resnet50",
     "c2d_r50": "resnet50",
     "i3d_r50": "resnet50",
@@ -47,7 +52,7 @@ def test_centered_networks_give_the_image_networks_maps_in_every_frame(name):
     with torch.no_grad():
         expected = image_maps(image_network, image)
         for frames in (1, 2, 3, 8):
-            if frames < ours.spec.min_clip[0]:
+            if frames < ours.spec.min_clip[0] or (frames > 3 and "101" in name):  # those are slow, and no other layers
                 continue
             maps = ours(image.unsqueeze(2).expand(-1, -1, frames, -1, -1))["conv5"]
             for frame in maps.unbind(2):
