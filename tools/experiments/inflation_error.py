@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What each mode of inflation does to a whole network: conv5 of a 3D network against its 2D one, on clips of equal frames.
+"""What each mode of inflation does to a network: conv5 of a 3D network against its 2D one, on clips of equal frames.
 
     python tools/experiments/inflation_error.py [--model resnet18_3d]
 
@@ -56,11 +56,7 @@ def main() -> None:
             error = (maps[:, :, position // stride] - truth).abs().max() / truth.abs().max()
             percent = 100 * error.item()
             cells.append(
-                f"{error.item():.0e}"
-                if percent < 0.01
-                else f"{percent:,.0f} %"
-                if percent < 1e6
-                else f"{percent:.0e} %"
+                f"{error.item():.0e} ×" if error > 10 else f"{percent:.0f} %" if percent > 1 else f"{percent:.2g} %"
             )
         print(f"| `{mode}` | " + " | ".join(cells) + " |", flush=True)
 
