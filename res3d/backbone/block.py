@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from res3d.backbone.parts import NORMS, SHORTCUTS, Size3, SpaceTimeConv, TemporalPadding, full_conv
+from res3d.backbone.parts import NORMS, SHORTCUTS, FactoredConv, Size3, TemporalPadding, full_conv
 from res3d.backbone.spec import ONE, BackboneSpec, BlockSpec, ConvPlan, NormSpec, StageSpec
 
 
@@ -32,13 +32,15 @@ class LayerFactory:
                 spec.kernel,
                 stride=plan.stride,
                 dilation=spec.dilation,
+                groups=plan.groups,
                 temporal_padding=self.temporal_padding,
             )
-        return SpaceTimeConv(
+        return FactoredConv(
             plan.in_channels,
             plan.middle,
             plan.out_channels,
             spec.kernel,
+            spatial_first=spec.factor == "2plus1d",
             stride=plan.stride,
             dilation=spec.dilation,
             norm=self.norm,

@@ -69,6 +69,14 @@ def set_temporal_kernel(spec: BackboneSpec, size: int) -> BackboneSpec:
     return _map_convs(spec, resized)
 
 
+def set_middle(spec: BackboneSpec, middle: int | str) -> BackboneSpec:
+    """Channels between the factors of every (2+1)D convolution: a rule of ``ConvSpec.middle``, or a number."""
+    convs = [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
+    if all(conv.factor == "full" for conv in convs):
+        raise ValueError(f"middle={middle!r}: {spec.name} has no (2+1)D convolutions")
+    return _map_convs(spec, lambda conv: conv if conv.factor == "full" else replace(conv, middle=middle))  # type: ignore[arg-type]
+
+
 def set_temporal_stride(spec: BackboneSpec, stride: int | Sequence[int]) -> BackboneSpec:
     """The temporal stride of every stage after conv2 (which keeps its own), or one a stage from conv2 on.
 
@@ -125,6 +133,7 @@ OVERRIDES: dict[str, Callable[[BackboneSpec, Any], BackboneSpec]] = {
     "norm": lambda spec, kind: replace(spec, norm=replace(spec.norm, kind=kind)),
     "norm_eps": lambda spec, eps: replace(spec, norm=replace(spec.norm, eps=eps)),
     "temporal_kernel": set_temporal_kernel,
+    "middle": set_middle,
     "temporal_stride": set_temporal_stride,
     "temporal_padding": lambda spec, mode: replace(spec, temporal_padding=mode),
     "stride_on": lambda spec, place: _map_blocks(spec, lambda block: replace(block, stride_on=place)),

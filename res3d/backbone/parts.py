@@ -90,16 +90,28 @@ def full_conv(
     *,
     stride: Size3,
     dilation: Size3,
+    groups: int = 1,
     temporal_padding: TemporalPadding,
 ) -> nn.Conv3d:
     """A convolution without bias whose output has ceil(size / stride) positions along each axis."""
     t, y, x = (d * (k // 2) for d, k in zip(dilation, kernel, strict=True))
     kind = ReplicatedTimeConv3d if temporal_padding == "replicate" and t else nn.Conv3d
-    return kind(in_channels, out_channels, kernel, stride=stride, padding=(t, y, x), dilation=dilation, bias=False)
+    return kind(
+        in_channels,
+        out_channels,
+        kernel,
+        stride=stride,
+        padding=(t, y, x),
+        dilation=dilation,
+        groups=groups,
+        bias=False,
+    )
 
 
-class SpaceTimeConv(nn.Sequential):
-    """A (2+1)D convolution: 1×k×k to ``middle`` channels, norm, ReLU, then t×1×1 (Tran et al. 2018, R(2+1)D).
+class FactoredConv(nn.Sequential):
+    """A (2+1)D convolution: one factor to ``middle`` channels, norm, ReLU, then the other (Tran et al. 2018, R(2+1)D).
+
+    Children in order: spatial (1×k×k), norm, act, temporal (t×1×1); with ``spatial_first=False`` the factors swapped.
 
     Shape: [N, in_channels, T, H, W] -> [N, out_channels, T/t, H/y, W/x] for stride (t, y, x).
     """
@@ -111,37 +123,33 @@ class SpaceTimeConv(nn.Sequential):
         out_channels: int,
         kernel: Size3,
         *,
+        spatial_first: bool,
         stride: Size3,
         dilation: Size3,
         norm: Callable[[int], nn.Module],
         temporal_padding: TemporalPadding,
     ) -> None:
         super().__init__()
-        (kt, ky, kx), (st, sy, sx), (dt, dy, dx) = kernel, stride, dilation
-        self.add_module(
-            "spatial",
-            full_conv(
-                in_channels,
-                middle,
-                (1, ky, kx),
-                stride=(1, sy, sx),
-                dilation=(1, dy, dx),
+        first, second = ("spatial", "temporal") if spatial_first else ("temporal", "spatial")
+
+        def factor(name: str, channels: int, out: int) -> nn.Conv3d:
+            def only(size: Size3) -> Size3:
+                t, y, x = size
+                return (1, y, x) if name == "spatial" else (t, 1, 1)
+
+            return full_conv(
+                channels,
+                out,
+                only(kernel),
+                stride=only(stride),
+                dilation=only(dilation),
                 temporal_padding=temporal_padding,
-            ),
-        )
+            )
+
+        self.add_module(first, factor(first, in_channels, middle))
         self.add_module("norm", norm(middle))
         self.add_module("act", nn.ReLU(inplace=True))
-        self.add_module(
-            "temporal",
-            full_conv(
-                middle,
-                out_channels,
-                (kt, 1, 1),
-                stride=(st, 1, 1),
-                dilation=(dt, 1, 1),
-                temporal_padding=temporal_padding,
-            ),
-        )
+        self.add_module(second, factor(second, middle, out_channels))
 
 
 class ProjectionShortcut(nn.Sequential):

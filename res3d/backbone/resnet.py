@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from res3d.backbone.block import LayerFactory, Stage, build_stage, build_stem
@@ -117,7 +118,7 @@ class ResNet3d(nn.Module):
 
 
 class ClipClassifier(nn.Module):
-    """Logits for clips: the last map averaged over time and space, dropout, one linear layer.
+    """Logits for clips: the last map averaged over time and space (by ``spec.head_window``), dropout, one linear layer.
 
     Shape: [N, C, T, H, W] float -> [N, num_classes].
 
@@ -142,7 +143,16 @@ class ClipClassifier(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         last = self.backbone.spec.stage_names[-1]
-        pooled = self.backbone(clip, (last,))[last].mean(dim=(2, 3, 4))
+        features: Tensor = self.backbone(clip, (last,))[last]
+        window = self.backbone.spec.head_window
+        if window is not None:
+            if any(size < least for size, least in zip(features.shape[2:], window, strict=True)):
+                raise ValueError(
+                    f"the classifier of {self.backbone.spec.name} averages windows of {window} (T, H, W) positions, "
+                    f"and this clip's last map has {tuple(features.shape[2:])}"
+                )
+            features = F.avg_pool3d(features, window, stride=1)
+        pooled = features.mean(dim=(2, 3, 4))
         logits: Tensor = self.fc(self.dropout(pooled))
         return logits
 

@@ -59,22 +59,30 @@ class ConvSpec:
 
     kernel: Size3
     expand: int = 1  # output channels, as a multiple of the stage's width
-    factor: Literal["full", "2plus1d"] = "full"  # "2plus1d": a spatial, then a temporal convolution
-    middle: int | Literal["conv", "block"] = "conv"
-    """Channels between the two factors of "2plus1d". "conv" keeps the parameter count of the full convolution (the
-    R(2+1)D paper's rule, per convolution); "block" applies that rule once, to the block's input and width, as
-    torchvision does; a number states it."""
+    factor: Literal["full", "2plus1d", "1plus2d"] = "full"
+    """"full" is one convolution; "2plus1d" a spatial, then a temporal one with norm and ReLU between; "1plus2d" the
+    temporal one first, as PyTorchVideo has them."""
+    middle: int | Literal["conv", "block", "out", "2x"] = "conv"
+    """Channels between the two factors. "conv" keeps the parameter count of the full convolution (the R(2+1)D paper's
+    rule, per convolution); "block" applies that rule once, to the block's input and width, as torchvision does; "out"
+    is the convolution's output channels, "2x" twice as many (any plain convolution
+    fits into that); a number states it."""
+    groups: int | Literal["depthwise"] = 1  # "depthwise": one group a channel
     dilation: Size3 = ONE
 
     def __post_init__(self) -> None:
         _check_triple("kernel", self.kernel, odd=True)
         _check_triple("dilation", self.dilation)
         _check_width("expand", self.expand)
-        _check_choice("factor", self.factor, ("full", "2plus1d"))
-        if isinstance(self.middle, str):
-            _check_choice("middle", self.middle, ("conv", "block"))
-        else:
-            _check_width("middle", self.middle)
+        _check_choice("factor", self.factor, ("full", "2plus1d", "1plus2d"))
+        for name, words in (("middle", ("conv", "block", "out", "2x")), ("groups", ("depthwise",))):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                _check_choice(name, value, words)
+            else:
+                _check_width(name, value)
+        if self.factor != "full" and self.groups != 1:
+            raise ValueError(f"factor {self.factor!r} takes no groups, not {self.groups!r}")
 
     def window(self, stride: Size3) -> Window:
         t, y, x = (d * (k // 2) for d, k in zip(self.dilation, self.kernel, strict=True))
@@ -93,6 +101,7 @@ class ConvPlan(NamedTuple):
     in_channels: int
     middle: int
     out_channels: int
+    groups: int
     stride: Size3
 
 
@@ -132,13 +141,20 @@ class BlockSpec:
         plans, channels = [], in_channels
         for index, conv in enumerate(self.convs):
             out = width * conv.expand
-            if conv.middle == "block":
-                middle = conv.equal_parameters_middle(in_channels, width)
-            elif conv.middle == "conv":
-                middle = conv.equal_parameters_middle(channels, out)
-            else:
-                middle = conv.middle
-            plans.append(ConvPlan(conv, channels, middle, out, stride if index == self.strided_index else ONE))
+            rules = {
+                "conv": conv.equal_parameters_middle(channels, out),
+                "block": conv.equal_parameters_middle(in_channels, width),
+                "out": out,
+                "2x": 2 * out,
+            }
+            middle = rules[conv.middle] if isinstance(conv.middle, str) else conv.middle
+            groups = channels if conv.groups == "depthwise" else conv.groups
+            if channels % groups or out % groups:
+                raise ValueError(
+                    f"groups={groups} must divide the channels {channels} and {out} of convolution {index}"
+                )
+            step = stride if index == self.strided_index else ONE
+            plans.append(ConvPlan(conv, channels, middle, out, groups, step))
             channels = out
         return plans
 
@@ -212,8 +228,8 @@ class StageSpec:
         if self.pool:
             yield self.pool.window()
         for block, stride in self.steps():
-            for plan in block.plan(1, 1, stride):
-                yield plan.spec.window(plan.stride)
+            for index, conv in enumerate(block.convs):
+                yield conv.window(stride if index == block.strided_index else ONE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -246,6 +262,9 @@ class BackboneSpec:
     in_channels: int = 3
     norm: NormSpec = field(default_factory=NormSpec)
     temporal_padding: TemporalPadding = "zeros"  # "replicate" repeats the border frames
+    head_window: Size3 | None = None
+    """What a classifier averages the last map over: windows of this many positions, in steps of one, and then those
+    averages (PyTorchVideo); None takes all positions at once."""
 
     def __post_init__(self) -> None:
         _check_width("in_channels", self.in_channels)
@@ -258,7 +277,19 @@ class BackboneSpec:
                 raise ValueError(
                     f"{name}: shortcut 'pool_pad' adds channels, but {channels} shrink to {stage.out_channels}"
                 )
+            self._check_plans(name, stage, channels)
             channels = stage.out_channels
+        if self.head_window is not None:
+            _check_triple("head_window", self.head_window)
+
+    @staticmethod
+    def _check_plans(name: str, stage: StageSpec, channels: int) -> None:
+        try:
+            for block, stride in stage.steps():
+                block.plan(channels, stage.width, stride)
+                channels = stage.out_channels
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
     @property
     def stage_names(self) -> tuple[str, ...]:

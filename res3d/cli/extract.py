@@ -11,12 +11,13 @@ from tqdm import tqdm
 from res3d.backbone import ResNet3d, count_parameters
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import expand_videos
+from res3d.cli.settings import check_range, choose_preprocessing, find_device
 from res3d.data import SyntheticVideo
 from res3d.features import FeatureExtractor
 from res3d.structures import ClipFeatures
 from res3d.version import __version__
-from res3d.video import ClipSampler, Preprocessing, VideoError, VideoReader
-from res3d.weights import WeightsError, create_backbone
+from res3d.video import ClipSampler, VideoError, VideoReader
+from res3d.weights import WeightsError, create_backbone, find_weights, is_registered
 
 FAILED = 1
 SAMPLE = "sample.mp4"
@@ -26,7 +27,7 @@ NOT_SETTINGS = ("version", "video", "weights")  # what may differ between a fini
 def extract(
     videos: list[str],
     *,
-    model: str = "r3d_18",
+    model: str | None = None,
     weights: str | None = None,
     seed: int = 0,
     out: str = "features",
@@ -40,10 +41,10 @@ def extract(
     fps: float | None = None,
     layer: str | None = None,
     pool: Literal["avg", "none"] = "avg",
-    resize: str = "128x171",
-    crop: str = "112x112",
-    mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645),
-    std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989),
+    resize: str | None = None,
+    crop: str | None = None,
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
     batch_size: int = 4,
     device: str = "auto",
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
@@ -57,8 +58,8 @@ def extract(
 
     Args:
         videos: files, folders (searched for videos) or globs
-        model: backbone, a name from res3d.list_backbones() or a YAML spec file
-        weights: weight file; without one, weights are random and features only good for trying things out
+        model: backbone, a name from res3d.list_backbones() or a YAML spec file; by default the weights' own, or r3d_18
+        weights: a name from res3d.list_weights() or a file of any origin; without, they are random and mean little
         seed: of the random weights
         out: folder for the results, made if absent
         length: frames per clip
@@ -71,10 +72,10 @@ def extract(
         fps: resample videos to this frame rate
         layer: stage to take features from (stem, conv2, ...); by default the last
         pool: avg gives one vector a clip, none the whole map
-        resize: shorter side, or HEIGHTxWIDTH, in pixels
-        crop: center crop, HEIGHTxWIDTH in pixels, or none
-        mean: subtracted from each RGB channel, of values in 0..1
-        std: each RGB channel is divided by it
+        resize: shorter side, or HEIGHTxWIDTH, in pixels, or none; by default as the weights were trained, or 128x171
+        crop: center crop, HEIGHTxWIDTH in pixels, or none; by default as the weights were trained, or 112x112
+        mean: subtracted from each RGB channel, of values in 0..1; by default as the weights were trained, or Kinetics's
+        std: each RGB channel is divided by it; likewise
         batch_size: clips that run through the network together
         device: auto, cpu, cuda, cuda:1, ...
         dtype: computing type; auto is bfloat16 on cuda, float32 elsewhere
@@ -89,14 +90,14 @@ def extract(
             sampler=ClipSampler(length, stride, step, tail, align),
             layer=layer,
             pool=pool,
-            preprocess=Preprocessing(resize=_parse_size("resize", resize), crop=_parse_crop(crop), mean=mean, std=std),
+            preprocess=choose_preprocessing(weights, resize=resize, crop=crop, mean=mean, std=std),
             batch_size=batch_size,
-            device=_find_device(device),
+            device=find_device(device),
             dtype=dtype,
         )
         # The files come before anything is written, so that a wrong range or folder leaves no trace.
         paths = expand_videos(videos) if videos else None
-        _check_range(start, end, fps)
+        check_range(start, end, fps)
     except WeightsError as error:
         return _complain(str(error))
     except FileNotFoundError as error:
@@ -124,7 +125,11 @@ def extract(
     return FAILED if failures else 0
 
 
-def _make_extractor(*, model: str, weights: str | None, seed: int, device: str, **settings: Any) -> FeatureExtractor:
+def _make_extractor(
+    *, model: str | None, weights: str | None, seed: int, device: str, **settings: Any
+) -> FeatureExtractor:
+    if model is None:
+        model = find_weights(weights).model if weights is not None and is_registered(weights) else "r3d_18"
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         backbone: ResNet3d = create_backbone(model, weights=weights)
@@ -200,44 +205,10 @@ def _make_sample(folder: Path, *, overwrite: bool) -> Path:
     return path
 
 
-def _find_device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UsageError(f"--device {name}: cannot be used here ({first})") from None
-    return name
-
-
-def _parse_size(flag: str, text: str) -> int | tuple[int, int]:
-    parts = str(text).lower().split("x")
-    if not 1 <= len(parts) <= 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise UsageError(f"--{flag} must be pixels like 256 or 128x171 (height x width), not {text!r}")
-    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
-
-
-def _parse_crop(text: str) -> tuple[int, int] | None:
-    if text.lower() == "none":
-        return None
-    size = _parse_size("crop", text)
-    return (size, size) if isinstance(size, int) else size
-
-
 def _size_text(size: int | tuple[int, int] | None) -> str:
     if size is None:
         return "none"
     return f"shorter side {size}" if isinstance(size, int) else f"{size[0]}x{size[1]}"
-
-
-def _check_range(start: float, end: float | None, fps: float | None) -> None:
-    if not 0 <= start < float("inf"):
-        raise UsageError(f"--start must be ≥ 0 seconds, not {start}")
-    if end is not None and not start < end:
-        raise UsageError(f"--end must be later than --start ({start} s), not {end}")
-    if fps is not None and not 0 < fps < float("inf"):
-        raise UsageError(f"--fps must be > 0, not {fps}")
 
 
 def _complain(message: str) -> int:

@@ -8,7 +8,11 @@ from res3d.cli.command import USAGE_ERROR, run_command
 from res3d.version import __version__
 
 # name: (module, function, what it does). A module is imported when called: no command waits for another's libraries.
-COMMANDS = {"extract": ("res3d.cli.extract", "extract", "features of the clips of videos, one .npz a video")}
+COMMANDS = {
+    "extract": ("res3d.cli.extract", "extract", "features of the clips of videos, one .npz a video"),
+    "classify": ("res3d.cli.classify", "classify", "what a video shows: the likeliest classes of its clips"),
+    "convert": ("res3d.cli.convert", "convert", "a checkpoint of any origin to a file that rebuilds its model"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from res3d.version import __version__
 from res3d.video import KINETICS, ClipSampler, Preprocessing, TimedFrame, VideoReader
 from res3d.weights import hash_weights
 
+LOGITS = "logits"  # the layer that is a classifier's output
 CHUNK_BYTES = 8 * 2**20  # decoded frames that are handed on together; about six chunks are in memory at a time
 CHUNK_FRAMES = 32
 CHUNKS_AHEAD = 2  # between decoding, preprocessing and the network
@@ -43,7 +44,8 @@ class FeatureExtractor:
     Args:
         model: a backbone, or a classifier, whose backbone is used. It runs in eval mode and is given back in its own.
         sampler: which frames make which clip.
-        layer: the stage whose map is taken ("stem", "conv2", ...); by default the last.
+        layer: the stage whose map is taken ("stem", "conv2", ...), by default the last; or "logits", a classifier's
+            output, [clips, classes].
         pool: "avg" averages the map over time and space, [clips, C]; "none" keeps it, [clips, C, T', H', W'].
         preprocess: by default torchvision's Kinetics preset (resize 128×171, crop 112×112).
         batch_size: clips that run through the network together.
@@ -71,8 +73,10 @@ class FeatureExtractor:
         self.backbone = model.backbone if isinstance(model, ClipClassifier) else model
         spec = self.backbone.spec
         self.layer = spec.stage_names[-1] if layer is None else layer
-        if self.layer not in spec.stage_names:
-            raise ValueError(f"layer: {spec.name} has no stage {layer!r} (accepted: {', '.join(spec.stage_names)})")
+        layers = [*spec.stage_names, *([LOGITS] if isinstance(model, ClipClassifier) else [])]
+        if self.layer not in layers:
+            raise ValueError(f"layer: {spec.name} has no stage {layer!r} (accepted: {', '.join(layers)})")
+        self._model: ResNet3d | ClipClassifier = model if self.layer == LOGITS else self.backbone
         if pool not in ("avg", "none"):
             raise ValueError(f"pool must be 'avg' or 'none', not {pool!r}")
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
@@ -87,9 +91,9 @@ class FeatureExtractor:
         if dtype == "auto":
             dtype = "bfloat16" if self.device.type == "cuda" else "float32"
         self.dtype = dtype
-        self.backbone.to(self.device)
+        self._model.to(self.device)
         self._weights = weights
-        self._weights_sha256 = hash_weights(self.backbone)
+        self._weights_sha256 = hash_weights(self._model)
 
     def extract(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> ClipFeatures:
         """Features of the whole video in memory; ``progress`` is told of frames as they are read."""
@@ -109,8 +113,8 @@ class FeatureExtractor:
 
     def batches(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> Iterator[ClipFeatures]:
         """Features batch by batch, in order, without ``meta``. A video too short for any clip gives one empty batch."""
-        was_training = self.backbone.training
-        self.backbone.eval()
+        was_training = self._model.training
+        self._model.eval()
         empty = True
         try:
             with closing(self._clips(reader, progress or (lambda frames: None))) as clips:
@@ -118,7 +122,7 @@ class FeatureExtractor:
                     empty = False
                     yield self._run(batch)
         finally:
-            self.backbone.train(was_training)
+            self._model.train(was_training)
         if empty:
             yield self._no_clips()
 
@@ -177,8 +181,11 @@ class FeatureExtractor:
     def _run(self, clips: list[ReadyClip]) -> ClipFeatures:
         batch = torch.stack([clip.pixels() for clip in clips])
         with self._autocast():
-            maps = self.backbone(batch, (self.layer,))[self.layer]
-        features = maps.float().mean(dim=(2, 3, 4)) if self.pool == "avg" else maps.float()
+            if isinstance(self._model, ClipClassifier):
+                features = self._model(batch).float()
+            else:
+                maps: Tensor = self._model(batch, (self.layer,))[self.layer]
+                features = maps.float().mean(dim=(2, 3, 4)) if self.pool == "avg" else maps.float()
         frames = [clip.frames for clip in clips]
         return ClipFeatures(
             features=features.cpu().numpy(),
@@ -194,9 +201,13 @@ class FeatureExtractor:
         return torch.autocast(self.device.type, dtype=getattr(torch, self.dtype))
 
     def _no_clips(self) -> ClipFeatures:
-        channels = self.backbone.feature_info[self.layer].channels
+        if isinstance(self._model, ClipClassifier):
+            tail: tuple[int, ...] = (self._model.num_classes,)
+        else:
+            channels = self.backbone.feature_info[self.layer].channels
+            tail = (channels, 0, 0, 0) if self.pool == "none" else (channels,)
         return ClipFeatures(
-            features=np.empty((0, channels) + ((0, 0, 0) if self.pool == "none" else ()), np.float32),
+            features=np.empty((0, *tail), np.float32),
             frame_indices=np.empty((0, self.sampler.length), np.int64),
             frame_times=np.empty((0, self.sampler.length), np.float64),
             start_time=np.empty(0, np.float64),

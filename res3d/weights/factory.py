@@ -7,7 +7,12 @@ from typing import Any, Literal, Protocol
 from torch import Tensor
 
 from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ResNet3d, apply_overrides, find_spec
+from res3d.weights.files import load_model
+from res3d.weights.layouts import recognise
 from res3d.weights.load import load_weights
+from res3d.weights.reading import read_checkpoint
+from res3d.weights.registry import find_weights, is_registered
+from res3d.weights.report import WeightsError
 
 Source = str | Path | Mapping[str, Tensor]
 
@@ -44,7 +49,7 @@ def create_backbone(
 
     Args:
         name: a name from ``list_backbones()``, a spec, or a YAML file that holds one.
-        weights: a weight file or state dict, see ``load_weights``; None leaves random weights.
+        weights: a registered name, a file or a state dict, see ``load_weights``; None leaves random weights.
         body: the stage to end after ("conv4", "conv5", ...); by default the last.
         freeze_at: how many leading stages are frozen, see ``ResNet3d.freeze``.
         out_features: stages whose maps come out, in this order; by default the last.
@@ -79,7 +84,7 @@ def create_classifier(
     Args:
         name: as for ``create_backbone``.
         num_classes: how many logits.
-        weights: a weight file or state dict; None leaves random weights.
+        weights: a registered name, a file or a state dict; None leaves random weights.
         head: "load" takes the classifier from ``weights`` too, which must fit; "new" drops it and starts a fresh one.
         dropout: probability of dropping a pooled feature in training.
         **backbone_keywords: the other keywords of ``create_backbone``.
@@ -94,6 +99,55 @@ def create_classifier(
     if weights is not None and head == "load":
         load_weights(model, weights)
     return model
+
+
+def load_classifier(
+    weights: str | Path, *, model: str | Path | BackboneSpec | None = None, **load_keywords: Any
+) -> ClipClassifier:
+    """A classifier with as many classes as its weights have.
+
+    Args:
+        weights: a registered name, a classifier that ``save_weights`` wrote, or any other file, for which
+            ``model`` must say the backbone.
+        model: as for ``create_backbone``; by default what the weights say.
+        **load_keywords: of ``load_weights``: ``inflate``, ``norm_eps``, ``channels``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        WeightsError: weights without a classifier, or that do not fit.
+        ValueError: a foreign file without ``model``.
+    """
+    if model is None:
+        if is_registered(weights):
+            model = find_weights(str(weights)).model
+        else:
+            saved = load_model(weights) if read_checkpoint(weights).metadata is not None else None
+            if isinstance(saved, ClipClassifier):
+                return saved
+            raise ValueError(f"{weights} does not say what classifier it belongs to; name its backbone (model=...)")
+    classes = head_classes(weights)
+    if classes is None:
+        raise WeightsError(f"{weights}: weights without a classifier")
+    classifier = create_classifier(model, classes)
+    load_weights(classifier, weights, **load_keywords)
+    return classifier
+
+
+def head_classes(weights: str | Path) -> int | None:
+    """How many classes the classifier in these weights has; None if there is none.
+
+    Raises:
+        FileNotFoundError: no such file.
+        WeightsError: an unreadable file, or names of no known layout.
+    """
+    if is_registered(weights):
+        return len(find_weights(str(weights)).categories or ()) or None
+    tensors = read_checkpoint(weights).tensors
+    try:
+        layout = recognise(tensors)
+    except ValueError as error:
+        raise WeightsError(f"{weights}: {error}") from None
+    return next((len(tensor) for key, tensor in tensors.items() if layout.rename(key) == "fc.weight"), None)
 
 
 class BackboneFactory(Protocol):

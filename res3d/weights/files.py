@@ -2,28 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d
+from res3d.weights.reading import METADATA_KEY, read_checkpoint
 from res3d.weights.report import WeightsError
-
-METADATA_KEY = "res3d"  # its value is JSON: {"kind": ..., "spec": YAML, ...}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WeightsFile:
-    """A weight file in memory: tensors under the saved model's names, and what the model was."""
-
-    tensors: Mapping[str, Tensor]
-    metadata: Mapping[str, object]
 
 
 def save_weights(model: ResNet3d | ClipClassifier, path: str | Path) -> None:
@@ -55,28 +44,6 @@ def _describe_kind(model: nn.Module) -> dict[str, object]:
     raise TypeError(f"can save a ResNet3d or a ClipClassifier, not a {type(model).__name__}")
 
 
-def read_weights(path: str | Path) -> WeightsFile:
-    """The tensors and metadata of a res3d safetensors file.
-
-    Raises:
-        FileNotFoundError: no such file.
-        WeightsError: not such a file, or a damaged one.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such weight file")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = (file.metadata() or {}).get(METADATA_KEY)
-            if header is None:
-                raise WeightsError(f"{path}: a safetensors file, but not one that res3d wrote")
-            return WeightsFile(
-                tensors={name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118 (no mapping)
-                metadata=json.loads(header),
-            )
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise WeightsError(f"{path}: not a res3d safetensors file, or a damaged one ({error})") from None
-
-
 def load_model(path: str | Path) -> ResNet3d | ClipClassifier:
     """The model that ``save_weights`` wrote: architecture and weights.
 
@@ -84,15 +51,21 @@ def load_model(path: str | Path) -> ResNet3d | ClipClassifier:
         FileNotFoundError: no such file.
         WeightsError: not such a file, a damaged one, or one of a kind this version does not know.
     """
-    file = read_weights(path)
-    kind = file.metadata.get("kind")
-    if kind not in BUILDERS:
-        raise WeightsError(f"{path}: holds a {kind!r}, not one of {', '.join(map(repr, BUILDERS))}")
+    tensors, header = read_checkpoint(path)
+    if header is None:
+        raise WeightsError(f"{path}: not a safetensors file that res3d wrote; load_weights reads other checkpoints")
     try:
-        model = BUILDERS[str(kind)](file.metadata)
-        model.load_state_dict(dict(file.tensors))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path}: its weights do not fit its own description ({error})") from None
+        metadata = json.loads(header)
+        kind = metadata.get("kind")
+        if kind not in BUILDERS:
+            raise WeightsError(f"holds a {kind!r}, not one of {', '.join(map(repr, BUILDERS))}")
+        model = BUILDERS[kind](metadata)
+        model.load_state_dict(tensors)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        what = (
+            str(error) if isinstance(error, WeightsError) else f"its weights do not fit its own description ({error})"
+        )
+        raise WeightsError(f"{path}: {what}") from None
     return model
 
 

@@ -9,18 +9,28 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadReport:
-    """Where each tensor of a checkpoint went. ``loaded`` and ``missing`` are our names, the others the checkpoint's."""
+    """Where each tensor of a checkpoint went, and where each of the model's came from.
+
+    ``loaded``, ``inflated``, ``initialized`` and ``missing`` are the model's names, each tensor in one of them;
+    ``unexpected`` and ``ignored`` are the checkpoint's.
+    """
 
     source: str
-    loaded: tuple[str, ...]
-    missing: tuple[str, ...]  # the model's, not in the checkpoint
-    unexpected: tuple[str, ...]  # the checkpoint's, with no place in the model
-    ignored: tuple[str, ...]  # known and not needed: other heads, stages beyond the body, counts of batches
+    layout: str  # the library whose names the checkpoint has
+    channel_order: str  # "rgb" or "bgr": of the input that the checkpoint was trained on
+    norm_eps: float  # of the model's norms; a checkpoint does not say what it was trained with
+    loaded: tuple[str, ...]  # copied
+    inflated: tuple[str, ...]  # made of a tensor with fewer frames, or with another number of input channels
+    initialized: tuple[str, ...]  # not in the checkpoint and set so that the network computes what it did
+    missing: tuple[str, ...]  # not in the checkpoint and left as they were
+    unexpected: tuple[str, ...]  # of no use to the model, and not known to be so
+    ignored: tuple[str, ...]  # known and not needed: other heads, stages beyond the body, optimizer state
 
     def __str__(self) -> str:
-        parts = [f"{len(self.loaded)} tensors loaded from {self.source}"]
-        for name in ("missing", "unexpected", "ignored"):
+        order = "" if self.channel_order == "rgb" else f", trained on {self.channel_order.upper()} input"
+        lines = [f"{self.source}: layout {self.layout}{order}; norm eps {self.norm_eps:g}"]
+        for name in ("loaded", "inflated", "initialized", "missing", "unexpected", "ignored"):
             keys: tuple[str, ...] = getattr(self, name)
             if keys:
-                parts.append(f"{len(keys)} {name} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})")
-        return "; ".join(parts)
+                lines.append(f"  {name:<11} {len(keys):>4}  {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}")
+        return "\n".join(lines)

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 import res3d
 from res3d.backbone import CATALOG, BackboneSpec, ResNet3d, count_parameters
@@ -14,12 +15,37 @@ BODIES = {
     "resnet18_3d_bottleneck": 26_332_480,
 }
 CONV4_BODIES = {"resnet18_3d": 7_943_744, "resnet34_3d": 23_948_096, "resnet50_3d": 16_800_832}
-CLASSIFIERS = {"r3d_18": 33_371_472, "mc3_18": 11_695_440, "r2plus1d_18": 31_505_325}
+CLASSIFIERS = {
+    "r3d_18": 33_371_472,
+    "mc3_18": 11_695_440,
+    "r2plus1d_18": 31_505_325,
+    # PyTorchVideo's model zoo publishes them in millions: 24.33, 28.04, 32.45, 28.11, 22.21.
+    "c2d_r50": 24_327_632,
+    "i3d_r50": 28_043_472,
+    "slow_r50": 32_454_096,
+    "r2plus1d_r50": 28_107_600,
+    "csn_r101": 22_213_776,
+    # 3D-ResNets, counted with its own builder for 400 classes.
+    "hara_resnet10": 14_604_624,
+    "hara_resnet18": 33_409_104,
+    "hara_resnet34": 63_718_736,
+    "hara_resnet50": 47_018_576,
+    "hara_resnet101": 86_064_720,
+    "hara_resnet152": 118_223_440,
+    "hara_resnet200": 127_423_056,
+}
+HARA_TYPE_A = {
+    10: 14_430_800,
+    18: 33_235_280,
+    34: 63_544_912,
+    50: 44_242_000,
+    101: 83_288_144,
+    152: 115_446_864,
+    200: 124_646_480,
+}
 
 
 def meta_backbone(name: str, **keywords) -> ResNet3d:
-    import torch
-
     with torch.device("meta"):
         return res3d.create_backbone(name, **keywords)
 
@@ -40,10 +66,14 @@ def test_the_2d_twin_of_resnet18_has_the_parameters_of_the_2d_resnet18():
 
 @pytest.mark.parametrize(("name", "expected"), CLASSIFIERS.items())
 def test_classifiers_have_the_published_number_of_parameters(name, expected):
-    import torch
-
     with torch.device("meta"):
         assert count_parameters(res3d.create_classifier(name, 400)) == expected
+
+
+@pytest.mark.parametrize(("depth", "expected"), HARA_TYPE_A.items())
+def test_shortcut_a_saves_the_projections(depth, expected):
+    with torch.device("meta"):
+        assert count_parameters(res3d.create_classifier(f"hara_resnet{depth}", 400, shortcut="pool_pad")) == expected
 
 
 @pytest.mark.parametrize("name", CATALOG)
@@ -57,8 +87,6 @@ def test_every_row_is_a_function_of_the_package(name):
     assert function.__name__ == name
     assert function is getattr(res3d, name)
     assert name in dir(res3d)
-    import torch
-
     with torch.device("meta"):
         assert function(body="conv4", freeze_at=1).spec.name == name
 

@@ -29,10 +29,10 @@ def test_a_training_step_changes_exactly_the_stages_that_are_not_frozen(name, at
     if at == 5:
         assert not any(p.requires_grad for p in model.parameters())
         model.train()
-        maps = model(torch.randn(2, 3, 4, 32, 32))
+        maps = model(torch.randn(2, 3, 5, 32, 32))
         assert not any(x.requires_grad for x in maps.values())
     else:
-        train_step(model, torch.randn(2, 3, 4, 32, 32))
+        train_step(model, torch.randn(2, 3, 5, 32, 32))
     after = model.state_dict()
     for stage in STAGES:
         same = [torch.equal(before[key], after[key]) for key in before if key.startswith(stage + ".")]

@@ -43,7 +43,7 @@ def test_every_norm_runs_in_every_row(name, kind):
     }
     norms = [m for m in model.modules() if type(m).__name__ in kinds.values()]
     assert {type(m).__name__ for m in norms} == {kinds[kind]}
-    assert torch.isfinite(model(torch.randn(2, 3, 2, 32, 32))["conv5"]).all()
+    assert torch.isfinite(model(torch.randn(2, 3, 5, 32, 32))["conv5"]).all()
 
 
 def test_norm_eps_reaches_every_norm():
@@ -66,6 +66,12 @@ def test_the_2d_twin_of_a_factorised_network_has_plain_spatial_convolutions():
     model = res3d.r2plus1d_18(width=0.125, temporal_kernel=1)
     assert not any("spatial" in name for name, _ in model.named_modules())
     assert model.stem.conv.kernel_size == (1, 7, 7)
+
+
+def test_the_middle_of_factored_convolutions_can_be_chosen():
+    model = res3d.r2plus1d_18(width=0.125, middle="2x")
+    assert model.stem.conv.norm.num_features == 16
+    assert model.get_submodule("conv3.0.branch.a").conv.norm.num_features == 32
 
 
 def test_a_2d_twin_sees_single_frames():
@@ -154,6 +160,8 @@ def test_replicated_time_keeps_equal_frames_equal():
         (R18, {"stride_on": "1x1"}, "needs a block that begins with a 1x1 convolution"),
         (R50, {"stride_on": "2x2"}, "stride_on must be one of '3x3', '1x1', not '2x2'"),
         (R18, {"shortcut": "none"}, "shortcut must be one of 'project', 'pool_pad', not 'none'"),
+        (R18, {"middle": "2x"}, "middle='2x': resnet18_3d has no (2+1)D convolutions"),
+        (CATALOG["r2plus1d_18"], {"middle": 0}, "middle must be a whole number ≥ 1, not 0"),
         (R18, {"output_stride": 64}, "output_stride of resnet18_3d must be one of 32, 16, 8, 4, not 64"),
         (CATALOG["r3d_18"], {"output_stride": 32}, "output_stride of r3d_18 must be one of 16, 8, 4, not 32"),
     ],

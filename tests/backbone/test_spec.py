@@ -95,8 +95,14 @@ def test_yaml_that_is_no_mapping_is_refused(text, message):
     [
         (lambda: ConvSpec(kernel=(2, 3, 3)), "kernel must be three odd whole numbers ≥ 1"),
         (lambda: ConvSpec(kernel=(1, 3, 3), middle=0), "middle must be a whole number ≥ 1, not 0"),
-        (lambda: ConvSpec(kernel=(1, 3, 3), middle="paper"), "middle must be one of 'conv', 'block', not 'paper'"),
-        (lambda: ConvSpec(kernel=(1, 3, 3), factor="3d"), "factor must be one of 'full', '2plus1d', not '3d'"),
+        (
+            lambda: ConvSpec(kernel=(1, 3, 3), middle="paper"),
+            "middle must be one of 'conv', 'block', 'out', '2x', not 'paper'",
+        ),
+        (
+            lambda: ConvSpec(kernel=(1, 3, 3), factor="3d"),
+            "factor must be one of 'full', '2plus1d', '1plus2d', not '3d'",
+        ),
         (lambda: BlockSpec(convs=()), "a block has 1 to 4 convolutions, not 0"),
         (lambda: PoolSpec(kernel=(1, 3, 3), stride=(1, 2, 2), padding=(1, 1, 1)), "pool padding must be"),
         (lambda: one_stage(blocks=()), "a stage needs at least one block"),

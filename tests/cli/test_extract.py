@@ -154,7 +154,7 @@ def test_a_video_too_short_for_a_clip_is_reported(extract, video, capsys):
         (["--start", -1], "--start must be ≥ 0 seconds, not -1"),
         (["--start", 2, "--end", 2], "--end must be later than --start (2.0 s), not 2.0"),
         (["--fps", 0], "--fps must be > 0, not 0.0"),
-        (["--resize", "big"], "--resize must be pixels like 256 or 128x171 (height x width), not 'big'"),
+        (["--resize", "big"], "--resize must be pixels like 256 or 128x171 (height x width), or none, not 'big'"),
         (["--crop", "64x64"], "crop (64, 64) is larger than frames resized to (40, 50)"),
         (["--device", "warp9"], "--device warp9: cannot be used here"),
         (["--align", "center", "--tail", "drop"], "align='center' repeats border frames"),
@@ -195,7 +195,7 @@ def test_bad_weights_are_exit_code_1(extract, video, tmp_path, capsys):
     assert extract(video, "--weights", tmp_path / "w.safetensors") == 1
     errors = capsys.readouterr().err.splitlines()
     assert errors[0] == "res3d extract: missing.safetensors: no such weight file"
-    assert "w.safetensors: not a res3d safetensors file" in errors[1]
+    assert "w.safetensors: not a safetensors file" in errors[1]
     assert not Path("features").exists()
 
 

@@ -75,10 +75,10 @@ def test_wrong_files_are_refused_by_name(tmp_path, thin):
     data = (tmp_path / "w.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
     for name, message in {
-        "pickle": "not a res3d safetensors file, or a damaged one",
-        "empty": "not a res3d safetensors file, or a damaged one",
-        "cut": "not a res3d safetensors file, or a damaged one",
-        "foreign": "a safetensors file, but not one that res3d wrote",
+        "pickle": "not a safetensors file, or a damaged one",
+        "empty": "not a safetensors file, or a damaged one",
+        "cut": "not a safetensors file, or a damaged one",
+        "foreign": "not a safetensors file that res3d wrote",
         "kind": "holds a 'boat', not one of 'backbone', 'classifier'",
         "missing": "its weights do not fit its own description",
     }.items():

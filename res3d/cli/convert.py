@@ -1,0 +1,89 @@
+"""``res3d convert``: a checkpoint of any origin to a safetensors file that rebuilds its model."""
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from res3d.backbone import ClipClassifier, ResNet3d
+from res3d.cli.command import UsageError
+from res3d.weights import (
+    LoadReport,
+    WeightsError,
+    create_backbone,
+    create_classifier,
+    find_weights,
+    head_classes,
+    is_registered,
+    load_weights,
+    save_weights,
+)
+from res3d.weights.inflation import Channels, Inflation
+
+FAILED = 1
+
+
+def convert(
+    paths: list[str],
+    *,
+    model: str | None = None,
+    head: Literal["keep", "drop"] = "keep",
+    inflate: Inflation = "center",
+    channels: Channels = "keep",
+    stride_on: Literal["3x3", "1x1"] | None = None,
+    shortcut: Literal["project", "pool_pad"] | None = None,
+    norm: Literal["batch", "frozen_batch", "group", "sync_batch"] = "batch",
+    norm_eps: float | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Convert IN to OUT.safetensors, which res3d.load_model rebuilds the model from, and print what went where.
+
+    Args:
+        paths: IN OUT - a checkpoint file or a name from res3d.list_weights(), and the file to write
+        model: backbone, a name from res3d.list_backbones() or a YAML spec file; by default the registered weights' own
+        head: keep makes a classifier if the checkpoint has one, drop leaves it aside
+        inflate: how 2D kernels become 3D ones
+        channels: what to do with the first convolution's input channels (reverse turns BGR weights into RGB ones)
+        stride_on: where bottlenecks stride; Caffe2's weights need 1x1
+        shortcut: kind of shortcut; 3D-ResNets' type A is pool_pad
+        norm: kind of norm
+        norm_eps: eps of the norms, if the checkpoint was trained with another one than 1e-5
+        overwrite: replace OUT if it exists
+    """
+    if len(paths) != 2:
+        raise UsageError(f"needs two paths, IN and OUT, not {len(paths)}")
+    source, target = paths[0], Path(paths[1])
+    if target.suffix != ".safetensors":
+        raise UsageError(f"OUT must end in .safetensors, not {target.name!r}")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists (--overwrite replaces it)")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent}: no such folder")
+    overrides: dict[str, Any] = {
+        k: v for k, v in {"stride_on": stride_on, "shortcut": shortcut}.items() if v is not None
+    }
+    try:
+        if model is None:
+            if not is_registered(source):
+                raise UsageError(f"--model: {source} does not say what backbone it belongs to; name one")
+            model = find_weights(source).model
+        classes = head_classes(source) if head == "keep" else None
+        made: ResNet3d | ClipClassifier
+        if classes is None:
+            made = create_backbone(model, norm=norm, **overrides)
+        else:
+            made = create_classifier(model, classes, norm=norm, **overrides)
+        report = load_weights(made, source, inflate=inflate, norm_eps=norm_eps, channels=channels)
+        save_weights(made, target)
+    except (WeightsError, OSError) as error:
+        print(f"res3d convert: {error}", file=sys.stderr)
+        return FAILED
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    _print_report(report, target, classes)
+    return 0
+
+
+def _print_report(report: LoadReport, target: Path, classes: int | None) -> None:
+    print(report)
+    kind = "backbone" if classes is None else f"classifier of {classes} classes"
+    print(f"wrote {target}: a {kind}; res3d.load_model({str(target)!r}) rebuilds it")

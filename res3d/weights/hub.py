@@ -1,0 +1,52 @@
+"""Models on the Hugging Face Hub, through huggingface_hub's own mixin. Needs the extra ``res3d[hub]``."""
+
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelHubMixin, hf_hub_download
+
+from res3d.backbone import ClipClassifier, ResNet3d
+from res3d.weights.files import load_model, save_weights
+
+FILE = "model.safetensors"
+
+
+class HubModel(ModelHubMixin, library_name="res3d", tags=["video", "3d-resnet"], license="apache-2.0"):
+    """A backbone or classifier that can go to the Hub and come from it.
+
+    ``HubModel(model).push_to_hub("me/my-model")`` sends it, ``HubModel.from_pretrained("me/my-model").model`` fetches
+    and rebuilds it; ``save_pretrained`` and a folder's path do the same on this machine. The file is what
+    ``save_weights`` writes: safetensors, with the spec in its metadata.
+    """
+
+    def __init__(self, model: ResNet3d | ClipClassifier) -> None:
+        self.model = model
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_weights(self.model, save_directory / FILE)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **model_kwargs: Any,
+    ) -> "HubModel":
+        if Path(model_id).is_dir():
+            path = str(Path(model_id) / FILE)
+        else:
+            path = hf_hub_download(
+                model_id,
+                FILE,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+            )
+        return cls(load_model(path))

@@ -1,0 +1,258 @@
+"""How other libraries name the parts of a ResNet: one table each, recognised from a checkpoint's keys.
+
+A key pattern holds placeholders in braces; ``words`` says what each may stand for in theirs, and becomes in ours. Names
+on the right are those of ``ResNet3d``, and ``fc.*`` for a classifier's linear layer. A new family of checkpoints is one
+table.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+IGNORED = ""  # a known key that a backbone or classifier has no use for
+
+_LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+_COMMON = {
+    "leaf": {name: name for name in _LEAVES},
+    "block": {r"\d+": r"\g<0>"},
+    "n": {"1": "a", "2": "b", "3": "c"},
+    "layer": {f"layer{i}": f"conv{i + 1}" for i in (1, 2, 3, 4)},
+    "res": {f"res{i}": f"conv{i}" for i in (2, 3, 4, 5)},
+    "any": {".*": ""},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The names of one family of checkpoints."""
+
+    name: str
+    keys: Mapping[str, str]  # their pattern -> our name
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    prefixes: tuple[str, ...] = ()  # in front of some or all keys, without meaning
+    stride_on: Literal["3x3", "1x1"] | None = None  # where its bottlenecks stride; None: the model's own file says
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    affine_norm: bool = False  # norms are a scale and a shift: their statistics are folded in
+
+    def rename(self, key: str) -> str | None:
+        """Our name of ``key``; IGNORED if it is known and not needed, None if it is unknown."""
+        for prefix in self.prefixes:
+            key = key.removeprefix(prefix)
+        for pattern, ours in _patterns(self.name):
+            if match := pattern.fullmatch(key):
+                return _fill(ours, match, _words(self.name))
+        return None
+
+
+def recognise(keys: Iterable[str]) -> Layout:
+    """The layout that knows most of ``keys``.
+
+    Raises:
+        ValueError: none knows half of them.
+    """
+    keys = list(keys)
+    known = {layout.name: sum(layout.rename(key) is not None for key in keys) for layout in LAYOUTS}
+    best = max(LAYOUTS, key=lambda layout: known[layout.name])
+    if not keys or known[best.name] * 2 <= len(keys):
+        first = f", first {keys[0]!r}" if keys else ""
+        names = ", ".join(layout.name for layout in LAYOUTS)
+        raise ValueError(f"{len(keys)} keys{first}, are of no layout that is known ({names})")
+    return best
+
+
+@cache
+def _words(name: str) -> dict[str, Mapping[str, str]]:
+    return {**_COMMON, **_by_name(name).words}
+
+
+@cache
+def _patterns(name: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    words = _words(name)
+
+    def group(match: re.Match[str]) -> str:
+        return f"(?P<{match[1]}>{'|'.join(words[match[1]])})"
+
+    compiled = []
+    for pattern, ours in _by_name(name).keys.items():
+        parts = re.split(r"(\{\w+\})", pattern)
+        text = "".join(re.sub(r"\{(\w+)\}", group, part) if part.startswith("{") else re.escape(part) for part in parts)
+        compiled.append((re.compile(text), ours))
+    return tuple(compiled)
+
+
+def _fill(ours: str, match: re.Match[str], words: Mapping[str, Mapping[str, str]]) -> str:
+    def word(placeholder: re.Match[str]) -> str:
+        theirs = match[placeholder[1]]
+        return words[placeholder[1]].get(theirs, theirs)
+
+    return re.sub(r"\{(\w+)\}", word, ours)
+
+
+def _by_name(name: str) -> Layout:
+    return next(layout for layout in LAYOUTS if layout.name == name)
+
+
+_OWN_NAMES = {
+    "{stage}.{rest}": "{stage}.{rest}",
+    "fc.{leaf}": "fc.{leaf}",
+}
+
+RES3D = Layout(
+    name="res3d",
+    words={
+        "stage": {s: s for s in ("stem", "conv2", "conv3", "conv4", "conv5")},
+        "rest": {r"(?:conv|norm|\d+)\..*": ""},
+    },
+    keys=_OWN_NAMES,
+    prefixes=("backbone.",),
+)
+
+RESNET = Layout(  # torchvision's image ResNets, timm's, 3D-ResNets (Hara), I3ResNet: told apart by their shapes
+    name="torchvision resnet",
+    keys={
+        "conv1.weight": "stem.conv.weight",
+        "bn1.{leaf}": "stem.norm.{leaf}",
+        "{layer}.{block}.conv{n}.weight": "{layer}.{block}.branch.{n}.conv.weight",
+        "{layer}.{block}.bn{n}.{leaf}": "{layer}.{block}.branch.{n}.norm.{leaf}",
+        "{layer}.{block}.downsample.0.weight": "{layer}.{block}.shortcut.conv.weight",
+        "{layer}.{block}.downsample.1.{leaf}": "{layer}.{block}.shortcut.norm.{leaf}",
+        "fc.{leaf}": "fc.{leaf}",
+        "classifier.{leaf}": "fc.{leaf}",  # I3ResNet's, a convolution of 1×1×1
+    },
+    stride_on="3x3",
+)
+
+TORCHVISION_VIDEO = Layout(
+    name="torchvision video",
+    keys={
+        "stem.0.weight": "stem.conv.weight",
+        "stem.1.{leaf}": "stem.norm.{leaf}",
+        "{layer}.{block}.conv{n}.0.weight": "{layer}.{block}.branch.{n}.conv.weight",
+        "{layer}.{block}.conv{n}.1.{leaf}": "{layer}.{block}.branch.{n}.norm.{leaf}",
+        "{layer}.{block}.downsample.0.weight": "{layer}.{block}.shortcut.conv.weight",
+        "{layer}.{block}.downsample.1.{leaf}": "{layer}.{block}.shortcut.norm.{leaf}",
+        "fc.{leaf}": "fc.{leaf}",
+    },
+    stride_on="3x3",
+)
+
+TORCHVISION_R2PLUS1D = Layout(
+    name="torchvision r2plus1d",
+    words={"factor": {"0": "spatial", "1": "norm", "3": "temporal"}},
+    keys={
+        "stem.{factor}.{leaf}": "stem.conv.{factor}.{leaf}",
+        "stem.4.{leaf}": "stem.norm.{leaf}",
+        "{layer}.{block}.conv{n}.0.{factor}.{leaf}": "{layer}.{block}.branch.{n}.conv.{factor}.{leaf}",
+        "{layer}.{block}.conv{n}.1.{leaf}": "{layer}.{block}.branch.{n}.norm.{leaf}",
+        "{layer}.{block}.downsample.0.weight": "{layer}.{block}.shortcut.conv.weight",
+        "{layer}.{block}.downsample.1.{leaf}": "{layer}.{block}.shortcut.norm.{leaf}",
+        "fc.{leaf}": "fc.{leaf}",
+    },
+    stride_on="3x3",
+)
+
+
+def _pytorchvideo(name: str, stages: Mapping[str, str], head: str) -> Layout:
+    return Layout(
+        name=name,
+        words={
+            "stage": stages,
+            "c": {"a": "a", "b": "b", "c": "c"},
+            "factor": {"conv_t": "temporal", "conv_xy": "spatial", "norm": "norm"},
+        },
+        keys={
+            "blocks.0.{any}": "stem.{any}",
+            "blocks.{stage}.res_blocks.{block}.branch1_conv.weight": "{stage}.{block}.shortcut.conv.weight",
+            "blocks.{stage}.res_blocks.{block}.branch1_norm.{leaf}": "{stage}.{block}.shortcut.norm.{leaf}",
+            "blocks.{stage}.res_blocks.{block}.branch2.conv_{c}.weight": "{stage}.{block}.branch.{c}.conv.weight",
+            "blocks.{stage}.res_blocks.{block}.branch2.conv_{c}.{factor}.{leaf}": (
+                "{stage}.{block}.branch.{c}.conv.{factor}.{leaf}"
+            ),
+            "blocks.{stage}.res_blocks.{block}.branch2.norm_{c}.{leaf}": "{stage}.{block}.branch.{c}.norm.{leaf}",
+            f"blocks.{head}.proj.{{leaf}}": "fc.{leaf}",
+        },
+        stride_on="3x3",
+    )
+
+
+PYTORCHVIDEO = _pytorchvideo("pytorchvideo", {str(i): f"conv{i + 1}" for i in (1, 2, 3, 4)}, head="5")
+PYTORCHVIDEO_POOLED = _pytorchvideo(  # block 2 is the pool of C2D and I3D
+    "pytorchvideo, pooled", {"1": "conv2", "3": "conv3", "4": "conv4", "5": "conv5"}, head="6"
+)
+
+MMACTION2 = Layout(
+    name="mmaction2",
+    keys={
+        "conv1.conv.weight": "stem.conv.weight",
+        "conv1.bn.{leaf}": "stem.norm.{leaf}",
+        "{layer}.{block}.conv{n}.conv.weight": "{layer}.{block}.branch.{n}.conv.weight",
+        "{layer}.{block}.conv{n}.bn.{leaf}": "{layer}.{block}.branch.{n}.norm.{leaf}",
+        "{layer}.{block}.downsample.conv.weight": "{layer}.{block}.shortcut.conv.weight",
+        "{layer}.{block}.downsample.bn.{leaf}": "{layer}.{block}.shortcut.norm.{leaf}",
+        "cls_head.fc_cls.{leaf}": "fc.{leaf}",
+        "data_preprocessor.{any}": IGNORED,
+    },
+    prefixes=("backbone.",),
+    stride_on="3x3",
+)
+
+CAFFE2 = Layout(
+    name="caffe2",
+    words={
+        "affine": {"s": "weight", "b": "bias"},
+        "wb": {"w": "weight", "b": "bias"},
+        "c": {"a": "a", "b": "b", "c": "c"},
+        "heads": {"(?:conv_)?rpn|fpn|bbox|cls_score|pred|kps|mask|conv_fcn|_\\[mask\\]|fc6|fc7|retnet|vis": ""},
+    },
+    keys={
+        "conv1_w": "stem.conv.weight",
+        "res_conv1_bn_{affine}": "stem.norm.{affine}",
+        "{res}_{block}_branch2{c}_w": "{res}.{block}.branch.{c}.conv.weight",
+        "{res}_{block}_branch2{c}_bn_{affine}": "{res}.{block}.branch.{c}.norm.{affine}",
+        "{res}_{block}_branch1_w": "{res}.{block}.shortcut.conv.weight",
+        "{res}_{block}_branch1_bn_{affine}": "{res}.{block}.shortcut.norm.{affine}",
+        "fc1000_{wb}": "fc.{wb}",
+        "conv1_b": IGNORED,  # a bias of zeros that Caffe2's ImageNet files carry
+        "{any}_momentum": IGNORED,
+        "{heads}{any}": IGNORED,
+        "lr": IGNORED,
+        "weight_order": IGNORED,
+    },
+    stride_on="1x1",
+    channel_order="bgr",
+    affine_norm=True,
+)
+
+DETECTRON2 = Layout(
+    name="detectron2",
+    words={
+        "head": {"proposal_generator|roi_heads|fpn_lateral\\d|fpn_output\\d|pixel_mean|pixel_std|anchor_generator": ""}
+    },
+    keys={
+        "stem.conv1.weight": "stem.conv.weight",
+        "stem.conv1.norm.{leaf}": "stem.norm.{leaf}",
+        "{res}.{block}.conv{n}.weight": "{res}.{block}.branch.{n}.conv.weight",
+        "{res}.{block}.conv{n}.norm.{leaf}": "{res}.{block}.branch.{n}.norm.{leaf}",
+        "{res}.{block}.shortcut.weight": "{res}.{block}.shortcut.conv.weight",
+        "{res}.{block}.shortcut.norm.{leaf}": "{res}.{block}.shortcut.norm.{leaf}",
+        "linear.{leaf}": "fc.{leaf}",
+        "{head}{any}": IGNORED,
+    },
+    prefixes=("backbone.bottom_up.", "backbone."),
+    stride_on="1x1",
+    channel_order="bgr",
+)
+
+LAYOUTS = (
+    RES3D,
+    RESNET,
+    TORCHVISION_VIDEO,
+    TORCHVISION_R2PLUS1D,
+    PYTORCHVIDEO,
+    PYTORCHVIDEO_POOLED,
+    MMACTION2,
+    CAFFE2,
+    DETECTRON2,
+)

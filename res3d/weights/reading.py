@@ -1,0 +1,127 @@
+"""Checkpoint files of any origin as plain dictionaries of tensors. Nothing that a file contains is executed."""
+
+import pickle
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from res3d.weights.report import WeightsError
+
+METADATA_KEY = "res3d"  # in the safetensors files that res3d writes; its value is JSON
+
+# What a pickle may name: how NumPy rebuilds arrays and numbers, and plain containers. ``_codecs.encode`` only turns
+# text into bytes, which is how Python 2's strings come.
+_ADMITTED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): lambda text, encoding="latin1": text.encode(encoding),
+}
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    _ADMITTED[_module, "_reconstruct"] = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+    _ADMITTED[_module, "scalar"] = np._core.multiarray.scalar  # type: ignore[attr-defined]
+for _module in ("numpy.core.numeric", "numpy._core.numeric"):
+    _ADMITTED[_module, "_frombuffer"] = np._core.numeric._frombuffer  # type: ignore[attr-defined]
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _ADMITTED:
+            return _ADMITTED[module, name]
+        raise WeightsError(f"the pickle asks for {module}.{name}, which is neither an array nor a plain container")
+
+
+class Checkpoint(NamedTuple):
+    """What a file holds: tensors under its own names, and the metadata of a res3d file."""
+
+    tensors: dict[str, Tensor]
+    metadata: str | None
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """The tensors of a .safetensors, torch (.pth, .pt, .pyth, .tar, .bin) or Caffe2 / detectron2 pickle (.pkl) file.
+
+    Wrappers around the tensors (``state_dict``, ``model``, ``model_state``, ``blobs``) and ``module.`` prefixes are
+    taken off; entries that are no tensors (epoch, optimizer, ...) are left out.
+
+    Raises:
+        FileNotFoundError: no such file.
+        WeightsError: no weights, a damaged file, or one that asks for more than arrays.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weight file")
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        with path.open("rb") as file:
+            is_zip = file.read(2) == b"PK"
+        data = _read_torch(path) if is_zip or path.suffix != ".pkl" else _read_pickle(path)
+        return Checkpoint(unwrap(data), None)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def unwrap(data: Any) -> dict[str, Tensor]:
+    """The tensors of a checkpoint without its wrappers and without ``module.`` before their names.
+
+    Raises:
+        WeightsError: there is no tensor.
+    """
+    while isinstance(data, Mapping):
+        inner = [
+            data[key] for key in ("state_dict", "model_state", "model", "blobs") if isinstance(data.get(key), Mapping)
+        ]
+        if not inner:
+            break
+        data = inner[0]
+    if not isinstance(data, Mapping):
+        raise WeightsError(f"holds a {type(data).__name__}, no named tensors")
+    tensors = {}
+    for key, value in data.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+            value = torch.from_numpy(np.ascontiguousarray(value))
+        if isinstance(value, Tensor):
+            tensors[str(key)] = value
+    if not tensors:
+        raise WeightsError("holds no tensors")
+    while all(key.startswith("module.") for key in tensors):
+        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    return tensors
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            return Checkpoint(unwrap(tensors), (file.metadata() or {}).get(METADATA_KEY))
+    except SafetensorError as error:
+        raise WeightsError(f"not a safetensors file, or a damaged one ({error})") from None
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle protocols of files that are refused all the same
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
+        # torch's message advises to load without the guard; only its first sentence is a fact about the file.
+        reason = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"not a file of weights alone that torch can read ({reason})") from None
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            return _ArrayUnpickler(file, encoding="latin1").load()
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise WeightsError(f"not a pickle of arrays, or a damaged one ({type(error).__name__}: {error})") from None

@@ -1,0 +1,165 @@
+"""Published weights by name: where they are, what they were trained on, and how their input is prepared."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsEntry:
+    """One published checkpoint. Accuracies are as published, in percent, by the protocol that ``note`` names."""
+
+    name: str  # "origin/model.dataset[_v2]"
+    model: str  # the catalogued backbone that it fits
+    url: str
+    sha256: str | None  # first digits, where the origin publishes them
+    megabytes: float | None
+    licence: str
+    dataset: str
+    categories: tuple[str, ...] | None
+    accuracy: Mapping[str, float]
+    resize: int | tuple[int, int]  # the shorter side, or (height, width)
+    crop: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    antialias: bool = False
+    clip_length: int = 1
+    clip_step: int = 1  # frames between the frames of a clip ...
+    fps: float | None = None  # ... of a video at this rate; None: at its own
+    norm_eps: float = 1e-5
+    note: str = ""
+
+    @property
+    def file_name(self) -> str:
+        return PurePosixPath(self.url).name
+
+
+def list_weights(pattern: str = "*") -> list[str]:
+    """Names of the registered weights that match a shell-style ``pattern``, sorted."""
+    return sorted(name for name in _registry() if fnmatchcase(name, pattern))
+
+
+def is_registered(source: object) -> bool:
+    """Whether ``source`` is meant as a registered name: "origin/model.dataset", which is no file's path."""
+    origins = {name.partition("/")[0] for name in _registry()}
+    return isinstance(source, str) and source.partition("/")[0] in origins and not Path(source).exists()
+
+
+def find_weights(name: str) -> WeightsEntry:
+    """The registered weights of this name.
+
+    Raises:
+        ValueError: no such name.
+    """
+    if name not in _registry():
+        near = get_close_matches(name, _registry(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"no weights are registered as {name!r}{hint} (res3d.list_weights() names them)")
+    return _registry()[name]
+
+
+@cache
+def _registry() -> dict[str, WeightsEntry]:
+    entries = [*_torchvision_video(), *_torchvision_images(), *_pytorchvideo()]
+    return {entry.name: entry for entry in entries}
+
+
+def _torchvision(enum: type[Enum], model: str, name: str, **preparation: Any) -> Iterator[WeightsEntry]:
+    """The entries of one of torchvision's weight enums: everything in them is torchvision's own word."""
+    for member in enum:
+        weights: Any = member.value
+        preset = weights.transforms()
+        dataset, metrics = next(iter(weights.meta["_metrics"].items()))
+        label, _, version = member.name.lower().rpartition("_v")
+        resize = tuple(preset.resize_size)
+        crop = tuple(preset.crop_size) * (2 if len(preset.crop_size) == 1 else 1)
+        yield WeightsEntry(
+            name=f"torchvision/{name}.{label}" + ("" if version == "1" else f"_v{version}"),
+            model=model,
+            url=weights.url,
+            sha256=PurePosixPath(weights.url).stem.rpartition("-")[2],
+            megabytes=weights.meta["_file_size"],
+            licence="BSD-3-Clause (torchvision); see the data set's own terms",
+            dataset=dataset,
+            categories=tuple(weights.meta["categories"]),
+            accuracy={"top1": metrics["acc@1"], "top5": metrics["acc@5"]},
+            resize=resize[0] if len(resize) == 1 else (resize[0], resize[1]),
+            crop=(crop[0], crop[1]),
+            mean=tuple(preset.mean),
+            std=tuple(preset.std),
+            **preparation,
+        )
+
+
+def _torchvision_video() -> Iterator[WeightsEntry]:
+    from torchvision.models import video
+
+    enums = {"r3d_18": video.R3D_18_Weights, "mc3_18": video.MC3_18_Weights, "r2plus1d_18": video.R2Plus1D_18_Weights}
+    note = "accuracy of 5 clips a video"
+    for name, enum in enums.items():
+        yield from _torchvision(enum, name, name, clip_length=16, fps=15.0, note=note)
+
+
+def _torchvision_images() -> Iterator[WeightsEntry]:
+    from torchvision.models import resnet
+
+    enums = {
+        "resnet18": resnet.ResNet18_Weights,
+        "resnet34": resnet.ResNet34_Weights,
+        "resnet50": resnet.ResNet50_Weights,
+        "resnet101": resnet.ResNet101_Weights,
+        "resnet152": resnet.ResNet152_Weights,
+        "resnext50_32x4d": resnet.ResNeXt50_32X4D_Weights,
+        "resnext101_32x8d": resnet.ResNeXt101_32X8D_Weights,
+        "resnext101_64x4d": resnet.ResNeXt101_64X4D_Weights,
+        "wide_resnet50_2": resnet.Wide_ResNet50_2_Weights,
+        "wide_resnet101_2": resnet.Wide_ResNet101_2_Weights,
+    }
+    note = "of images; inflated into the 3D body, which keeps its accuracy on equal frames"
+    for name, enum in enums.items():
+        yield from _torchvision(enum, f"{name}_3d", name, antialias=True, note=note)
+
+
+# PyTorchVideo's model zoo: file, clip length × step, top-1 and top-5 (of 30 views). Its hub publishes no hashes.
+_PYTORCHVIDEO_ROOT = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
+_PYTORCHVIDEO_ROWS: list[tuple[str, str, int, int, float, float]] = [
+    ("c2d_r50", "C2D_8x8_R50.pyth", 8, 8, 71.46, 89.68),
+    ("i3d_r50", "I3D_8x8_R50.pyth", 8, 8, 73.27, 90.70),
+    ("slow_r50", "SLOW_8x8_R50.pyth", 8, 8, 74.58, 91.63),
+    ("r2plus1d_r50", "R2PLUS1D_16x4_R50.pyth", 16, 4, 76.01, 92.23),
+    ("csn_r101", "CSN_32x2_R101.pyth", 32, 2, 77.00, 92.90),
+]
+
+
+def _pytorchvideo() -> Iterator[WeightsEntry]:
+    from torchvision.models.video import R3D_18_Weights
+
+    # Both number Kinetics-400's classes in alphabetical order.
+    categories = tuple(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+    for model, file, length, step, top1, top5 in _PYTORCHVIDEO_ROWS:
+        yield WeightsEntry(
+            name=f"pytorchvideo/{model}.kinetics400",
+            model=model,
+            url=f"{_PYTORCHVIDEO_ROOT}/{file}",
+            sha256=None,
+            megabytes=None,
+            licence="Apache-2.0 (PyTorchVideo); see the data set's own terms",
+            dataset="Kinetics-400",
+            categories=categories,
+            accuracy={"top1": top1, "top5": top5},
+            resize=256,
+            crop=(256, 256),
+            mean=(0.45, 0.45, 0.45),
+            std=(0.225, 0.225, 0.225),
+            clip_length=length,
+            clip_step=step,
+            fps=30.0,
+            note="accuracy of 10 clips × 3 crops a video",
+        )

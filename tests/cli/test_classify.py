@@ -1,0 +1,85 @@
+import re
+
+import pytest
+import torch
+import torchvision
+from conftest import gray_with_bar
+from made_videos import write_h264
+from parity_peers import enliven
+
+import res3d
+from res3d.cli import main
+from res3d.video import ClipSampler, Preprocessing
+
+SMALL = ["--resize", "40x50", "--crop", "32x32", "--length", "8"]
+
+
+@pytest.fixture
+def classifier(tmp_path, thin):
+    """A classifier file, and the model in it."""
+    model = res3d.ClipClassifier(thin, 6).eval()
+    torch.nn.init.normal_(model.fc.weight, 0, 1)
+    res3d.save_weights(model, tmp_path / "c.safetensors")
+    return tmp_path / "c.safetensors", model
+
+
+def test_classes_of_clips_and_video_are_the_models(classifier, video, tmp_path, capsys):
+    path, model = classifier
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]))
+    assert main(["classify", str(video), "--weights", str(path), "--categories", str(names), "--top", "2", *SMALL]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    kinetics = res3d.video.KINETICS
+    preprocess = Preprocessing(resize=(40, 50), crop=(32, 32), mean=kinetics.mean, std=kinetics.std)
+    logits = res3d.extract_features(video, model, sampler=ClipSampler(8, 8), layer="logits", preprocess=preprocess)
+    probabilities = torch.softmax(torch.from_numpy(logits.features), dim=1)
+    words = names.read_text().split()
+    for line, row in zip(lines, [*probabilities, probabilities.mean(0)], strict=True):
+        best = row.topk(2)
+        expected = ", ".join(f"{words[i]} {100 * p:.1f} %" for p, i in zip(best.values, best.indices, strict=True))
+        assert line.endswith("  " + expected)
+    assert re.match(r".*video.mp4:    0.32 to    0.64 s  ", lines[1])
+    assert "whole video" in lines[-1]
+
+
+def test_logits_are_a_layer_of_classifiers_alone(video, thin):
+    with pytest.raises(ValueError, match="has no stage 'logits'"):
+        res3d.extract_features(video, thin, layer="logits")
+    empty = res3d.extract_features(
+        video, res3d.ClipClassifier(thin, 6), layer="logits", sampler=ClipSampler(99, tail="drop")
+    )
+    assert empty.features.shape == (0, 6)
+
+
+def test_a_foreign_file_needs_the_name_of_its_backbone(video, tmp_path, capsys):
+    torch.save(enliven(torchvision.models.resnet18(num_classes=3)).state_dict(), tmp_path / "f.pth")
+    command = ["classify", str(video), "--weights", str(tmp_path / "f.pth"), *SMALL]
+    assert main(command) == 2
+    assert "f.pth does not say what classifier it belongs to; name its backbone" in capsys.readouterr().err
+    assert main([*command, "--model", "resnet18_3d"]) == 0
+    assert "class 2" in capsys.readouterr().out
+
+
+def test_bad_input_is_one_line_and_the_right_code(classifier, video, tmp_path, capsys, thin):
+    path, _ = classifier
+    names = tmp_path / "names.txt"
+    names.write_text("one\ntwo")
+    res3d.save_weights(thin, tmp_path / "backbone.safetensors")
+    short = tmp_path / "short.mp4"
+    write_h264(short, [gray_with_bar(0)])
+    base = ["classify", str(video), *SMALL]
+    for arguments, code, message in (
+        (["classify", "--weights", str(path)], 2, "name a video to classify"),
+        ([*base, "--weights", str(path), "--top", "0"], 2, "--top must be ≥ 1, not 0"),
+        ([*base, "--weights", str(path), "--categories", str(names)], 2, "2 names for 6 classes"),
+        ([*base, "--weights", "torchvision/r3d_18"], 2, "no weights are registered as 'torchvision/r3d_18'"),
+        ([*base, "--weights", "gone.pth"], 1, "gone.pth: no such weight file"),
+        ([*base, "--weights", str(tmp_path / "backbone.safetensors")], 2, "does not say what classifier it belongs to"),
+        (["classify", "gone.mp4", "--weights", str(path), *SMALL], 1, "gone.mp4: no such file"),
+    ):
+        assert main(arguments) == code, message
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert main(["classify", str(short), "--weights", str(path), *SMALL]) == 0

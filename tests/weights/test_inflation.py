@@ -1,0 +1,220 @@
+"""2D weights into 3D networks: identities that inflation promises, layer by layer and for whole networks."""
+
+import re
+import warnings
+
+import pytest
+import torch
+import torchvision
+from parity_peers import assert_close, enliven
+from torch import nn
+
+import res3d
+from res3d.backbone import CATALOG, apply_overrides
+from res3d.weights import WeightsError
+from res3d.weights.inflation import INFLATIONS, NOISE, change_channels, inflate_kernel
+
+
+def image_maps(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """conv5 of a torchvision image ResNet."""
+    x = model.maxpool(model.relu(model.bn1(model.conv1(images))))
+    return model.layer4(model.layer3(model.layer2(model.layer1(x))))
+
+
+IMAGE_NETWORKS = {
+    "resnet18_3d": "resnet18",
+    "resnet34_3d": "resnet34",
+    "resnet50_3d": "resnet50",
+    "resnext50_32x4d_3d": "resnext50_32x4d",
+    "resnext101_32x8d_3d": "resnext101_32x8d",
+    "resnext101_64x4d_3d": "resnext101_64x4d",
+    "wide_resnet50_2_3d": "wide_resnet50_2",
+    "wide_resnet101_2_3d": "wide_resnet101_2",
+    "slow_r50": "resnet50",
+    "c2d_r50": "resnet50",
+    "i3d_r50": "resnet50",
+    "i3resnet50": "resnet50",
+    "hara_resnet18": "resnet18",
+    "hara_resnet50": "resnet50",
+    "mmaction2_i3d_r50": "resnet50",
+}
+
+
+@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+def test_centered_networks_give_the_image_networks_maps_in_every_frame(name):
+    image_network = enliven(getattr(torchvision.models, IMAGE_NETWORKS[name])())
+    ours = res3d.create_backbone(name).eval()
+    report = res3d.load_weights(ours, image_network.state_dict())
+    assert bool(report.inflated) == any(conv.kernel[0] > 1 for conv in _convs(ours.spec)) or name == "c2d_r50"
+    assert report.missing == report.unexpected == report.initialized == ()
+    assert set(report.ignored) == {"fc.weight", "fc.bias"}
+    image = torch.randn(1, 3, 65, 49)
+    with torch.no_grad():
+        expected = image_maps(image_network, image)
+        for frames in (1, 2, 3, 8):
+            if frames < ours.spec.min_clip[0] or (frames > 3 and "101" in name):  # those are slow, and no other layers
+                continue
+            maps = ours(image.unsqueeze(2).expand(-1, -1, frames, -1, -1))["conv5"]
+            for frame in maps.unbind(2):
+                assert_close(frame, expected)
+
+
+def _convs(spec):
+    return [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
+
+
+def test_different_frames_are_not_mixed_up_where_time_is_not_strided():
+    image_network = enliven(torchvision.models.resnet18())
+    ours = res3d.resnet18_3d(weights=image_network.state_dict()).eval()
+    clip = torch.randn(1, 3, 4, 64, 48)
+    with torch.no_grad():
+        for frame, map_ in zip(clip.unbind(2), ours(clip)["conv5"].unbind(2), strict=True):
+            assert_close(map_, image_maps(image_network, frame))
+
+
+def test_logits_of_an_image_classifier_survive():
+    image_network = enliven(torchvision.models.resnet18(num_classes=13))
+    ours = res3d.create_classifier("resnet18_3d", 13, weights=image_network.state_dict()).eval()
+    image = torch.randn(2, 3, 65, 49)
+    with torch.no_grad():
+        assert_close(ours(image.unsqueeze(2).expand(-1, -1, 5, -1, -1)), image_network(image))
+
+
+@pytest.mark.parametrize("frames", [1, 3, 5])
+@pytest.mark.parametrize("mode", ["center", "mean", "repeat"])
+def test_one_layer_on_equal_frames(mode, frames):
+    plain = nn.Conv2d(4, 6, 3, padding=1, bias=False).double()
+    kernel = inflate_kernel(plain.weight.detach(), frames, mode)
+    assert kernel.shape == (6, 4, frames, 3, 3)
+    image = torch.randn(1, 4, 7, 9, dtype=torch.float64)
+    clip = image.unsqueeze(2).expand(-1, -1, 9, -1, -1)
+    y = nn.functional.conv3d(clip, kernel, padding=(frames // 2, 1, 1))
+    scale = frames if mode == "repeat" else 1
+    interior = y[:, :, frames // 2 : 9 - frames // 2]
+    torch.testing.assert_close(interior, (scale * plain(image)).unsqueeze(2).expand_as(interior))
+    if mode == "center":
+        torch.testing.assert_close(y, plain(image).unsqueeze(2).expand_as(y))
+    elif frames > 1:
+        assert not torch.allclose(y[:, :, 0], scale * plain(image)), "zero padding shows at the border"
+
+
+def test_noise_surrounds_the_centre_and_is_divided_only_where_asked():
+    kernel = torch.randn(8, 8, 3, 3)
+    noisy = inflate_kernel(kernel, 3, "center_noise")
+    assert torch.equal(noisy[:, :, 1], kernel)
+    rest = noisy[:, :, [0, 2]]
+    assert rest.std() == pytest.approx(NOISE, rel=0.1)
+    divided = inflate_kernel(kernel, 3, "center_noise_divided")
+    torch.testing.assert_close(divided[:, :, 1], kernel / 3)
+    assert divided[:, :, 0].std() == pytest.approx(NOISE / 3, rel=0.1)
+
+
+@pytest.mark.parametrize("mode", INFLATIONS)
+def test_every_mode_is_passed_on_to_the_network(mode):
+    image_network = enliven(torchvision.models.resnet18())
+    ours = res3d.resnet18_3d()
+    res3d.load_weights(ours, image_network.state_dict(), inflate=mode)
+    mine, theirs = ours.conv3[0].branch.b.conv.weight, image_network.layer2[0].conv2.weight
+    torch.manual_seed(0)
+    expected = inflate_kernel(theirs.detach(), 3, mode)
+    if "noise" in mode:
+        torch.testing.assert_close(mine, expected, atol=0.02, rtol=0)
+    else:
+        assert torch.equal(mine, expected)
+
+
+def test_our_own_2d_twin_inflates_as_an_image_network_does():
+    spec = apply_overrides(CATALOG["r3d_18"], width=0.25)
+    twin = enliven(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
+    ours = res3d.ResNet3d(spec).eval()
+    report = res3d.load_weights(ours, twin.state_dict())
+    assert "stem.conv.weight" in report.inflated
+    image = torch.randn(1, 3, 1, 40, 33)
+    with torch.no_grad():
+        for frames in (1, 2, 8):
+            maps = ours(image.expand(-1, -1, frames, -1, -1))["conv5"]
+            for frame in maps.unbind(2):
+                assert_close(frame, twin(image)["conv5"][:, :, 0])
+
+
+@pytest.mark.parametrize(("name", "middle"), [("r2plus1d_18", "2x"), ("r2plus1d_r50", "out"), ("r2plus1d_r50", "2x")])
+def test_factored_networks_compute_what_their_2d_twin_does(name, middle):
+    spec = apply_overrides(CATALOG[name], width=0.25, middle=middle)
+    twin = enliven(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
+    ours = res3d.ResNet3d(spec).eval()
+    report = res3d.load_weights(ours, twin.state_dict())
+    assert report.missing == report.unexpected == ()
+    assert any("temporal" in key for key in report.inflated)
+    assert any(".conv.norm." in key for key in report.initialized)
+    image = torch.randn(1, 3, 1, 40, 33)
+    with torch.no_grad():
+        for frames in (1, 2, 3, 8):
+            for frame in ours(image.expand(-1, -1, frames, -1, -1))["conv5"].unbind(2):
+                assert_close(frame, twin(image)["conv5"][:, :, 0])
+
+
+def test_a_factored_network_that_is_too_narrow_is_refused_by_name_and_left_alone():
+    ours = res3d.r2plus1d_18()
+    before = {k: v.clone() for k, v in ours.state_dict().items()}
+    state = res3d.r2plus1d_18(temporal_kernel=1).state_dict()
+    message = (
+        "stem.conv.weight cannot enter the (2+1)D convolution stem: it needs 64 channels between its factors and has 45"
+    )
+    with pytest.raises(WeightsError, match=re.escape(message)):
+        res3d.load_weights(ours, state)
+    assert all(torch.equal(before[k], v) for k, v in ours.state_dict().items())
+
+
+def test_a_dense_kernel_is_refused_by_a_depthwise_convolution():
+    with pytest.raises(
+        WeightsError, match=r"layer1.0.conv2.weight .* a dense kernel cannot enter a depthwise convolution"
+    ):
+        res3d.csn_r101(weights=torchvision.models.resnet101().state_dict())
+
+
+@pytest.mark.parametrize("channels", ["reverse", "sum", "repeat"])
+def test_changes_of_input_channels_are_what_they_say(channels):
+    image_network = enliven(torchvision.models.resnet18())
+    count = {"reverse": 3, "sum": 1, "repeat": 6}[channels]
+    ours = res3d.resnet18_3d(in_channels=count).eval()
+    report = res3d.load_weights(ours, image_network.state_dict(), channels=channels)
+    assert "stem.conv.weight" in report.inflated
+    image = torch.randn(1, 1 if channels == "sum" else 3, 33, 47)
+    theirs = {"reverse": image.flip(1), "sum": image.expand(-1, 3, -1, -1), "repeat": image}[channels]
+    mine = image.repeat(1, 2, 1, 1) if channels == "repeat" else image
+    with torch.no_grad():
+        assert_close(ours(mine.unsqueeze(2))["conv5"][:, :, 0], image_maps(image_network, theirs))
+
+
+def test_input_channels_are_never_guessed():
+    state = torchvision.models.resnet18().state_dict()
+    with pytest.raises(
+        WeightsError, match=r"conv1.weight is \(64, 3, 7, 7\), the model's stem.conv.weight \(64, 1, 1, 7, 7\)"
+    ):
+        res3d.resnet18_3d(in_channels=1, weights=state)
+    with pytest.raises(ValueError, match="channels='sum' is for models of 1 input channel, not 2"):
+        change_channels(torch.zeros(4, 3, 1, 1), 2, "sum")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"inflate": "centre"},
+            "inflate must be one of 'center', 'mean', 'repeat', 'center_noise', 'center_noise_divided'",
+        ),
+        ({"channels": "bgr"}, "channels must be one of 'keep', 'reverse', 'sum', 'repeat', not 'bgr'"),
+        ({"norm_eps": -1}, "norm_eps must be ≥ 0, not -1"),
+    ],
+)
+def test_wrong_arguments_are_refused(thin, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        res3d.load_weights(thin, {}, **arguments)
+
+
+def test_wide_and_grouped_image_networks_are_told_apart_by_shape():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wide = torchvision.models.wide_resnet50_2()
+    with pytest.raises(WeightsError, match=r"layer1.0.conv1.weight is \(128, 64, 1, 1\), the model's"):
+        res3d.resnet50_3d(weights=wide.state_dict())

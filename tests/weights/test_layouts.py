@@ -1,0 +1,206 @@
+"""Layouts of origins that are no installed packages, on made files; wrappers; recognition."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from parity_peers import assert_close, enliven
+
+import res3d
+from res3d.weights import WeightsError
+from res3d.weights.layouts import LAYOUTS, recognise
+
+
+class Caffe2ResNet:
+    """A Detectron ResNet computed straight from its blobs: affine norms, bottlenecks that stride on the first 1×1."""
+
+    def __init__(self, depth: int, frames: int = 1) -> None:
+        generator = np.random.default_rng(0)
+        self.blocks = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}[depth]
+        self.bottleneck = depth >= 50
+        self.blobs: dict[str, np.ndarray] = {}
+
+        def conv(name: str, out: int, channels: int, size: int, span: int = 1) -> None:
+            kernel = (span, size, size) if span > 1 else (size, size)
+            scale = (2 / (channels * size * size * span)) ** 0.5
+            self.blobs[f"{name}_w"] = (scale * generator.standard_normal((out, channels, *kernel))).astype(np.float32)
+
+        def affine(name: str, out: int) -> None:
+            self.blobs[f"{name}_s"] = generator.uniform(0.4, 1.0, out).astype(np.float32)
+            self.blobs[f"{name}_b"] = generator.uniform(-0.5, 0.5, out).astype(np.float32)
+
+        conv("conv1", 64, 3, 7)
+        affine("res_conv1_bn", 64)
+        channels = 64
+        for stage, count in enumerate(self.blocks, 2):
+            width = 64 * 2 ** (stage - 2)
+            out = width * 4 if self.bottleneck else width
+            span = frames if stage > 2 else 1
+            for block in range(count):
+                name = f"res{stage}_{block}_branch"
+                parts = [("a", width, channels, 1, 1), ("b", width, width, 3, span), ("c", out, width, 1, 1)]
+                if not self.bottleneck:
+                    parts = [("a", width, channels, 3, span), ("b", width, width, 3, span)]
+                for letter, to, start, size, s in parts:
+                    conv(f"{name}2{letter}", to, start, size, s)
+                    affine(f"{name}2{letter}_bn", to)
+                if channels != out:
+                    conv(f"{name}1", out, channels, 1)
+                    affine(f"{name}1_bn", out)
+                channels = out
+        self.blobs["fc1000_w"] = generator.standard_normal((1000, channels)).astype(np.float32)
+        self.blobs["fc1000_b"] = generator.standard_normal(1000).astype(np.float32)
+
+    def __call__(self, clip: torch.Tensor) -> torch.Tensor:
+        def conv(name: str, x: torch.Tensor, stride: int = 1, bn: str | None = None) -> torch.Tensor:
+            kernel = torch.from_numpy(self.blobs[f"{name}_w"])
+            kernel = kernel.unsqueeze(2) if kernel.dim() == 4 else kernel
+            padding = tuple(k // 2 for k in kernel.shape[2:])
+            y = F.conv3d(x, kernel, stride=(1, stride, stride), padding=padding)
+            s, b = (torch.from_numpy(self.blobs[f"{bn or name + '_bn'}_{k}"]) for k in "sb")
+            return y * s.view(-1, 1, 1, 1) + b.view(-1, 1, 1, 1)
+
+        x = F.relu(conv("conv1", clip, 2, "res_conv1_bn"))
+        x = F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+        for stage, count in enumerate(self.blocks, 2):
+            for block in range(count):
+                name = f"res{stage}_{block}_branch"
+                stride = 2 if stage > 2 and block == 0 else 1
+                y = F.relu(conv(f"{name}2a", x, stride))
+                y = conv(f"{name}2b", y)
+                y = conv(f"{name}2c", F.relu(y)) if self.bottleneck else y
+                x = F.relu(y + (conv(f"{name}1", x, stride) if f"{name}1_w" in self.blobs else x))
+        return x
+
+
+@pytest.mark.parametrize("norm", ["frozen_batch", "batch"])
+@pytest.mark.parametrize(("depth", "frames"), [(18, 1), (18, 3), (50, 1), (50, 3)])
+def test_caffe2_pickles_compute_what_their_blobs_do(tmp_path, depth, frames, norm):
+    theirs = Caffe2ResNet(depth, frames)
+    extra = {
+        "res2_0_branch2a_w_momentum": np.zeros(3, np.float32),
+        "lr": np.float32(0.1),
+        "weight_order": b"rgb",
+        "rpn_cls_logits_w": np.zeros((2, 2), np.float32),
+        "kps_score_w": np.zeros((2, 2), np.float32),
+        "conv1_b": np.zeros(64, np.float32),
+    }
+    path = tmp_path / "model_final.pkl"
+    path.write_bytes(pickle.dumps({"blobs": theirs.blobs | extra, "cfg": "text"}, protocol=2))
+    place = {"stride_on": "1x1"} if depth == 50 else {}
+    ours = res3d.create_backbone(f"resnet{depth}_3d", norm=norm, **place).eval()
+    report = res3d.load_weights(ours, path)
+    assert (report.layout, report.channel_order) == ("caffe2", "bgr")
+    assert "BGR" in str(report)
+    assert report.missing == report.unexpected == ()
+    assert {"fc1000_w", "fc1000_b", "rpn_cls_logits_w", "conv1_b"} <= set(report.ignored)
+    assert all(key.endswith(("running_mean", "running_var")) for key in report.initialized)
+    bgr = torch.randn(1, 3, 3, 65, 49)
+    with torch.no_grad():
+        assert_close(ours(bgr)["conv5"], theirs(bgr))
+        res3d.load_weights(ours, path, channels="reverse")
+        assert_close(ours(bgr.flip(1))["conv5"], theirs(bgr))
+
+
+def test_strides_in_another_place_are_refused_in_both_directions(tmp_path):
+    blobs = {k: torch.from_numpy(v) for k, v in Caffe2ResNet(50).blobs.items()}
+    message = (
+        "caffe2 weights belong to bottlenecks that stride on the 1x1 convolution, and the model's stride on the 3x3"
+    )
+    with pytest.raises(WeightsError, match=message):
+        res3d.resnet50_3d(weights=blobs)
+    with pytest.raises(
+        WeightsError, match=r"stride on the 3x3 convolution, and the model's stride on the 1x1 \(stride_on='3x3'"
+    ):
+        res3d.resnet50_3d(stride_on="1x1", weights=torchvision.models.resnet50().state_dict())
+    res3d.save_weights(res3d.resnet50_3d(width=0.125), tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match="stride on the 3x3 convolution, and the model's stride on the 1x1"):
+        res3d.resnet50_3d(width=0.125, stride_on="1x1", weights=tmp_path / "w.safetensors")
+
+
+def as_detectron2(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """torchvision's image ResNet under detectron2's names."""
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith("fc.") or key.endswith("num_batches_tracked"):
+            continue
+        key = re.sub(r"^conv1\.", "stem.conv1.", key)
+        key = re.sub(r"^bn1\.", "stem.conv1.norm.", key)
+        key = re.sub(r"^layer(\d)", lambda m: f"res{int(m[1]) + 1}", key)
+        key = re.sub(r"\.bn(\d)\.", r".conv\1.norm.", key)
+        key = key.replace("downsample.0.", "shortcut.").replace("downsample.1.", "shortcut.norm.")
+        renamed[key] = value.numpy()
+    return renamed
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.bottom_up."])
+def test_detectron2_pickles_load(tmp_path, prefix):
+    image_network = enliven(torchvision.models.resnet50())
+    model = {prefix + key: value for key, value in as_detectron2(image_network.state_dict()).items()}
+    model |= {"pixel_mean": np.zeros(3), "proposal_generator.rpn_head.conv.weight": np.zeros(3)} if prefix else {}
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({"model": model, "__author__": "someone", "matching_heuristics": True}))
+    ours = res3d.resnet50_3d(stride_on="1x1", norm="frozen_batch").eval()
+    report = res3d.load_weights(ours, path)
+    assert report.layout == "detectron2"
+    assert report.missing == report.unexpected == ()
+    for name, theirs in (("conv4.2.branch.b.conv", image_network.layer3[2].conv2), ("stem.conv", image_network.conv1)):
+        mine = ours.get_submodule(name).weight
+        assert torch.equal(mine[:, :, mine.shape[2] // 2], theirs.weight)
+    assert torch.equal(
+        ours.get_submodule("conv2.0").shortcut.norm.running_var, image_network.layer1[0].downsample[1].running_var
+    )
+
+
+@pytest.mark.parametrize("suffix", ["pth", "pth.tar", "pyth", "bin"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 3, "optimizer": {"lr": 0.1}},
+        lambda state: {"model_state": state},
+        lambda state: {"model": {f"module.{k}": v for k, v in state.items()}, "args": None},
+        lambda state: {"state_dict": {f"module.{k}": v.half() for k, v in state.items()}, "arch": "resnet"},
+    ],
+)
+def test_wrappers_prefixes_and_half_precision_are_taken_off(tmp_path, suffix, wrap):
+    image_network = enliven(torchvision.models.resnet18())
+    path = tmp_path / f"weights.{suffix}"
+    torch.save(wrap(dict(image_network.state_dict())), path)
+    ours = res3d.resnet18_3d(weights=path)
+    assert ours.stem.conv.weight.dtype == torch.float32
+    torch.testing.assert_close(ours.stem.conv.weight[:, :, 0], image_network.conv1.weight, atol=1e-3, rtol=1e-3)
+
+
+def test_norm_eps_is_set_on_request_and_said(thin_spec):
+    state = res3d.create_backbone(thin_spec).state_dict()
+    ours = res3d.create_backbone(thin_spec)
+    assert res3d.load_weights(ours, state).norm_eps == 1e-5
+    assert res3d.load_weights(ours, state, norm_eps=1e-3).norm_eps == 1e-3
+    assert {m.eps for m in ours.modules() if isinstance(m, torch.nn.BatchNorm3d)} == {1e-3}
+    assert ours.spec.norm.eps == 1e-3
+
+
+def test_names_of_no_known_layout_are_refused():
+    with pytest.raises(
+        WeightsError, match=r"2 keys, first 'encoder.weight', are of no layout that is known \(res3d, torchvision"
+    ):
+        res3d.resnet18_3d(weights={"encoder.weight": torch.zeros(1), "encoder.bias": torch.zeros(1)})
+
+
+def test_two_keys_for_one_tensor_are_refused():
+    state = torchvision.models.resnet18().state_dict()
+    state["classifier.weight"] = state["fc.weight"]
+    with pytest.raises(WeightsError, match=r"fc.weight and classifier.weight both mean fc.weight"):
+        res3d.resnet18_3d(weights=state)
+
+
+def test_layouts_have_different_names_and_know_their_own():
+    assert len({layout.name for layout in LAYOUTS}) == len(LAYOUTS)
+    assert recognise(["conv1_w", "res2_0_branch2a_w"]).name == "caffe2"
+    assert recognise(["stem.conv1.weight", "res2.0.conv1.weight"]).name == "detectron2"
+    assert recognise(["backbone.layer1.0.conv1.conv.weight", "cls_head.fc_cls.bias"]).name == "mmaction2"
