@@ -1,5 +1,7 @@
 """What many tests share: a fixed seed, small models and videos, and the developers' real videos where present."""
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 from made_videos import write_h264
 
 import res3d
+from res3d.weights import find_weights, registry
 
 ROOT = Path(__file__).parent.parent
 REAL_DATA = ROOT.parent / "shared" / "data"
@@ -56,3 +59,30 @@ def real_videos() -> Path:
     if not (REAL_DATA / "videos").is_dir():
         pytest.skip("the developers' real videos are not here")
     return REAL_DATA / "videos"
+
+
+@pytest.fixture
+def registered(tmp_path, monkeypatch, thin, thin_spec) -> str:
+    """The name of registered weights whose file is on the disk already: a thin classifier of five classes."""
+    model = res3d.ClipClassifier(thin, 5)
+    torch.nn.init.normal_(model.fc.weight, 0, 1)
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(model.state_dict(), folder / "made.pth")
+    entry = replace(
+        find_weights("torchvision/r3d_18.kinetics400"),
+        name="torchvision/thin.made",
+        model=str(thin_spec),
+        url="https://nowhere.invalid/made.pth",
+        sha256=hashlib.sha256((folder / "made.pth").read_bytes()).hexdigest()[:8],
+        categories=("walk", "run", "jump", "sit", "wave"),
+        resize=(40, 50),
+        crop=(32, 32),
+        mean=(0.1, 0.2, 0.3),
+        clip_length=8,
+        clip_step=2,
+        fps=12.5,
+    )
+    monkeypatch.setattr(registry, "_registry", lambda: {entry.name: entry})
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    return entry.name

@@ -36,19 +36,31 @@ def _map_convs(spec: BackboneSpec, change: Callable[[ConvSpec], ConvSpec]) -> Ba
 
 
 def set_width(spec: BackboneSpec, multiplier: float) -> BackboneSpec:
-    """Every width, the stem's too, times ``multiplier``, rounded to the nearest whole channel (at least 1)."""
+    """Every width, the stem's too, times ``multiplier``, rounded to the nearest whole channel (at least 1).
+
+    Groups of convolutions are scaled with it, so that a group keeps its width: down to the next divisor of the stage's.
+    """
     if not isinstance(multiplier, (int, float)) or not 0 < multiplier < float("inf"):
         raise ValueError(f"width must be a multiplier > 0, not {multiplier!r}")
 
-    def scaled(channels: int) -> int:
-        return max(1, round(channels * multiplier))
+    def scaled(number: int) -> int:
+        return max(1, round(number * multiplier))
 
-    def scaled_middle(conv: ConvSpec) -> ConvSpec:
-        return conv if isinstance(conv.middle, str) else replace(conv, middle=scaled(conv.middle))
+    def scaled_conv(conv: ConvSpec, width: int) -> ConvSpec:
+        middle = conv.middle if isinstance(conv.middle, str) else scaled(conv.middle)
+        if isinstance(conv.groups, str):
+            return replace(conv, middle=middle)
+        groups = max(g for g in range(1, scaled(conv.groups) + 1) if width % g == 0)
+        return replace(conv, middle=middle, groups=groups)
 
-    stages = tuple(replace(stage, width=scaled(stage.width)) for stage in spec.stages)
-    spec = replace(spec, stem=replace(spec.stem, width=scaled(spec.stem.width)), stages=stages)
-    return _map_convs(spec, scaled_middle)
+    def scaled_stage(stage: StageSpec) -> StageSpec:
+        width = scaled(stage.width)
+        blocks = (replace(b, convs=tuple(scaled_conv(conv, width) for conv in b.convs)) for b in stage.blocks)
+        return replace(stage, width=width, blocks=tuple(blocks))
+
+    width = scaled(spec.stem.width)
+    stem = replace(spec.stem, width=width, conv=scaled_conv(spec.stem.conv, width))
+    return replace(spec, stem=stem, stages=tuple(map(scaled_stage, spec.stages)))
 
 
 def set_temporal_kernel(spec: BackboneSpec, size: int) -> BackboneSpec:

@@ -37,13 +37,19 @@ class WeightsEntry:
     note: str = ""
 
     @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How frames and clips are prepared, as plain values."""
+        names = ("resize", "crop", "mean", "std", "antialias", "clip_length", "clip_step", "fps")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def file_name(self) -> str:
         return PurePosixPath(self.url).name
 
 
-def list_weights(pattern: str = "*") -> list[str]:
-    """Names of the registered weights that match a shell-style ``pattern``, sorted."""
-    return sorted(name for name in _registry() if fnmatchcase(name, pattern))
+def list_weights(pattern: str = "*") -> dict[str, WeightsEntry]:
+    """The registered weights whose names match a shell-style ``pattern``: entries by name, sorted."""
+    return {name: entry for name, entry in sorted(_registry().items()) if fnmatchcase(name, pattern)}
 
 
 def is_registered(source: object) -> bool:

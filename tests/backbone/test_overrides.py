@@ -31,6 +31,18 @@ def test_width_multiplies_every_width():
     assert apply_overrides(R18, width=0.001).stages[0].width == 1
 
 
+@pytest.mark.parametrize("width", [0.125, 0.3, 0.5, 1, 2])
+def test_groups_keep_their_width_where_they_can(width):
+    spec = apply_overrides(CATALOG["resnext50_32x4d_3d"], width=width)
+    for stage in spec.stages:
+        grouped = stage.blocks[0].convs[1]
+        assert stage.width % grouped.groups == 0
+        assert 1 <= grouped.groups <= max(1, round(32 * width))
+    if width != 0.3:
+        assert spec.stages[0].blocks[0].convs[1].groups == 32 * width
+    assert apply_overrides(CATALOG["csn_r101"], width=width).stages[0].blocks[0].convs[1].groups == "depthwise"
+
+
 @pytest.mark.parametrize("kind", ["batch", "frozen_batch", "group", "sync_batch"])
 @pytest.mark.parametrize("name", CATALOG)
 def test_every_norm_runs_in_every_row(name, kind):

@@ -83,3 +83,13 @@ def test_bad_input_is_one_line_and_the_right_code(classifier, video, tmp_path, c
         assert message in error
         assert error.count("\n") == 1
     assert main(["classify", str(short), "--weights", str(path), *SMALL]) == 0
+
+
+def test_registered_weights_bring_their_names_clips_and_preprocessing(registered, video, capsys):
+    assert main(["classify", str(video), "--weights", registered, "--top", "5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3  # 20 frames at 12.5 a second make two clips of 8 frames, 2 apart
+    assert ":    0.00 to    1.16 s  " in lines[0]
+    for line in lines:
+        assert sorted(re.findall(r"[a-z]+(?= [\d.]+ %)", line)) == ["jump", "run", "sit", "walk", "wave"]
+        assert sum(map(float, re.findall(r"([\d.]+) %", line))) == pytest.approx(100, abs=0.3)

@@ -74,6 +74,21 @@ def test_weights_of_a_file_are_used(extract, video, thin, tmp_path, capsys):
     assert meta["weights"] == str(tmp_path / "w.safetensors")
 
 
+def test_registered_weights_bring_their_model_and_preprocessing(registered, video, tmp_path):
+    command = ["extract", str(video), "--weights", registered, "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    meta = res3d.ClipFeatures.load_meta(tmp_path / "out" / "video.npz")
+    assert meta["model"] == "resnet10_3d_thin"
+    assert meta["weights"] == registered
+    assert meta["preprocessing"]["resize"] == [40, 50]
+    assert meta["preprocessing"]["mean"] == [0.1, 0.2, 0.3]
+    assert main([*command, "--crop", "none", "--mean", "[0,0,0]"]) == 0
+    meta = res3d.ClipFeatures.load_meta(tmp_path / "out" / "video.npz")
+    assert meta["preprocessing"]["crop"] is None
+    assert meta["preprocessing"]["mean"] == [0, 0, 0]
+    assert meta["preprocessing"]["resize"] == [40, 50]
+
+
 def test_folders_and_globs_give_one_file_a_video(extract, tmp_path, capsys):
     folder = tmp_path / "videos"
     folder.mkdir()

@@ -84,18 +84,22 @@ def test_pytorchvideo_slow_r101():
     check("slow_r101", theirs, trunk, CLIP, (1, 3, 8, 224, 224), layout="pytorchvideo")
 
 
+# The deepest are compared at a quarter of their width, which is a matter of seconds; test_catalog.py has their full counts.
 @pytest.mark.parametrize("kind", ["A", "B"])
 @pytest.mark.parametrize("depth", HaraResNet.DEPTHS)
 def test_hara(depth, kind):
-    theirs = enliven(HaraResNet(depth, kind, classes=9))
+    width = 64 if depth <= 50 else 16
+    theirs = enliven(HaraResNet(depth, kind, classes=9, width=width))
     shortcut = {"A": "pool_pad", "B": "project"}[kind]
-    check(f"hara_resnet{depth}", theirs, theirs.trunk, layout="torchvision resnet", shortcut=shortcut)
+    name = f"hara_resnet{depth}"
+    check(name, theirs, theirs.trunk, layout="torchvision resnet", shortcut=shortcut, width=width / 64)
 
 
 @pytest.mark.parametrize(("depth", "counts"), [(50, (3, 4, 6, 3)), (101, (3, 4, 23, 3)), (152, (3, 8, 36, 3))])
 def test_i3resnet(depth, counts):
-    theirs = enliven(I3ResNet(counts, classes=9))
-    check(f"i3resnet{depth}", theirs, theirs.trunk, layout="torchvision resnet")
+    width = 64 if depth == 50 else 16
+    theirs = enliven(I3ResNet(counts, classes=9, width=width))
+    check(f"i3resnet{depth}", theirs, theirs.trunk, layout="torchvision resnet", width=width / 64)
 
 
 def test_mmaction2_i3d():

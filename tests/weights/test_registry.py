@@ -16,7 +16,7 @@ import res3d
 from res3d.weights import WeightsError, fetch_weights, find_weights, list_weights
 from res3d.weights import registry as registry_module
 
-ENTRIES = [find_weights(name) for name in list_weights()]
+ENTRIES = list(list_weights().values())
 
 # Published top-1 / top-5: torchvision's model pages and PyTorchVideo's model zoo.
 PUBLISHED = {
@@ -58,12 +58,14 @@ def test_preparation_is_what_the_weights_were_trained_with():
     entry = find_weights("torchvision/r3d_18.kinetics400")
     assert res3d.features.preprocessing_of(entry) == res3d.video.KINETICS
     assert (entry.clip_length, entry.fps) == (16, 15.0)
+    assert entry.preprocessing["resize"] == (128, 171)
+    assert entry.preprocessing["clip_length"] == 16
     slow = find_weights("pytorchvideo/slow_r50.kinetics400")
     assert (slow.clip_length, slow.clip_step, slow.crop, slow.mean) == (8, 8, (256, 256), (0.45, 0.45, 0.45))
 
 
 def test_names_are_listed_by_pattern_and_an_unknown_one_is_refused():
-    assert res3d.list_weights("pytorchvideo/c*") == [
+    assert list(res3d.list_weights("pytorchvideo/c*")) == [
         "pytorchvideo/c2d_r50.kinetics400",
         "pytorchvideo/csn_r101.kinetics400",
     ]
