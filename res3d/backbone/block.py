@@ -111,9 +111,14 @@ class Stage(nn.Sequential):
             with torch.no_grad():
                 return self._run(x)
         if self.checkpointed and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(self._run, x, use_reentrant=False, context_fn=self._checkpoint_contexts)
-            return kept
+            recomputed: Tensor = self._run_checkpointed(x)
+            return recomputed
         return self._run(x)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch.compile takes no context function
+    def _run_checkpointed(self, x: Tensor) -> Tensor:
+        kept: Tensor = checkpoint(self._run, x, use_reentrant=False, context_fn=self._checkpoint_contexts)
+        return kept
 
     def _run(self, x: Tensor) -> Tensor:
         for module in self:

@@ -40,7 +40,7 @@ def set_width(spec: BackboneSpec, multiplier: float) -> BackboneSpec:
 
     Groups of convolutions are scaled with it, so that a group keeps its width: down to the next divisor of the stage's.
     """
-    if not isinstance(multiplier, (int, float)) or not 0 < multiplier < float("inf"):
+    if not isinstance(multiplier, (int, float)) or isinstance(multiplier, bool) or not 0 < multiplier < float("inf"):
         raise ValueError(f"width must be a multiplier > 0, not {multiplier!r}")
 
     def scaled(number: int) -> int:
@@ -95,7 +95,9 @@ def set_temporal_stride(spec: BackboneSpec, stride: int | Sequence[int]) -> Back
     Stem and pools keep theirs.
     """
     count = len(spec.stages)
-    per_stage = [spec.stages[0].stride[0], *[stride] * (count - 1)] if isinstance(stride, int) else list(stride)
+    per_stage: list[Any] = [spec.stages[0].stride[0], *[stride] * (count - 1)]
+    if isinstance(stride, (list, tuple)):
+        per_stage = list(stride)
     if len(per_stage) != count or any(not isinstance(s, int) or s < 1 for s in per_stage):
         raise ValueError(f"temporal_stride must be a whole number ≥ 1, or {count} of them (conv2 on), not {stride!r}")
     stages = tuple(
@@ -113,7 +115,7 @@ def set_output_stride(spec: BackboneSpec, stride: int) -> BackboneSpec:
     full = spec.feature_info[spec.stage_names[-1]].stride[1:]
     first = spec.feature_info[spec.stage_names[1]].stride[1:]
     accepted = [s for s in (32, 16, 8, 4) if full[0] == full[1] and first[0] <= s <= full[0]]
-    if stride not in accepted:
+    if stride not in accepted or not isinstance(stride, int):
         raise ValueError(f"output_stride of {spec.name} must be one of {', '.join(map(str, accepted))}, not {stride!r}")
     stages: list[StageSpec] = []
     dilation = 1

@@ -12,6 +12,7 @@ from res3d.backbone.parts import NORMS, SHORTCUTS, Size3, TemporalPadding
 from res3d.backbone.yaml_form import dump_dataclass, parse_dataclass
 
 ONE: Size3 = (1, 1, 1)
+MAX_STAGES = 4  # conv2 to conv5
 MAX_CONVS = 4  # the convolutions of a block are named a, b, c, d
 
 
@@ -38,7 +39,11 @@ class FeatureInfo(NamedTuple):
 
 
 def _check_triple(name: str, value: Size3, *, odd: bool = False) -> None:
-    if len(value) != 3 or any(not isinstance(v, int) or v < 1 or (odd and v % 2 == 0) for v in value):
+    if (
+        not isinstance(value, tuple)
+        or len(value) != 3
+        or any(not isinstance(v, int) or v < 1 or (odd and v % 2 == 0) for v in value)
+    ):
         raise ValueError(f"{name} must be three {'odd ' if odd else ''}whole numbers ≥ 1 (t, y, x), not {value!r}")
 
 
@@ -246,7 +251,7 @@ class NormSpec:
 
     def __post_init__(self) -> None:
         _check_choice("norm", self.kind, NORMS)
-        if not self.eps >= 0:
+        if not isinstance(self.eps, (int, float)) or not 0 <= self.eps < float("inf"):
             raise ValueError(f"norm_eps must be ≥ 0, not {self.eps!r}")
         if not 0 <= self.momentum <= 1:
             raise ValueError(f"norm momentum must be in [0, 1], not {self.momentum!r}")
@@ -269,8 +274,10 @@ class BackboneSpec:
     def __post_init__(self) -> None:
         _check_width("in_channels", self.in_channels)
         _check_choice("temporal_padding", self.temporal_padding, ("zeros", "replicate"))
-        if not self.stages:
-            raise ValueError("a backbone needs at least one stage after the stem")
+        if not 1 <= len(self.stages) <= MAX_STAGES:
+            raise ValueError(
+                f"a backbone needs 1 to {MAX_STAGES} stages after the stem (conv2 to conv5), not {len(self.stages)}"
+            )
         channels = self.stem.width
         for name, stage in zip(self.stage_names[1:], self.stages, strict=True):
             if stage.blocks[0].shortcut == "pool_pad" and stage.out_channels < channels:

@@ -10,11 +10,23 @@ import yaml
 
 T = TypeVar("T")
 
+MOST = 1000  # items that one "repeat" may stand for
 REPEAT = "repeat"  # a key of a list's item: the item stands there so many times
 
 
 class _FlowList(list[int]):
     """A list that is written on one line."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only, and no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if isinstance(key, str) and keys.count(key) > 1:
+                raise yaml.YAMLError(f"key {key!r} stands twice")
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -38,7 +50,9 @@ def parse_dataclass(kind: type[T], text: str, *, root: str) -> T:
     Raises ValueError for a key, type or value that has no place in it, naming where it stands.
     """
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, _Loader)
+    except RecursionError:
+        raise ValueError(f"{root} is nested too deeply") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{root} is not valid YAML: {' '.join(str(error).split())}") from None
     built: T = _build(kind, data, root)
@@ -137,8 +151,8 @@ def _build_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ..
         count = 1
         if isinstance(item, Mapping) and REPEAT in item:
             count = item[REPEAT]
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                raise ValueError(f"{where}[{index}].{REPEAT}: expected a whole number ≥ 1, not {count!r}")
+            if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST:
+                raise ValueError(f"{where}[{index}].{REPEAT}: expected a whole number from 1 to {MOST}, not {count!r}")
             item = {key: part for key, part in item.items() if key != REPEAT}
         items += [_build(args[0], item, f"{where}[{index}]")] * count
     return tuple(items)

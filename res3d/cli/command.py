@@ -4,7 +4,6 @@ Exit codes: what the function returns; 2 for a wrong flag, config or value (``Us
 """
 
 import inspect
-import json
 import re
 import sys
 from argparse import ArgumentError
@@ -30,13 +29,18 @@ def run_command(function: Callable[..., int], name: str, arguments: Sequence[str
     program = f"res3d {name}"
     parser = build_parser(function, program)
     try:
-        given = parser.parse_args(_gather_positionals(function, arguments))
+        flags, loose = _split(function, arguments)
+        given = parser.parse_args(flags)
         values = {key: value for key, value in given.as_dict().items() if key != "config"}
+        if loose:
+            values[_positional(function) or ""] = loose
         return function(**values)
     except ArgumentError as error:
         return _fail(program, _one_line(str(error), get_type_hints(function)))
     except UsageError as error:
         return _fail(program, str(error))
+    except (UnicodeDecodeError, RecursionError) as error:  # a config or spec that is no text, or nested without end
+        return _fail(program, f"a config or spec cannot be read ({type(error).__name__})")
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted; what was finished is kept", file=sys.stderr)
         return INTERRUPTED
@@ -75,10 +79,10 @@ def _positional(function: Callable[..., int]) -> str | None:
     return next((p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD), None)
 
 
-def _gather_positionals(function: Callable[..., int], arguments: Sequence[str]) -> list[str]:
-    """The same command line with arguments that have no flag put under one, wherever they stood.
+def _split(function: Callable[..., int], arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags with their values, and the arguments without a flag, wherever they stood.
 
-    (argparse takes them in one place only, and would let an empty list of them override the config's.)
+    (argparse takes the latter in one place only, and would let an empty list of them override the config's.)
     """
     name = _positional(function)
     hints = get_type_hints(function)
@@ -97,7 +101,7 @@ def _gather_positionals(function: Callable[..., int], arguments: Sequence[str]) 
             loose.append(word)
     if loose and name is None:
         raise UsageError(f"unknown argument {loose[0]!r}")
-    return [*flags, *([f"{_flag(name)}={json.dumps(loose)}"] if loose and name else [])]
+    return flags, loose
 
 
 def _flag(name: str) -> str:
@@ -127,6 +131,8 @@ def _one_line(message: str, hints: Mapping[str, Any]) -> str:
 def _describe(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return f"one of {', '.join(map(repr, get_args(hint)))}"
+    if get_origin(hint) is list:
+        return "a list like [a, b]"
     if get_origin(hint) is tuple:
         return f"a list like [{', '.join(kind.__name__ for kind in get_args(hint))}]"
     return str(getattr(hint, "__name__", hint)).replace(" | None", "")

@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Literal
 
 import torch
@@ -20,7 +21,7 @@ from res3d.video import ClipSampler, VideoError, VideoReader
 from res3d.weights import WeightsError, create_backbone, find_weights, is_registered
 
 FAILED = 1
-SAMPLE = "sample.mp4"
+SAMPLE = "res3d_sample.mp4"
 NOT_SETTINGS = ("version", "video", "weights")  # what may differ between a finished file and one to be made again
 
 
@@ -53,8 +54,9 @@ def extract(
 ) -> int:
     """Write the features of each video to OUT/NAME.npz: a row for every clip, with the frames and seconds it covers.
 
-    Without a video, a sample is generated (OUT/sample.mp4) and used. Finished files made with the same settings are
-    skipped. Exit code 0 if all went well, 1 if a video could not be processed, 2 for wrong settings, 130 after Ctrl-C.
+    Without a video, a sample is generated (OUT/res3d_sample.mp4) and used. Finished files made with the same settings
+    are skipped. Exit code 0 if all went well, 1 if a video could not be processed, 2 for wrong settings, 130 after
+    Ctrl-C.
 
     Args:
         videos: files, folders (searched for videos) or globs
@@ -104,10 +106,14 @@ def extract(
         return _complain(str(error))
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if not out:
+        raise UsageError("--out must name a folder")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        paths = paths or [_make_sample(folder, overwrite=overwrite)]
+        with TemporaryFile(dir=folder):
+            pass  # better to know now that nothing can be written here
+        paths = paths or [_make_sample(folder)]
     except OSError as error:
         raise UsageError(f"--out {out}: {error.strerror or error}") from None
     _print_settings(extractor, weights, seed)
@@ -120,6 +126,10 @@ def extract(
             failures += 1
             text = str(error)
             _complain(text if text.startswith(str(path)) else f"{path}: {text}")
+        except (RuntimeError, ValueError, MemoryError) as error:  # too little memory, or a clip too small for the model
+            failures += 1
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            _complain(f"{path}: {first} (if memory is short, try a smaller --batch-size, --length or --crop)")
     if len(paths) > 1:
         print(f"{len(paths) - failures} of {len(paths)} videos done")
     return FAILED if failures else 0
@@ -194,9 +204,9 @@ def _print_settings(extractor: FeatureExtractor, weights: str | None, seed: int)
     print(f"frames: resize {_size_text(preprocess.resize)}, crop {_size_text(preprocess.crop)}", flush=True)
 
 
-def _make_sample(folder: Path, *, overwrite: bool) -> Path:
+def _make_sample(folder: Path) -> Path:
     path = folder / SAMPLE
-    if overwrite or not path.exists():
+    if not path.exists():
         video = SyntheticVideo()
         video.write(path)
         print(f"no video given: wrote a sample of {video.num_frames} frames to {path}")

@@ -1,5 +1,6 @@
 """Which video files a command line means."""
 
+import os
 from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
@@ -21,8 +22,10 @@ def expand_videos(arguments: Sequence[str]) -> list[Path]:
     Raises:
         UsageError: a folder or glob without a video, or two files with one stem, whose results would share a name.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for argument in arguments:
+        if not argument:
+            raise UsageError("an empty name is no video")
         path = Path(argument)
         if path.is_dir():
             files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
@@ -35,7 +38,7 @@ def expand_videos(arguments: Sequence[str]) -> list[Path]:
         if not files:
             raise UsageError(what)
         for file in files:
-            found.setdefault(file.resolve(), file)
+            found.setdefault(os.path.abspath(file), file)  # noqa: PTH100 (links are files of their own)
     stems: dict[str, Path] = {}
     for file in found.values():
         other = stems.setdefault(file.stem, file)

@@ -1,5 +1,6 @@
 """``res3d COMMAND ...``: finds the command's function and runs it."""
 
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,6 +18,9 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (by default the process's own) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may hold what a terminal cannot show
     name, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
     if name == "--version":
         print(f"res3d {__version__}")

@@ -6,7 +6,7 @@ import torch
 
 from res3d.cli.command import UsageError
 from res3d.features import preprocessing_of
-from res3d.video import KINETICS, Preprocessing
+from res3d.video import KINETICS, MIN_FPS, Preprocessing
 from res3d.weights import find_weights, is_registered
 
 Channels3 = tuple[float, float, float]
@@ -33,9 +33,11 @@ def find_device(name: str) -> str:
     """The device that a flag means: "auto" is CUDA where there is one. UsageError for one that cannot be used."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "meta":
+        raise UsageError("--device meta: holds no data")
     try:
         torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         first = str(error).strip().splitlines()[0]
         raise UsageError(f"--device {name}: cannot be used here ({first})") from None
     return name
@@ -56,5 +58,5 @@ def check_range(start: float, end: float | None, fps: float | None) -> None:
         raise UsageError(f"--start must be ≥ 0 seconds, not {start}")
     if end is not None and not start < end:
         raise UsageError(f"--end must be later than --start ({start} s), not {end}")
-    if fps is not None and not 0 < fps < float("inf"):
-        raise UsageError(f"--fps must be > 0, not {fps}")
+    if fps is not None and not MIN_FPS <= fps < float("inf"):
+        raise UsageError(f"--fps must be ≥ {MIN_FPS}, not {fps}")

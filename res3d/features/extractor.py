@@ -1,5 +1,6 @@
 """Features of every clip of a video: decoding, preprocessing and the network run at the same time."""
 
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
@@ -19,7 +20,9 @@ from res3d.video import KINETICS, ClipSampler, Preprocessing, TimedFrame, VideoR
 from res3d.weights import hash_weights
 
 LOGITS = "logits"  # the layer that is a classifier's output
-CHUNK_BYTES = 8 * 2**20  # decoded frames that are handed on together; about six chunks are in memory at a time
+CHUNK_BYTES = (
+    8 * 2**20
+)  # frames that are handed on together, the larger of decoded and preprocessed; about six at a time
 CHUNK_FRAMES = 32
 CHUNKS_AHEAD = 2  # between decoding, preprocessing and the network
 
@@ -77,6 +80,8 @@ class FeatureExtractor:
         if self.layer not in layers:
             raise ValueError(f"layer: {spec.name} has no stage {layer!r} (accepted: {', '.join(layers)})")
         self._model: ResNet3d | ClipClassifier = model if self.layer == LOGITS else self.backbone
+        if spec.in_channels != 3:
+            raise ValueError(f"videos have 3 channels, and {spec.name} takes {spec.in_channels}")
         if pool not in ("avg", "none"):
             raise ValueError(f"pool must be 'avg' or 'none', not {pool!r}")
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
@@ -113,7 +118,7 @@ class FeatureExtractor:
 
     def batches(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> Iterator[ClipFeatures]:
         """Features batch by batch, in order, without ``meta``. A video too short for any clip gives one empty batch."""
-        was_training = self._model.training
+        modes = [(module, module.training) for module in self._model.modules()]  # a caller may mix them
         self._model.eval()
         empty = True
         try:
@@ -122,7 +127,8 @@ class FeatureExtractor:
                     empty = False
                     yield self._run(batch)
         finally:
-            self._model.train(was_training)
+            for module, training in modes:
+                module.training = training
         if empty:
             yield self._no_clips()
 
@@ -157,8 +163,12 @@ class FeatureExtractor:
 
     def _clips(self, reader: VideoReader, progress: Callable[[int], None]) -> Generator[ReadyClip, None, None]:
         assembler = ClipAssembler(self.sampler)
-        chunks = prefetch(_decode(reader, self.sampler), depth=CHUNKS_AHEAD)
-        with closing(prefetch(self._prepare(chunks), depth=CHUNKS_AHEAD)) as prepared:
+        rows, columns = self.preprocess.output_size(reader.info.height, reader.info.width)
+        frame_bytes = max(3 * reader.info.height * reader.info.width, 12 * rows * columns)  # decoded, then float32
+        most = max(1, min(CHUNK_FRAMES, CHUNK_BYTES // frame_bytes))
+        stop = threading.Event()
+        chunks = prefetch(_decode(reader, self.sampler, most), depth=CHUNKS_AHEAD, stop=stop)
+        with closing(prefetch(self._prepare(chunks), depth=CHUNKS_AHEAD, stop=stop)) as prepared:
             for frames in prepared:
                 for frame in frames:
                     yield from assembler.push(frame)
@@ -180,6 +190,8 @@ class FeatureExtractor:
     @torch.inference_mode()
     def _run(self, clips: list[ReadyClip]) -> ClipFeatures:
         batch = torch.stack([clip.pixels() for clip in clips])
+        if self.dtype == "float32":  # without autocast the model's own type computes, be it double or half
+            batch = batch.to(next(self.backbone.parameters()).dtype)
         with self._autocast():
             if isinstance(self._model, ClipClassifier):
                 features = self._model(batch).float()
@@ -254,8 +266,8 @@ def extract_features(
     return extractor.extract(reader)
 
 
-def _decode(reader: VideoReader, sampler: ClipSampler) -> Iterator[_Chunk]:
-    """The reader's frames in chunks, converted to RGB only where a clip holds them."""
+def _decode(reader: VideoReader, sampler: ClipSampler, most: int) -> Iterator[_Chunk]:
+    """The reader's frames in chunks of up to ``most`` pictures, converted to RGB only where a clip holds them."""
     places: list[tuple[int, float, float]] = []
     held: list[bool] = []
     pictures: list[Tensor] = []
@@ -265,8 +277,7 @@ def _decode(reader: VideoReader, sampler: ClipSampler) -> Iterator[_Chunk]:
         held.append(holds)
         if holds:
             pictures.append(torch.from_numpy(frame.rgb()))
-        size = len(pictures) * pictures[0].nbytes if pictures else 0
-        if is_last or len(places) == CHUNK_FRAMES or size >= CHUNK_BYTES:
+        if is_last or len(pictures) == most or len(places) == CHUNK_FRAMES:
             yield _Chunk(places, held, torch.stack(pictures) if pictures else torch.empty(0))
             places, held, pictures = [], [], []
 

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.1  # how soon a producer notices that nobody wants its items any more
+POLL_SECONDS = 0.1  # how soon either side notices that the other is gone
+JOIN_SECONDS = 2.0
 
 
 class _End:
@@ -17,14 +18,15 @@ class _End:
         self.error = error
 
 
-def prefetch(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
+def prefetch(items: Iterable[T], *, depth: int, stop: threading.Event | None = None) -> Generator[T, None, None]:
     """The same items, made up to ``depth`` ahead in a thread.
 
     An error of ``items`` is raised here, after the items before it. Closing this generator, or leaving it through an
-    error, stops the thread and closes ``items``.
+    error, stops the thread and closes ``items``. Generators in a chain share one ``stop``, so that closing the last
+    ends them all at once; a thread in the middle of an item is given two seconds and then left to end by itself.
     """
+    stop = stop or threading.Event()
     ahead: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
 
     def offer(item: T | _End) -> bool:
         while not stop.is_set():
@@ -37,28 +39,39 @@ def prefetch(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
 
     def produce() -> None:
         error: BaseException | None = None
-        source = iter(items)
+        source: object = None
         try:
+            source = iter(items)
             for item in source:
                 if not offer(item):
                     break
         except BaseException as raised:
             error = raised
-        finally:
+        try:
             if close := getattr(source, "close", None):
                 close()
-            offer(_End(error))
+        except BaseException as raised:
+            error = error or raised
+        offer(_End(error))
 
     thread = threading.Thread(target=produce, daemon=True, name="res3d-prefetch")
     thread.start()
+    ended = False
     try:
         while True:
-            item = ahead.get()
+            try:
+                item = ahead.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                if stop.is_set():
+                    return
+                continue
             if isinstance(item, _End):
+                ended = True
                 if item.error is not None:
                     raise item.error
                 return
             yield item
     finally:
-        stop.set()
-        thread.join()
+        if not ended:
+            stop.set()
+        thread.join(JOIN_SECONDS)

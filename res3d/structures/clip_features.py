@@ -78,7 +78,9 @@ def _read(path: str | Path, names: tuple[str, ...]) -> tuple[dict[str, NDArray[A
             meta = json.loads(str(file["meta"]))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
-    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # a damaged zip or npy can break in any way
         raise ValueError(f"{path}: not a file of clip features, or a damaged one ({error})") from None
     if not isinstance(meta, dict):
         raise ValueError(f"{path}: not a file of clip features (meta is {type(meta).__name__}, not an object)")

@@ -2,12 +2,13 @@
 
 from res3d.video.errors import TruncatedVideoError, VideoError
 from res3d.video.preprocess import KINETICS, Preprocessing
-from res3d.video.reader import TimedFrame, VideoInfo, VideoReader
+from res3d.video.reader import MIN_FPS, TimedFrame, VideoInfo, VideoReader
 from res3d.video.sampler import ClipSampler
 from res3d.video.writer import VideoWriter
 
 __all__ = [
     "KINETICS",
+    "MIN_FPS",
     "ClipSampler",
     "Preprocessing",
     "TimedFrame",

@@ -1,6 +1,7 @@
 """From decoded frames to what a network was trained on, described as data."""
 
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 import torch
@@ -28,7 +29,8 @@ class Preprocessing:
             lengths = (0, 1, 2) if name == "resize" else (0, 2)
             if any(not isinstance(v, int) or v < 1 for v in values) or len(values) not in lengths:
                 raise ValueError(f"{name} must be whole pixels ≥ 1, not {getattr(self, name)!r}")
-        if len(self.mean) != 3 or len(self.std) != 3 or any(s <= 0 for s in self.std):
+        numbers = (*self.mean, *self.std)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(isfinite, numbers)) or min(self.std) <= 0:
             raise ValueError(f"mean and std must be three numbers each, std > 0, not {self.mean!r} and {self.std!r}")
         if self.crop and sides:
             height, width = sides * 2 if len(sides) == 1 else sides
@@ -63,6 +65,10 @@ class Preprocessing:
         if height <= width:
             return self.resize, int(self.resize * width / height)
         return int(self.resize * height / width), self.resize
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of what comes out of a frame."""
+        return self.crop or self.resized(height, width)
 
     def _crop_window(self, height: int, width: int) -> tuple[int, int, int, int]:
         """(top, left, rows, columns), rounded as torchvision's center_crop does."""

@@ -12,6 +12,11 @@ from res3d.video.container import FrameDecoder, declared_seconds, frame_rate, op
 from res3d.video.errors import VideoError
 from res3d.video.orientation import Image, Matrix, display_matrix, is_transposed, orient
 
+MIN_FPS = 1e-6  # one frame in eleven days
+SLACK = Fraction(
+    1, 10**9
+)  # seconds: floats like 0.1 + 0.2, or 30000 / 1001 times k, miss the instant they mean by less
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimedFrame:
@@ -87,11 +92,11 @@ class VideoReader:
             raise ValueError(f"start must be ≥ 0 seconds, not {start!r}")
         if end is not None and not start < end:
             raise ValueError(f"end must be later than start ({start} s), not {end!r}")
-        if fps is not None and not 0 < fps < float("inf"):
-            raise ValueError(f"fps must be > 0, not {fps!r}")
+        if fps is not None and not MIN_FPS <= fps < float("inf"):
+            raise ValueError(f"fps must be ≥ {MIN_FPS}, not {fps!r}")
         self.path = Path(path)
         self.start = start
-        self.end = end
+        self.end = None if end == float("inf") else end
         self.fps = fps
         self.allow_truncated = allow_truncated
         self.damage: str | None = None  # what the last pass found broken
@@ -147,21 +152,27 @@ class VideoReader:
             )
 
     def _within(self) -> Iterator[TimedFrame]:
+        start, end = self._range()
         for frame in self._all_frames():
-            if self.end is not None and frame.seconds >= self.end:
+            if end is not None and frame.time >= end:
                 return
-            if frame.seconds >= self.start:
+            if frame.time >= start:
                 yield frame
 
     def _resampled(self, fps: float) -> Iterator[TimedFrame]:
-        step, target = 1 / _as_meant(fps), _as_meant(self.start)
-        end = None if self.end is None else _as_meant(self.end)
+        target, end = self._range()
+        target += 2 * SLACK  # from just below start to just above it: a frame at the very instant is shown
+        step = 1 / Fraction(fps)
         for frame in self._all_frames():
             while target < frame.time + frame.duration:
-                if end is not None and target >= end:
+                if end is not None and target >= end + 2 * SLACK:
                     return
                 yield frame
                 target += step
+
+    def _range(self) -> tuple[Fraction, Fraction | None]:
+        """``start`` and ``end`` as fractions, a nanosecond early: what falls on them is at them or after."""
+        return Fraction(self.start) - SLACK, None if self.end is None else Fraction(self.end) - SLACK
 
     def _all_frames(self) -> Iterator[TimedFrame]:
         """Every frame in presentation order, from time 0, with strictly increasing times."""
@@ -171,20 +182,22 @@ class VideoReader:
             gap = 1 / frame_rate(video_stream(container))
             frame: TimedFrame | None = None  # held until the next one's time is known
             origin = stamp_before = Fraction(0)
-            for stamp, decoded in decoder:
-                tick = Fraction(decoded.time_base or Fraction(1, 1000))
-                if frame is None:
-                    origin = stamp
-                    frame = self._frame(0, Fraction(0), gap, decoded)
-                else:
-                    self._check_continuity(frame, decoded, stamp - stamp_before)
-                    # Two frames at one instant: times that strictly increase put the second a tick later.
-                    time = max(stamp - origin, frame.time + tick)
-                    gap = time - frame.time
-                    yield replace(frame, duration=gap)
-                    frame = self._frame(frame.index + 1, time, gap, decoded)
-                stamp_before = stamp
-            self.damage = decoder.damage
+            try:
+                for stamp, decoded in decoder:
+                    tick = Fraction(decoded.time_base or Fraction(1, 1000))
+                    if frame is None:
+                        origin = stamp
+                        frame = self._frame(0, Fraction(0), gap, decoded)
+                    else:
+                        self._check_continuity(frame, decoded, stamp - stamp_before)
+                        # Two frames at one instant: times that strictly increase put the second a tick later.
+                        time = max(stamp - origin, frame.time + tick)
+                        gap = time - frame.time
+                        yield replace(frame, duration=gap)
+                        frame = self._frame(frame.index + 1, time, gap, decoded)
+                    stamp_before = stamp
+            finally:
+                self.damage = decoder.damage  # also where the caller stops early
             if frame is None:
                 raise VideoError(f"{self.path}: not one frame can be decoded")
             last = Fraction(frame.decoded.duration or 0) * Fraction(frame.decoded.time_base or 0) or gap
@@ -202,8 +215,3 @@ class VideoReader:
         if (old.width, old.height) != (new.width, new.height):
             sizes = f"{old.width}×{old.height} to {new.width}×{new.height}"
             raise VideoError(f"{self.path}: the frame size changes from {sizes} after {before.seconds:.3f} s")
-
-
-def _as_meant(value: float) -> Fraction:
-    """The number that a float stands for: 0.4, 29.97 and 30000/1001 are exact this way, as floats they are not."""
-    return Fraction(value).limit_denominator(1_000_000)

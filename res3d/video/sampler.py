@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+MOST = 2**31 - 1  # frames; two years of video
+
 
 @dataclass(frozen=True, slots=True)
 class ClipSampler:
@@ -16,7 +18,7 @@ class ClipSampler:
 
     - "drop": only whole clips: 0 if n < span, else ``(n - span) // stride + 1``.
     - "pad": ``min(1 + ceil(max(0, n - span) / stride), ceil(n / stride))`` clips, every frame up to n covered (where
-      stride ≤ span); the last frame is repeated.
+      step is 1 and stride ≤ length); the last frame is repeated.
     - "shift": as many as "pad", but the last clip starts at ``max(0, n - span)``, so that it is whole; a video
       shorter than a clip is padded.
 
@@ -36,8 +38,8 @@ class ClipSampler:
     def __post_init__(self) -> None:
         for name in ("length", "stride", "step"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"clip {name} must be a whole number ≥ 1, not {value!r}")
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
+                raise ValueError(f"clip {name} must be a whole number from 1 to {MOST}, not {value!r}")
         if self.tail not in ("drop", "pad", "shift"):
             raise ValueError(f"tail must be 'drop', 'pad' or 'shift', not {self.tail!r}")
         if self.align not in ("start", "center"):

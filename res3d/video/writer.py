@@ -45,6 +45,7 @@ class VideoWriter:
         self._unfinished = self.path.with_name(f".{self.path.stem}.{os.getpid()}.unfinished.mp4")
         self._container: Any = None
         self._stream: Any = None
+        self._closed = False
         self._due = Fraction(0)  # when a frame without a time of its own is shown
         self._last_tick = -1
         self._gap = round(1 / self._rate / TIME_BASE)
@@ -53,8 +54,11 @@ class VideoWriter:
         """Add a frame, shown from ``seconds`` on; without a time, 1 / ``fps`` after the last.
 
         Raises:
-            ValueError: a frame of another type or size than the first, or a time not later than the last one's.
+            ValueError: a frame of another type or size than the first, a time not later than the last one's, or a
+                writer that is closed.
         """
+        if self._closed:
+            raise ValueError(f"{self.path} is finished; it takes no more frames")
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != "uint8" or 0 in frame.shape:
             raise ValueError(f"a frame must be uint8 [H, W, 3], not {frame.dtype} {frame.shape}")
         if self._container is None:
@@ -80,6 +84,7 @@ class VideoWriter:
 
     def discard(self) -> None:
         """Leave nothing behind."""
+        self._closed = True
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -112,6 +117,7 @@ class VideoWriter:
             self._container.mux(packet)
 
     def _finish(self, path: Path) -> None:
+        self._closed = True
         if self._container is None:
             return
         try:

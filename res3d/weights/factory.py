@@ -174,5 +174,6 @@ def named_factory(name: str) -> BackboneFactory:
         return create_backbone(name, **keywords)
 
     factory.__name__ = factory.__qualname__ = name
+    factory.__module__ = "res3d"  # where it is found, by pickle too
     factory.__doc__ = f"The backbone {name!r}; takes the keywords of ``create_backbone``."
     return factory

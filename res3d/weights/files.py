@@ -1,10 +1,10 @@
 """res3d's weight files: safetensors whose metadata says what they are, so that a file alone rebuilds its model."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import torch
 from safetensors.torch import save_file
@@ -26,13 +26,16 @@ def save_weights(model: ResNet3d | ClipClassifier, path: str | Path) -> None:
     path = Path(path)
     # Contiguous copies: safetensors stores plain memory, whatever layout the model computes in.
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as partial:
-        try:
-            save_file(tensors, partial.name, metadata={METADATA_KEY: metadata})
-            Path(partial.name).replace(path)
-        except BaseException:
-            Path(partial.name).unlink(missing_ok=True)
-            raise
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.touch()
+        mode = unfinished.stat().st_mode  # what the user's umask lets others do; safetensors lets them do nothing
+        save_file(tensors, unfinished, metadata={METADATA_KEY: metadata})
+        unfinished.chmod(mode)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _describe_kind(model: nn.Module) -> dict[str, object]:
@@ -88,7 +91,7 @@ BUILDERS: dict[str, Callable[[Mapping[str, object]], ResNet3d | ClipClassifier]]
 
 @torch.no_grad()
 def hash_weights(model: nn.Module) -> str:
-    """SHA-256 over names, types and bytes of all parameters and buffers: equal hash, equal function."""
+    """SHA-256 over names, types and bytes of all parameters and buffers; with the spec, it fixes the function."""
     digest = sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -80,7 +80,10 @@ def load_weights(
     backbone = model.backbone if isinstance(model, ClipClassifier) else model
     try:
         layout = recognise(tensors)
-        _check_strides(layout, metadata, backbone.spec)
+        saved = None if metadata is None else BackboneSpec.from_yaml(json.loads(metadata)["spec"])
+        _check_strides(layout, saved, backbone.spec)
+        if saved is not None:
+            _check_saved(saved, backbone.spec, norm_eps)
         eps = backbone.spec.norm.eps if norm_eps is None else norm_eps
         plan = _Plan(model, layout, tensors, eps=eps, inflate=inflate, channels=channels)
         plan.fill()
@@ -303,11 +306,21 @@ def _as_image(kernel: Tensor) -> Tensor:
     return kernel if kernel.dim() == 4 else kernel[:, :, 0]
 
 
-def _check_strides(layout: Layout, metadata: str | None, spec: BackboneSpec) -> None:
+def _check_saved(saved: BackboneSpec, spec: BackboneSpec, norm_eps: float | None) -> None:
+    """Refuse a res3d file whose model computes something else with the same tensors."""
+    if norm_eps is None and saved.norm.eps != spec.norm.eps:
+        raise WeightsError(
+            f"was saved with norm eps {saved.norm.eps:g}, and the model's is {spec.norm.eps:g} "
+            f"(norm_eps={saved.norm.eps:g} sets it)"
+        )
+    if saved.temporal_padding != spec.temporal_padding:
+        raise WeightsError(f"was saved with temporal_padding={saved.temporal_padding!r}, not {spec.temporal_padding!r}")
+
+
+def _check_strides(layout: Layout, saved: BackboneSpec | None, spec: BackboneSpec) -> None:
     """Refuse weights whose bottlenecks stride elsewhere: the shapes are the same, the function is not."""
     theirs: str | None = layout.stride_on
-    if metadata is not None:
-        saved = BackboneSpec.from_yaml(json.loads(metadata)["spec"])
+    if saved is not None:
         theirs = next((block.stride_on for block in _strided_bottlenecks(saved)), None)
     for block in _strided_bottlenecks(spec):
         if theirs is not None and block.stride_on != theirs:

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 
@@ -87,6 +89,7 @@ def test_every_row_is_a_function_of_the_package(name):
     assert function.__name__ == name
     assert function is getattr(res3d, name)
     assert name in dir(res3d)
+    assert pickle.loads(pickle.dumps(function)) is function
     with torch.device("meta"):
         assert function(body="conv4", freeze_at=1).spec.name == name
 

@@ -1,4 +1,5 @@
 import copy
+import warnings
 
 import pytest
 import torch
@@ -61,3 +62,13 @@ def test_nothing_is_recomputed_without_gradients(twins):
     with torch.no_grad():
         saving(torch.randn(1, 3, 2, 32, 32, dtype=torch.float64))
     assert all(torch.equal(before[key], value) for key, value in saving.state_dict().items())
+
+
+def test_a_checkpointed_network_compiles():
+    model = res3d.resnet18_3d(width=0.125, checkpoint_stages=["conv2"])
+    compiled = torch.compile(model, backend="eager")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about its own tensors, while it traces
+        compiled(torch.randn(2, 3, 2, 32, 32))["conv5"].sum().backward()
+    assert model.stem.conv.weight.grad is not None
+    assert model.get_submodule("conv2.0.branch.a.norm").num_batches_tracked == 1

@@ -160,6 +160,11 @@ def test_replicated_time_keeps_equal_frames_equal():
     [
         (R18, {"widht": 2}, "unknown backbone option 'widht'; did you mean 'width'? (accepted: width, in_channels"),
         (R18, {"width": 0}, "width must be a multiplier > 0, not 0"),
+        (R18, {"width": True}, "width must be a multiplier > 0, not True"),
+        (R18, {"norm_eps": "small"}, "norm_eps must be ≥ 0, not 'small'"),
+        (R18, {"norm_eps": float("inf")}, "norm_eps must be ≥ 0, not inf"),
+        (R18, {"temporal_stride": 2.0}, "temporal_stride must be a whole number ≥ 1"),
+        (R18, {"output_stride": 16.0}, "output_stride of resnet18_3d must be one of 32, 16, 8, 4, not 16.0"),
         (R18, {"width": "half"}, "width must be a multiplier > 0, not 'half'"),
         (R18, {"in_channels": 0}, "in_channels must be a whole number ≥ 1, not 0"),
         (R18, {"norm": "layer"}, "norm must be one of 'batch', 'frozen_batch', 'group', 'sync_batch', not 'layer'"),

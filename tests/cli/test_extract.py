@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, gray_with_bar
 from made_videos import cut, write_h264, write_sound
 
 import res3d
 from res3d.cli import main
+from res3d.features import FeatureExtractor
 
 SIZE = ["--resize", "40x50", "--crop", "32x32"]
 
@@ -37,13 +39,13 @@ def files(folder: str = "features") -> list[str]:
 
 def test_without_anything_a_sample_is_made_and_used(extract, capsys):
     assert extract() == 0
-    assert files() == ["sample.mp4", "sample.npz"]
+    assert files() == ["res3d_sample.mp4", "res3d_sample.npz"]
     out = capsys.readouterr().out
-    assert "no video given: wrote a sample of 100 frames to features/sample.mp4" in out
+    assert "no video given: wrote a sample of 100 frames to features/res3d_sample.mp4" in out
     assert "weights: none given, so they are RANDOM (seed 0)" in out
     assert "cpu" in out
     assert "float32" in out
-    features = res3d.ClipFeatures.load("features/sample.npz")
+    features = res3d.ClipFeatures.load("features/res3d_sample.npz")
     assert features.features.shape == (7, 64)
     assert np.isfinite(features.features).all()
     assert features.features.std(axis=0).max() > 0, "every clip gives the same features"
@@ -52,8 +54,6 @@ def test_without_anything_a_sample_is_made_and_used(extract, capsys):
 def test_the_result_is_the_librarys(extract, video, thin_spec):
     assert extract(video, "--length", 8, "--stride", 3, "--seed", 5, "--layer", "conv4") == 0
     loaded = res3d.ClipFeatures.load("features/video.npz")
-    import torch
-
     torch.manual_seed(5)
     model = res3d.create_backbone(thin_spec)
     preprocess = res3d.video.Preprocessing(
@@ -164,15 +164,21 @@ def test_a_video_too_short_for_a_clip_is_reported(extract, video, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--length", 0], "clip length must be a whole number ≥ 1, not 0"),
+        (["--length", 0], "clip length must be a whole number from 1 to 2147483647, not 0"),
         (["--layer", "conv9"], "layer: resnet10_3d_thin has no stage 'conv9' (accepted: stem, conv2"),
         (["--start", -1], "--start must be ≥ 0 seconds, not -1"),
         (["--start", 2, "--end", 2], "--end must be later than --start (2.0 s), not 2.0"),
-        (["--fps", 0], "--fps must be > 0, not 0.0"),
+        (["--fps", 0], "--fps must be ≥ 1e-06, not 0.0"),
         (["--resize", "big"], "--resize must be pixels like 256 or 128x171 (height x width), or none, not 'big'"),
         (["--crop", "64x64"], "crop (64, 64) is larger than frames resized to (40, 50)"),
         (["--device", "warp9"], "--device warp9: cannot be used here"),
         (["--align", "center", "--tail", "drop"], "align='center' repeats border frames"),
+        (["--fps", 1e-9], "--fps must be ≥ 1e-06, not 1e-09"),
+        (["--stride", 10**20], "clip stride must be a whole number from 1 to"),
+        (["--device", "meta"], "--device meta: holds no data"),
+        (["--mean", "[.nan, 0, 0]"], "mean and std must be three numbers each"),
+        (["--out", ""], "--out must name a folder"),
+        ([""], "an empty name is no video"),
         (["--batch-size", 0], "batch_size must be a whole number ≥ 1, not 0"),
         (["empty_folder"], "folder 'empty_folder' holds no video"),
         (["*.mov"], "no file matches '*.mov'"),
@@ -202,6 +208,39 @@ def test_unknown_models_and_specs_are_exit_code_2(extract, video, tmp_path, caps
         assert extract(video, model=model) == 2
         assert message in capsys.readouterr().err
     assert not Path("features").exists()
+
+
+def test_a_network_that_takes_no_video_is_refused(extract, video, tmp_path, capsys, thin_spec):
+    (tmp_path / "gray.yaml").write_text(thin_spec.read_text() + "in_channels: 1\n")
+    assert extract(video, model=tmp_path / "gray.yaml") == 2
+    assert "videos have 3 channels, and resnet10_3d_thin takes 1" in capsys.readouterr().err
+
+
+def test_a_clip_that_does_not_fit_into_memory_is_one_line_and_the_others_go_on(extract, video, capsys, monkeypatch):
+    real = FeatureExtractor._run
+    calls = []
+
+    def run(self, clips):
+        calls.append(1)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmuch")
+        return real(self, clips)
+
+    monkeypatch.setattr(FeatureExtractor, "_run", run)
+    other = video.with_name("other.mp4")
+    other.write_bytes(video.read_bytes())
+    assert extract(video, other) == 1
+    assert files() == ["other.npz"]
+    error = capsys.readouterr().err
+    assert "CUDA out of memory. Tried to allocate (if memory is short" in error
+    assert error.count("\n") == 1
+
+
+def test_names_of_any_bytes_are_taken(extract, video, capsys):
+    odd = Path(os.fsdecode(b"\xff\xc3\xbc [a].mp4"))
+    odd.write_bytes(video.read_bytes())
+    assert extract(odd) == 0
+    assert len(files()) == 1
 
 
 def test_bad_weights_are_exit_code_1(extract, video, tmp_path, capsys):

@@ -42,6 +42,7 @@ def test_a_file_whose_name_looks_like_a_glob_is_a_file(tree):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([""], "an empty name is no video"),
         (["none"], "folder 'none' holds no video (.3gp, .asf"),
         (["*.mov"], "no file matches '*.mov'"),
         (["a.mp4", "*.mov"], "no file matches '*.mov'"),

@@ -124,6 +124,26 @@ def test_a_classifiers_backbone_is_used_and_the_mode_given_back(video, thin):
     assert np.array_equal(a.features, b.features)
 
 
+def test_modes_that_a_caller_mixes_are_given_back_as_they_were(video, thin):
+    thin.train()
+    thin.conv2.eval()
+    before = [module.training for module in thin.modules()]
+    res3d.extract_features(video, thin, preprocess=SMALL)
+    assert [module.training for module in thin.modules()] == before
+
+
+def test_a_model_in_double_precision_computes_in_it(video, thin):
+    single = res3d.extract_features(video, thin, preprocess=SMALL)
+    double = res3d.extract_features(video, thin.double(), preprocess=SMALL)
+    assert double.features.dtype == np.float32
+    np.testing.assert_allclose(double.features, single.features, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_for_other_channels_is_refused(video, thin_spec):
+    with pytest.raises(ValueError, match="videos have 3 channels, and resnet10_3d_thin takes 1"):
+        res3d.extract_features(video, res3d.create_backbone(thin_spec, in_channels=1))
+
+
 def test_lower_precision_is_close_and_comes_out_as_float32(video, thin):
     exact = res3d.extract_features(video, thin, preprocess=SMALL)
     rough = res3d.extract_features(video, thin, preprocess=SMALL, dtype="bfloat16")

@@ -87,3 +87,31 @@ def test_chains_stop_together():
     chain.close()
     assert closed.is_set()
     assert not threads()
+
+
+def test_an_iterable_that_cannot_be_iterated_is_an_error_not_a_hang():
+    class Broken:
+        def __iter__(self):
+            raise RuntimeError("no items")
+
+    with pytest.raises(RuntimeError, match="no items"):
+        list(prefetch(Broken(), depth=1))
+
+
+def test_closing_a_chain_does_not_wait_for_a_source_that_gives_nothing():
+    """Skipping to a late start decodes for long without an item; Ctrl-C must not wait for it."""
+    release = threading.Event()
+
+    def silent():
+        yield 1
+        release.wait(30)
+
+    stop = threading.Event()
+    inner = prefetch(silent(), depth=1, stop=stop)
+    chain = prefetch((2 * n for n in inner), depth=1, stop=stop)
+    assert next(chain) == 2
+    began = time.monotonic()
+    chain.close()
+    took = time.monotonic() - began
+    release.set()
+    assert took < 8

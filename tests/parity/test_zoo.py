@@ -84,7 +84,7 @@ def test_pytorchvideo_slow_r101():
     check("slow_r101", theirs, trunk, CLIP, (1, 3, 8, 224, 224), layout="pytorchvideo")
 
 
-# The deepest are compared at a quarter of their width, which is a matter of seconds; test_catalog.py has their full counts.
+# The deepest are compared at a quarter of their width, in seconds; test_catalog.py has their full counts.
 @pytest.mark.parametrize("kind", ["A", "B"])
 @pytest.mark.parametrize("depth", HaraResNet.DEPTHS)
 def test_hara(depth, kind):

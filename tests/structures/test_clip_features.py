@@ -118,7 +118,11 @@ def test_wrong_files_are_refused_by_name(tmp_path):
     np.save(tmp_path / "array.npy", np.zeros(3))
     make().save(tmp_path / "whole.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-30])
-    for name in ("random.npz", "text.npz", "empty.npz", "other.npz", "pickle.npz", "array.npy", "cut.npz"):
+    odd = bytearray((tmp_path / "whole.npz").read_bytes())
+    odd[odd.rfind(b"PK\x01\x02") + 10] = 99  # a compression method that does not exist, for the last member: meta
+    (tmp_path / "method.npz").write_bytes(odd)
+    broken = ("random.npz", "text.npz", "empty.npz", "other.npz", "pickle.npz", "array.npy", "cut.npz", "method.npz")
+    for name in broken:
         with pytest.raises(ValueError, match=rf"{name}: not a file of clip features"):
             ClipFeatures.load(tmp_path / name)
     with pytest.raises(ValueError, match=r"list.npz: not a file of clip features \(meta is list"):

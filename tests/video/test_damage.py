@@ -78,3 +78,17 @@ def test_a_video_whose_header_is_all_that_is_left(tmp_path, video):
     for allow in (False, True):
         with pytest.raises(VideoError, match=r"header.mp4: not one frame can be decoded"):
             VideoReader(path, allow_truncated=allow)
+
+
+def test_damage_inside_a_range_is_said_though_the_range_ends_early(tmp_path):
+    path = tmp_path / "video.mov"
+    encode(path, [busy(n) for n in range(60)], codec="png", pixel_format="rgb24")
+    data = bytearray(path.read_bytes())
+    place = len(data) // 4
+    data[place : place + 400] = bytes(400)
+    path.write_bytes(data)
+    reader = VideoReader(path, end=1.6, allow_truncated=True)
+    assert len(list(reader)) < 40
+    assert reader.damage
+    with pytest.raises(TruncatedVideoError):
+        list(VideoReader(path, end=1.6))

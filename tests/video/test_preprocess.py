@@ -94,6 +94,8 @@ def test_it_goes_into_json():
         ({"resize": 10, "crop": (11, 5)}, r"crop \(11, 5\) is larger than frames resized to 10"),
         ({"resize": 9, "crop": None, "std": (1, 1, 0)}, "mean and std must be three numbers each, std > 0"),
         ({"resize": 9, "crop": None, "mean": (1, 1)}, "mean and std must be three numbers each"),
+        ({"resize": 9, "crop": None, "mean": (1, 1, float("nan"))}, "mean and std must be three numbers each"),
+        ({"resize": 9, "crop": None, "std": (1, 1, float("nan"))}, "mean and std must be three numbers each"),
     ],
 )
 def test_wrong_descriptions_are_refused(arguments, message):

@@ -171,6 +171,7 @@ def test_a_stream_without_timestamps_is_timed_by_its_rate(tmp_path):
         (0.4, 0.801, range(10, 21)),
         (1.55, None, [39]),
         (0.0, 0.001, [0]),
+        (0.1 + 0.2 + 0.1, 0.7 + 0.1, range(10, 20)),  # 0.4 and 0.8, but for the last bit
     ],
 )
 def test_ranges_are_half_open(video, start, end, expected):
@@ -191,6 +192,18 @@ def test_resampling_gives_the_last_frame_at_or_before_each_instant(video, fps, s
     frames = list(VideoReader(video, fps=fps, start=start, end=end).frames())
     assert [frame.index for frame in frames] == expected.tolist()
     assert [frame.seconds for frame in frames] == pytest.approx(times[expected].tolist())
+
+
+def test_a_time_that_the_reader_gave_can_be_given_back(tmp_path):
+    path = tmp_path / "fine.mov"
+    ticks = [round(n * 10_000_000 / 7) for n in range(24)]
+    base = Fraction(1, 10_000_000)
+    encode(path, IMAGES, codec="mjpeg", pixel_format="yuvj420p", rate=7, ticks=ticks, time_base=base)
+    times = [seconds for _, seconds in VideoReader(path)]
+    for n, seconds in enumerate(times[:-1]):
+        assert next(VideoReader(path, start=seconds, fps=10).frames()).index == n
+        assert next(VideoReader(path, start=seconds).frames()).index == n
+    assert len(list(VideoReader(path, end=float("inf"), fps=7))) == 24
 
 
 def test_resampling_ntsc_to_its_own_rate_changes_nothing(tmp_path):
@@ -271,8 +284,9 @@ def test_a_file_says_what_it_is(video):
         ({"start": -1}, "start must be ≥ 0 seconds, not -1"),
         ({"start": float("nan")}, "start must be ≥ 0 seconds, not nan"),
         ({"start": 2, "end": 2}, r"end must be later than start \(2 s\), not 2"),
-        ({"fps": 0}, "fps must be > 0, not 0"),
-        ({"fps": float("inf")}, "fps must be > 0, not inf"),
+        ({"fps": 0}, "fps must be ≥ 1e-06, not 0"),
+        ({"fps": 1e-9}, "fps must be ≥ 1e-06, not 1e-09"),
+        ({"fps": float("inf")}, "fps must be ≥ 1e-06, not inf"),
     ],
 )
 def test_wrong_arguments_are_refused_before_the_file_is_touched(arguments, message):

@@ -115,3 +115,13 @@ def test_wrong_frames_are_refused(tmp_path, frame, seconds, message):
 def test_wrong_arguments_are_refused(tmp_path, name, arguments, error, message):
     with pytest.raises(error, match=message):
         VideoWriter(tmp_path / name, **arguments)
+
+
+def test_a_closed_writer_takes_no_more_frames(tmp_path):
+    with VideoWriter(tmp_path / "out.mp4") as writer:
+        writer.write(gray_with_bar(0))
+    before = (tmp_path / "out.mp4").read_bytes()
+    with pytest.raises(ValueError, match=r"out.mp4 is finished; it takes no more frames"):
+        writer.write(gray_with_bar(1))
+    writer.close()
+    assert (tmp_path / "out.mp4").read_bytes() == before

@@ -40,6 +40,12 @@ def test_a_model_in_another_memory_layout_is_saved_all_the_same(tmp_path, thin):
     assert equal(thin, res3d.load_model(tmp_path / "w.safetensors"))
 
 
+def test_a_file_can_be_read_by_whom_the_user_lets(tmp_path, thin):
+    res3d.save_weights(thin, tmp_path / "w.safetensors")
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_a_failed_save_leaves_nothing_and_spares_what_was_there(tmp_path, thin, monkeypatch):
     res3d.save_weights(thin, tmp_path / "w.safetensors")
     before = (tmp_path / "w.safetensors").read_bytes()

@@ -77,3 +77,15 @@ def test_not_strict_reports_what_strict_refuses(thin, thin_spec):
     assert report.missing == ("stem.conv.weight",)
     assert report.unexpected == ("extra",)
     assert torch.equal(model.conv2[1].branch.a.conv.weight, thin.conv2[1].branch.a.conv.weight)
+
+
+def test_a_file_of_a_model_that_computes_something_else_is_refused(tmp_path, thin_spec):
+    path = tmp_path / "w.safetensors"
+    res3d.save_weights(res3d.create_backbone(thin_spec, norm_eps=1e-3), path)
+    with pytest.raises(WeightsError, match=r"was saved with norm eps 0.001, and the model's is 1e-05 \(norm_eps=0.001"):
+        res3d.create_backbone(thin_spec, weights=path)
+    model = res3d.create_backbone(thin_spec)
+    assert res3d.load_weights(model, path, norm_eps=1e-3).norm_eps == model.stem.norm.eps == 1e-3
+    res3d.save_weights(res3d.create_backbone(thin_spec, temporal_padding="replicate"), path)
+    with pytest.raises(WeightsError, match="was saved with temporal_padding='replicate', not 'zeros'"):
+        res3d.create_backbone(thin_spec, weights=path)
