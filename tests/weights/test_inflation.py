@@ -63,6 +63,18 @@ def _convs(spec):
     return [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
 
 
+def test_with_replicated_padding_in_time_mean_keeps_the_network_too():
+    image_network = enliven(torchvision.models.resnet18())
+    ours = res3d.resnet18_3d(temporal_padding="replicate").eval()
+    res3d.load_weights(ours, image_network.state_dict(), inflate="mean")
+    image = torch.randn(1, 3, 65, 49)
+    with torch.no_grad():
+        expected = image_maps(image_network, image)
+        for frames in (1, 2, 3, 8):
+            for frame in ours(image.unsqueeze(2).expand(-1, -1, frames, -1, -1))["conv5"].unbind(2):
+                assert_close(frame, expected)
+
+
 def test_different_frames_are_not_mixed_up_where_time_is_not_strided():
     image_network = enliven(torchvision.models.resnet18())
     ours = res3d.resnet18_3d(weights=image_network.state_dict()).eval()
