@@ -1,6 +1,5 @@
 """``res3d classify``: the likeliest classes of a video and of its clips."""
 
-import sys
 from pathlib import Path
 from typing import Literal
 
@@ -8,14 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res3d.cli.command import UsageError
-from res3d.cli.inputs import expand_videos
+from res3d.cli.inputs import FAILED, complain, expand_videos, process_videos
 from res3d.cli.settings import check_range, choose_preprocessing, find_device
 from res3d.features import LOGITS, FeatureExtractor
 from res3d.structures import ClipFeatures
-from res3d.video import ClipSampler, VideoError, VideoReader
+from res3d.video import ClipSampler, VideoReader
 from res3d.weights import WeightsError, find_weights, is_registered, load_classifier
-
-FAILED = 1
 
 
 def classify(
@@ -92,8 +89,7 @@ def classify(
             weights=weights,
         )
     except (WeightsError, FileNotFoundError) as error:
-        print(f"res3d classify: {error}", file=sys.stderr)
-        return FAILED
+        return complain("classify", str(error))
     except ValueError as error:
         raise UsageError(str(error)) from None
     if names is None:
@@ -101,16 +97,13 @@ def classify(
         names = names or [f"class {number}" for number in range(classifier.num_classes)]
     if len(names) != classifier.num_classes:
         raise UsageError(f"--categories {categories}: {len(names)} names for {classifier.num_classes} classes")
-    failures = 0
-    for path in paths:
-        try:
-            reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated)
-            _print_classes(path, extractor.extract(reader), names, top)
-        except (VideoError, OSError) as error:
-            failures += 1
-            text = str(error)
-            print(f"res3d classify: {text if text.startswith(str(path)) else f'{path}: {text}'}", file=sys.stderr)
-    return FAILED if failures else 0
+    class_names = names
+
+    def classify_one(path: Path) -> None:
+        reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated)
+        _print_classes(path, extractor.extract(reader), class_names, top)
+
+    return FAILED if process_videos(paths, classify_one, command="classify") else 0
 
 
 def _print_classes(path: Path, logits: ClipFeatures, names: list[str], top: int) -> None:

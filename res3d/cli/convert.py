@@ -1,11 +1,11 @@
 """``res3d convert``: a checkpoint of any origin to a safetensors file that rebuilds its model."""
 
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from res3d.backbone import ClipClassifier, ResNet3d
 from res3d.cli.command import UsageError
+from res3d.cli.inputs import complain
 from res3d.weights import (
     LoadReport,
     WeightsError,
@@ -18,8 +18,6 @@ from res3d.weights import (
     save_weights,
 )
 from res3d.weights.inflation import Channels, Inflation
-
-FAILED = 1
 
 
 def convert(
@@ -75,8 +73,7 @@ def convert(
         report = load_weights(made, source, inflate=inflate, norm_eps=norm_eps, channels=channels)
         save_weights(made, target)
     except (WeightsError, OSError) as error:
-        print(f"res3d convert: {error}", file=sys.stderr)
-        return FAILED
+        return complain("convert", str(error))
     except ValueError as error:
         raise UsageError(str(error)) from None
     _print_report(report, target, classes)

@@ -1,6 +1,5 @@
 """``res3d extract``: features of the clips of videos, one ``.npz`` a video."""
 
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -11,16 +10,15 @@ from tqdm import tqdm
 
 from res3d.backbone import ResNet3d, count_parameters
 from res3d.cli.command import UsageError
-from res3d.cli.inputs import expand_videos
+from res3d.cli.inputs import FAILED, complain, expand_videos, process_videos
 from res3d.cli.settings import check_range, choose_preprocessing, find_device
 from res3d.data import SyntheticVideo
 from res3d.features import FeatureExtractor
 from res3d.structures import ClipFeatures
 from res3d.version import __version__
-from res3d.video import ClipSampler, VideoError, VideoReader
+from res3d.video import ClipSampler, VideoReader
 from res3d.weights import WeightsError, create_backbone, find_weights, is_registered
 
-FAILED = 1
 SAMPLE = "res3d_sample.mp4"
 NOT_SETTINGS = ("version", "video", "weights")  # what may differ between a finished file and one to be made again
 
@@ -100,10 +98,8 @@ def extract(
         # The files come before anything is written, so that a wrong range or folder leaves no trace.
         paths = expand_videos(videos) if videos else None
         check_range(start, end, fps)
-    except WeightsError as error:
-        return _complain(str(error))
-    except FileNotFoundError as error:
-        return _complain(str(error))
+    except (WeightsError, FileNotFoundError) as error:
+        return complain("extract", str(error))
     except ValueError as error:
         raise UsageError(str(error)) from None
     if not out:
@@ -117,19 +113,12 @@ def extract(
     except OSError as error:
         raise UsageError(f"--out {out}: {error.strerror or error}") from None
     _print_settings(extractor, weights, seed)
-    failures = 0
-    for path in paths:
-        try:
-            reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated)
-            _extract_one(extractor, reader, folder / f"{path.stem}.npz", overwrite=overwrite)
-        except (VideoError, OSError) as error:
-            failures += 1
-            text = str(error)
-            _complain(text if text.startswith(str(path)) else f"{path}: {text}")
-        except (RuntimeError, ValueError, MemoryError) as error:  # too little memory, or a clip too small for the model
-            failures += 1
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            _complain(f"{path}: {first} (if memory is short, try a smaller --batch-size, --length or --crop)")
+
+    def extract_one(path: Path) -> None:
+        reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated)
+        _extract_one(extractor, reader, folder / f"{path.stem}.npz", overwrite=overwrite)
+
+    failures = process_videos(paths, extract_one, command="extract")
     if len(paths) > 1:
         print(f"{len(paths) - failures} of {len(paths)} videos done")
     return FAILED if failures else 0
@@ -219,8 +208,3 @@ def _size_text(size: int | tuple[int, int] | None) -> str:
     if size is None:
         return "none"
     return f"shorter side {size}" if isinstance(size, int) else f"{size[0]}x{size[1]}"
-
-
-def _complain(message: str) -> int:
-    print(f"res3d extract: {message}", file=sys.stderr)
-    return FAILED

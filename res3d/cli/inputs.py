@@ -1,11 +1,15 @@
 """Which video files a command line means."""
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 
 from res3d.cli.command import UsageError
+from res3d.video import VideoError
+
+FAILED = 1  # the exit code when a named file could not be processed
 
 # What a folder is searched for; a file that is named is tried whatever its suffix.
 SUFFIXES = (
@@ -47,3 +51,26 @@ def expand_videos(arguments: Sequence[str]) -> list[Path]:
                 f"{other} and {file} would both be written to {file.stem}.npz; extract them to two folders"
             )
     return list(found.values())
+
+
+def process_videos(paths: Sequence[Path], action: Callable[[Path], None], *, command: str) -> int:
+    """Run ``action`` on each video, whatever becomes of the others; returns how many failed, each with one line."""
+    failures = 0
+    for path in paths:
+        try:
+            action(path)
+        except (VideoError, OSError) as error:
+            text = str(error)
+            complain(command, text if text.startswith(str(path)) else f"{path}: {text}")
+            failures += 1
+        except (RuntimeError, ValueError, MemoryError) as error:  # too little memory, or a clip too small for the model
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            complain(command, f"{path}: {first} (if memory is short, try a smaller --batch-size, --length or --crop)")
+            failures += 1
+    return failures
+
+
+def complain(command: str, message: str) -> int:
+    """Print one line on stderr; returns the exit code for files that failed."""
+    print(f"res3d {command}: {message}", file=sys.stderr, flush=True)
+    return FAILED
