@@ -1,6 +1,7 @@
 """Rules of the house that are kept by tests: which room may use which, what is public, what the README promises."""
 
 import ast
+import doctest
 import re
 import subprocess
 import sys
@@ -77,3 +78,14 @@ def test_the_readme_names_files_that_exist():
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} points to {target}"
+
+
+def test_what_the_readme_shows_is_what_comes_out():
+    """Its Python examples, but for the one that reads a user's file."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = [b for b in re.findall(r"```python\n(.*?)```", text, re.S) if ">>>" in b and "np.load" not in b]
+    assert len(blocks) == 2
+    example = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "README.md", "README.md", 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner.run(example)
+    assert runner.summarize(verbose=False).failed == 0
