@@ -6,7 +6,7 @@ import torch
 import res3d
 from res3d.backbone import CATALOG, BackboneSpec, ResNet3d, count_parameters
 
-# Body parameters: ../shared figures restated in docs/backbones.md, counted from Detect-and-Track's definition.
+# Body parameters, counted from Detect-and-Track's definition (docs/backbones.md has them too).
 # Classifiers with 400 classes: torchvision's published counts.
 BODIES = {
     "resnet18_3d": 32_852_544,
