@@ -71,11 +71,16 @@ def classify(
         entry = find_weights(weights) if is_registered(weights) else None
         paths = expand_videos(videos)
         check_range(start, end, fps)
-        length = length or (entry.clip_length if entry else 16)
-        step = step or (entry.clip_step if entry else 1)
-        fps = fps or (entry.fps if entry else None)
+        if length is None:
+            length = entry.clip_length if entry else 16
+        if step is None:
+            step = entry.clip_step if entry else 1
+        if fps is None and entry:
+            fps = entry.fps
         preprocess = choose_preprocessing(weights, resize=resize, crop=crop, mean=mean, std=std)
-        sampler = ClipSampler(length, stride or length * step, step)
+        if stride is None:
+            stride = length * max(1, step)  # a wrong step is the sampler's to name
+        sampler = ClipSampler(length, stride, step)
         names = Path(categories).read_text(encoding="utf-8").splitlines() if categories else None
         classifier = load_classifier(weights, model=model)
         extractor = FeatureExtractor(

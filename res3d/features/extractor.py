@@ -103,8 +103,7 @@ class FeatureExtractor:
     def extract(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> ClipFeatures:
         """Features of the whole video in memory; ``progress`` is told of frames as they are read."""
         batches = list(self.batches(reader, progress=progress))
-        arrays = {name: np.concatenate([getattr(b, name) for b in batches]) for name in _ARRAYS}
-        return ClipFeatures(**arrays, meta=self.meta(reader))
+        return ClipFeatures.concatenate(batches, self.meta(reader))
 
     def extract_to(
         self, reader: VideoReader, path: str | Path, *, progress: Callable[[int], None] | None = None
@@ -225,9 +224,6 @@ class FeatureExtractor:
             start_time=np.empty(0, np.float64),
             end_time=np.empty(0, np.float64),
         )
-
-
-_ARRAYS = ("features", "frame_indices", "frame_times", "start_time", "end_time")
 
 
 def extract_features(

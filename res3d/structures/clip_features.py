@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -50,6 +50,12 @@ class ClipFeatures:
         with ClipFeaturesWriter(path) as writer:
             writer.append(self)
             writer.finish(self.meta)
+
+    @classmethod
+    def concatenate(cls, batches: Sequence["ClipFeatures"], meta: Mapping[str, Any]) -> "ClipFeatures":
+        """The rows of all ``batches``, of which there is at least one, in order."""
+        arrays = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in DTYPES}
+        return cls(**arrays, meta=meta)
 
     @classmethod
     def load(cls, path: str | Path) -> "ClipFeatures":

@@ -29,6 +29,7 @@ from res3d.weights.report import LoadReport, WeightsError
 
 STATISTICS = ("running_mean", "running_var")
 COUNTER = "num_batches_tracked"
+FIRST_CONVS = ("stem.conv.weight", "stem.conv.spatial.weight")  # what takes the input's channels
 
 
 def load_weights(
@@ -187,21 +188,17 @@ class _Plan:
 
     def _fill_one(self, ours: str, mine: Tensor, theirs: _Theirs) -> None:
         tensor, changed = theirs.tensor, False
-        if ours.startswith("stem.") and self._is_first_conv(ours) and self.channels != "keep":
+        if ours in FIRST_CONVS and self.channels != "keep":
             tensor, changed = change_channels(tensor, mine.shape[1], self.channels), True
         if mine.dim() == 5 and _frames(tensor) == 1 and (tensor.dim() == 4 or mine.shape[2] > 1):
-            self._check_shape(
-                ours, mine, theirs.key, tensor if tensor.dim() == 4 else tensor.squeeze(2), ignore_frames=True
-            )
-            tensor, changed = inflate_kernel(_as_image(tensor), mine.shape[2], self.inflate), True
+            image = _as_image(tensor)
+            self._check_shape(ours, mine, theirs.key, image, ignore_frames=True)
+            tensor, changed = inflate_kernel(image, mine.shape[2], self.inflate), True
         elif ours.startswith("fc.") and tensor.dim() == 5 and tensor.shape[2:] == (1, 1, 1):
             tensor = tensor[:, :, 0, 0, 0]
         self._check_shape(ours, mine, theirs.key, tensor)
         self.filled[ours] = tensor
         (self.inflated if changed else self.loaded).append(ours)
-
-    def _is_first_conv(self, ours: str) -> bool:
-        return ours in ("stem.conv.weight", "stem.conv.spatial.weight")
 
     def _check_shape(self, ours: str, mine: Tensor, key: str, tensor: Tensor, *, ignore_frames: bool = False) -> None:
         wanted = tuple(mine.shape)
@@ -299,7 +296,9 @@ class _Plan:
 
 def _frames(kernel: Tensor) -> int:
     """How many frames a convolution's kernel spans; 0 for anything else."""
-    return {4: 1, 5: kernel.shape[2] if kernel.dim() == 5 else 0}.get(kernel.dim(), 0)
+    if kernel.dim() == 5:
+        return kernel.shape[2]
+    return 1 if kernel.dim() == 4 else 0
 
 
 def _as_image(kernel: Tensor) -> Tensor:
