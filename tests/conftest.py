@@ -24,7 +24,7 @@ def _fixed_seed():
 @pytest.fixture
 def thin_spec() -> Path:
     """A spec file of a backbone that is quick to run."""
-    return ROOT / "configs" / "resnet10_3d_thin.yaml"
+    return ROOT / "configs" / "backbones" / "resnet10_3d_thin.yaml"
 
 
 @pytest.fixture

@@ -1,19 +1,13 @@
 """Residual 3D backbones: specs (data), the network they build, and the catalog of named ones."""
 
+from res3d.backbone.block_spec import BlockSpec, ConvSpec, ShortcutSpec
 from res3d.backbone.catalog import CATALOG, find_spec, list_backbones
+from res3d.backbone.classifier import ClipClassifier
 from res3d.backbone.describe import ModelTable, StageRow, count_parameters, describe
+from res3d.backbone.diagram import draw_network
 from res3d.backbone.overrides import OVERRIDES, apply_overrides
-from res3d.backbone.resnet import ClipClassifier, ResNet3d
-from res3d.backbone.spec import (
-    BackboneSpec,
-    BlockSpec,
-    ConvSpec,
-    FeatureInfo,
-    NormSpec,
-    PoolSpec,
-    StageSpec,
-    StemSpec,
-)
+from res3d.backbone.resnet import ResNet3d
+from res3d.backbone.spec import BackboneSpec, FeatureInfo, HeadSpec, NormSpec, PoolSpec, StageSpec, StemSpec
 
 __all__ = [
     "CATALOG",
@@ -23,16 +17,19 @@ __all__ = [
     "ClipClassifier",
     "ConvSpec",
     "FeatureInfo",
+    "HeadSpec",
     "ModelTable",
     "NormSpec",
     "PoolSpec",
     "ResNet3d",
+    "ShortcutSpec",
     "StageRow",
     "StageSpec",
     "StemSpec",
     "apply_overrides",
     "count_parameters",
     "describe",
+    "draw_network",
     "find_spec",
     "list_backbones",
 ]

@@ -5,12 +5,17 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from res3d.backbone.parts import NORMS, SHORTCUTS, FactoredConv, Size3, TemporalPadding, full_conv
-from res3d.backbone.spec import ONE, BackboneSpec, BlockSpec, ConvPlan, NormSpec, StageSpec
+from res3d.backbone.attention import ATTENTIONS
+from res3d.backbone.block_spec import BlockSpec, ConvPlan
+from res3d.backbone.convs import FACTORINGS, FactoredConv, Size3, TemporalPadding, full_conv
+from res3d.backbone.norms import NORMS
+from res3d.backbone.shortcuts import SHORTCUTS
+from res3d.backbone.spec import BackboneSpec, NormSpec, PoolSpec, StageSpec
 
 
 class LayerFactory:
@@ -31,55 +36,100 @@ class LayerFactory:
                 plan.out_channels,
                 spec.kernel,
                 stride=plan.stride,
+                padding=spec.pads,
                 dilation=spec.dilation,
                 groups=plan.groups,
+                bias=spec.bias,
                 temporal_padding=self.temporal_padding,
             )
         return FactoredConv(
+            FACTORINGS[spec.factor],
             plan.in_channels,
             plan.middle,
             plan.out_channels,
             spec.kernel,
-            spatial_first=spec.factor == "2plus1d",
             stride=plan.stride,
+            padding=spec.pads,
             dilation=spec.dilation,
+            bias=spec.bias,
             norm=self.norm,
             temporal_padding=self.temporal_padding,
         )
 
-    def conv_norm_act(self, plan: ConvPlan, *, act: bool = True) -> nn.Sequential:
-        """[N, plan.in_channels, T, H, W] -> [N, plan.out_channels, T/t, H/y, W/x]; children conv, norm and act."""
-        layer = nn.Sequential()
-        layer.add_module("conv", self.conv(plan))
-        layer.add_module("norm", self.norm(plan.out_channels))
-        if act:
-            layer.add_module("act", nn.ReLU(inplace=True))
-        return layer
+    def norm_act(self, channels: int) -> dict[str, nn.Module]:
+        return {"norm": self.norm(channels), "act": nn.ReLU(inplace=True)}
+
+
+def _sequence(*parts: dict[str, nn.Module]) -> nn.Sequential:
+    named = nn.Sequential()
+    for part in parts:
+        for name, module in part.items():
+            named.add_module(name, module)
+    return named
 
 
 class ResidualBlock(nn.Module):
-    """``y = relu(branch(x) + shortcut(x))`` (He et al. 2015).
+    """``y = relu(branch(x) + shortcut(x))`` (He et al. 2015); a pre-activation block (He et al. 2016) normalises and
+    rectifies ``x`` first and leaves the sum bare.
+
+    Children: ``preact`` (norm and act, of pre-activation blocks), ``branch`` (a, b, ... each with conv, norm and act in
+    the block's order), ``attention``, ``shortcut``, ``act``.
 
     Shape: [N, in_channels, T, H, W] -> [N, width * spec.expansion, T/t, H/y, W/x] for stride (t, y, x).
     """
 
     def __init__(self, spec: BlockSpec, in_channels: int, width: int, *, stride: Size3, layers: LayerFactory) -> None:
         super().__init__()
-        self.branch = nn.Sequential()
         plans = spec.plan(in_channels, width, stride)
+        is_pre = spec.order == "pre"
+        self.preact = _sequence(layers.norm_act(in_channels)) if is_pre else nn.Identity()
+        self.branch = nn.Sequential()
         for name, plan in zip("abcd", plans, strict=False):
-            self.branch.add_module(name, layers.conv_norm_act(plan, act=plan is not plans[-1]))
-        out_channels = width * spec.expansion
+            conv = {"conv": layers.conv(plan)}
+            if is_pre:
+                layer = _sequence({} if plan is plans[0] else layers.norm_act(plan.in_channels), conv)
+            else:
+                layer = _sequence(conv, layers.norm_act(plan.out_channels))
+                if plan is plans[-1]:
+                    del layer.act  # that one comes after the sum
+            self.branch.add_module(name, layer)
+        self.attention = ATTENTIONS[spec.attention](width * spec.expansion)
+        self.is_residual = spec.is_residual
         self.shortcut: nn.Module = nn.Identity()
-        if stride != ONE or in_channels != out_channels:
-            self.shortcut = SHORTCUTS[spec.shortcut](in_channels, out_channels, stride, layers.norm)
-        self.act = nn.ReLU(inplace=True)
+        shortcut = spec.plan_shortcut(in_channels, width, stride)
+        if shortcut:
+            self.shortcut = SHORTCUTS[spec.shortcut.kind].make(shortcut, layers.norm, layers.temporal_padding)
+        self.shortcut_takes_preact = shortcut is not None and spec.shortcut.source == "preact"
+        self.act = nn.ReLU(inplace=True) if spec.last_act and not is_pre else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.branch(x)
-        y += self.shortcut(x)
+        start = self.preact(x)
+        y: Tensor = self.attention(self.branch(start))
+        if self.is_residual:
+            y += self.shortcut(start if self.shortcut_takes_preact else x)
         activated: Tensor = self.act(y)
         return activated
+
+
+class ZeroPaddedMaxPool3d(nn.MaxPool3d):
+    """Max pooling with zeros around the input (Keras pads so), where ``nn.MaxPool3d`` has minus infinity.
+
+    Shape: [N, C, T, H, W] -> [N, C, T', H', W'], as ``nn.MaxPool3d`` with the same padding.
+    """
+
+    def __init__(self, kernel: Size3, stride: Size3, padding: Size3) -> None:
+        super().__init__(kernel, stride, padding)
+        t, y, x = padding
+        self.border = (x, x, y, y, t, t)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool3d(F.pad(x, self.border), self.kernel_size, self.stride)
+
+
+def build_pool(spec: PoolSpec) -> nn.Module:
+    """The max pool at the head of a stage."""
+    kind = ZeroPaddedMaxPool3d if spec.border == "zeros" else nn.MaxPool3d
+    return kind(spec.kernel, spec.stride, spec.padding)
 
 
 class Stage(nn.Sequential):
@@ -145,20 +195,27 @@ class Stage(nn.Sequential):
 
 
 def build_stem(spec: BackboneSpec, layers: LayerFactory) -> Stage:
-    """[N, spec.in_channels, T, H, W] -> [N, spec.stem.width, T/t, H/y, W/x]; children conv, norm and act."""
+    """[N, spec.in_channels, T, H, W] -> [N, spec.stem.width, T/t, H/y, W/x]; children conv, and norm and act if any."""
     stem = Stage()
-    for name, module in layers.conv_norm_act(spec.stem.plan(spec.in_channels)).named_children():
+    plan = spec.stem.plan(spec.in_channels)
+    parts = {"conv": layers.conv(plan), **(layers.norm_act(plan.out_channels) if spec.stem.norm else {})}
+    for name, module in parts.items():
         stem.add_module(name, module)
     return stem
 
 
-def build_stage(spec: StageSpec, in_channels: int, layers: LayerFactory) -> Stage:
-    """[N, in_channels, T, H, W] -> [N, spec.out_channels, T/t, H/y, W/x]; children pool (if any), 0, 1, ..."""
+def build_stage(spec: StageSpec, in_channels: int, layers: LayerFactory, *, final_norm: bool = False) -> Stage:
+    """[N, in_channels, T, H, W] -> [N, spec.out_channels, T/t, H/y, W/x].
+
+    Children pool (if any), 0, 1, ..., and with ``final_norm`` norm and act.
+    """
     stage = Stage()
     if spec.pool:
-        stage.add_module("pool", nn.MaxPool3d(spec.pool.kernel, spec.pool.stride, spec.pool.padding))
+        stage.add_module("pool", build_pool(spec.pool))
     channels = in_channels
     for index, (block, stride) in enumerate(spec.steps()):
         stage.add_module(str(index), ResidualBlock(block, channels, spec.width, stride=stride, layers=layers))
         channels = spec.out_channels
+    for name, module in (layers.norm_act(channels) if final_norm else {}).items():
+        stage.add_module(name, module)
     return stage

@@ -6,8 +6,9 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from res3d.backbone.parts import Size3
-from res3d.backbone.spec import BackboneSpec, BlockSpec, ConvSpec, PoolSpec, StageSpec, StemSpec
+from res3d.backbone.block_spec import BlockSpec, ConvSpec, ShortcutSpec
+from res3d.backbone.convs import ONE, Size3
+from res3d.backbone.spec import BackboneSpec, HeadSpec, PoolSpec, StageSpec, StemSpec
 
 DEPTHS = {
     10: (1, 1, 1, 1),
@@ -27,7 +28,7 @@ def conv(t: int, y: int, x: int, **options: Any) -> ConvSpec:
 
 
 def basic(kernel: ConvSpec, **options: Any) -> BlockSpec:
-    """Two convolutions of one kind."""
+    """Two convolutions of one kind; ``options`` are those of ``BlockSpec``."""
     return BlockSpec(convs=(kernel, kernel), **options)
 
 
@@ -49,7 +50,7 @@ def resnet(
     *,
     strides: Sequence[Size3],
     pools: Sequence[PoolSpec | None] = (None, None, None, None),
-    head_window: Size3 | None = None,
+    **options: Any,
 ) -> BackboneSpec:
     """A backbone of four stages, each of one kind of block, or of some kinds in turn."""
     rows = zip(WIDTHS, blocks, depths, strides, pools, strict=True)
@@ -57,7 +58,7 @@ def resnet(
         StageSpec(width=width, blocks=repeat(block, depth), stride=stride, pool=pool)
         for width, block, depth, stride, pool in rows
     )
-    return BackboneSpec(name=name, stem=stem, stages=stages, head_window=head_window)
+    return BackboneSpec(name=name, stem=stem, stages=stages, **options)
 
 
 def repeat(blocks: BlockSpec | Sequence[BlockSpec], depth: int) -> tuple[BlockSpec, ...]:
@@ -71,8 +72,8 @@ TEMPORAL = bottleneck(conv(1, 3, 3), a=conv(3, 1, 1))
 SPATIAL = bottleneck(conv(1, 3, 3))
 IMAGE_POOL = PoolSpec(kernel=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))  # after the stem of every image ResNet
 HALVE_TIME = PoolSpec(kernel=(2, 1, 1), stride=(2, 1, 1))
-SPACE_STRIDES = ((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2))
-CUBE_STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
+SPACE_STRIDES = (ONE, (1, 2, 2), (1, 2, 2), (1, 2, 2))
+CUBE_STRIDES = (ONE, (2, 2, 2), (2, 2, 2), (2, 2, 2))
 
 
 def detect_and_track(name: str, block: Callable[[ConvSpec], BlockSpec], depth: int) -> BackboneSpec:
@@ -94,7 +95,7 @@ def detect_and_track(name: str, block: Callable[[ConvSpec], BlockSpec], depth: i
 
 def torchvision_video(name: str, stem: ConvSpec, kernels: Sequence[ConvSpec], stride: Size3) -> BackboneSpec:
     """torchvision's video ResNets of depth 18 (Tran et al. 2018): no pool, conv3 to conv5 strided by ``stride``."""
-    strides = [(1, 1, 1), stride, stride, stride]
+    strides = [ONE, stride, stride, stride]
     return resnet(name, StemSpec(conv=stem), [basic(kernel) for kernel in kernels], DEPTHS[18], strides=strides)
 
 
@@ -107,7 +108,7 @@ def slow(name: str, depth: int) -> BackboneSpec:
         DEPTHS[depth],
         strides=SPACE_STRIDES,
         pools=[IMAGE_POOL, None, None, None],
-        head_window=(8, 7, 7),
+        head=HeadSpec(window=(8, 7, 7)),
     )
 
 
@@ -120,7 +121,7 @@ def pooled_time(name: str, stem: ConvSpec, blocks: Sequence[BlockSpec | Sequence
         DEPTHS[50],
         strides=SPACE_STRIDES,
         pools=[IMAGE_POOL, HALVE_TIME, None, None],
-        head_window=(4, 7, 7),
+        head=HeadSpec(window=(4, 7, 7)),
     )
 
 
@@ -169,7 +170,7 @@ def r2plus1d_r50() -> BackboneSpec:
         [bottleneck(conv(3, 3, 3, factor="1plus2d", middle="out"))] * 4,
         DEPTHS[50],
         strides=[(1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)],
-        head_window=(4, 7, 7),
+        head=HeadSpec(window=(4, 7, 7)),
     )
 
 
@@ -182,7 +183,59 @@ def csn_r101() -> BackboneSpec:
         DEPTHS[101],
         strides=CUBE_STRIDES,
         pools=[IMAGE_POOL, None, None, None],
-        head_window=(4, 7, 7),
+        head=HeadSpec(window=(4, 7, 7)),
+    )
+
+
+def preactivation(depth: int) -> BackboneSpec:
+    """Pre-activation networks, "V2" (He et al. 2016), with temporal kernels where Detect-and-Track's bodies have them.
+
+    As Keras builds them: the last block of a stage takes the stride, around which its input is max-pooled; the first
+    block's projection starts from the normed input; the stem's convolution has a bias and no norm.
+    """
+    block = basic if depth < 50 else bottleneck
+    spatial, temporal = conv(1, 3, 3), conv(3, 3, 3)
+
+    def stage(width: int, kernel: ConvSpec, blocks: int, stride: Size3, pool: PoolSpec | None) -> StageSpec:
+        first = block(kernel, order="pre", shortcut=ShortcutSpec(source="preact", where="always"))
+        other = block(kernel, order="pre", shortcut=ShortcutSpec(kind="max_pool"))
+        kinds = (first, *repeat(other, blocks - 1))
+        return StageSpec(width=width, blocks=kinds, stride=stride, stride_at="last", pool=pool)
+
+    strides = [(1, 2, 2), (1, 2, 2), (1, 2, 2), ONE]
+    pools = [IMAGE_POOL, None, None, None]
+    kernels = [spatial, temporal, temporal, temporal]
+    return BackboneSpec(
+        name=f"resnet{depth}v2_3d",
+        stem=StemSpec(conv=conv(1, 7, 7, bias=True), norm=False),
+        stages=tuple(map(stage, WIDTHS, kernels, DEPTHS[depth], strides, pools)),
+        final_norm=True,
+    )
+
+
+def resnet18_sensor() -> BackboneSpec:
+    """ResNet-18 over windows of one sensor, [N, 1, 1, 1, W], with W = 1000 for the classifier; kernels look along W."""
+    return resnet(
+        "resnet18_sensor",
+        StemSpec(conv=conv(1, 1, 3), stride=ONE),
+        [basic(conv(1, 1, 3))] * 4,
+        DEPTHS[18],
+        strides=[ONE, (1, 1, 2), (1, 1, 2), (1, 1, 2)],
+        in_channels=1,
+        head=HeadSpec(window=(1, 1, 4), stride=(1, 1, 4), positions=(1, 1, 31)),
+    )
+
+
+def resnet14_cifar() -> BackboneSpec:
+    """A small image network for 32×32 pixels: three stages, projections of 3×3."""
+    block = basic(conv(1, 3, 3), shortcut=ShortcutSpec(kernel=(1, 3, 3)))
+    strides = [ONE, (1, 2, 2), (1, 2, 2)]
+    stages = [StageSpec(width=w, blocks=repeat(block, 2), stride=s) for w, s in zip((16, 32, 64), strides, strict=True)]
+    return BackboneSpec(
+        name="resnet14_cifar",
+        stem=StemSpec(conv=conv(1, 3, 3), width=16, stride=ONE),
+        stages=tuple(stages),
+        head=HeadSpec(window=(1, 8, 8), stride=(1, 8, 8)),
     )
 
 
@@ -213,6 +266,9 @@ _SPECS = [
     *(hara(depth) for depth in (10, 18, 34, 50, 101, 152, 200)),
     *(i3resnet(depth) for depth in (50, 101, 152)),
     mmaction2_i3d(),
+    *(preactivation(depth) for depth in (18, 34, 50, 101, 152)),
+    resnet18_sensor(),
+    resnet14_cifar(),
 ]
 CATALOG = {spec.name: spec for spec in _SPECS}
 

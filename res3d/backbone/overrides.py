@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from res3d.backbone.spec import BackboneSpec, BlockSpec, ConvSpec, StageSpec
+from res3d.backbone.block_spec import BlockSpec, ConvSpec
+from res3d.backbone.spec import BackboneSpec, StageSpec
 
 
 def apply_overrides(spec: BackboneSpec, **overrides: Any) -> BackboneSpec:
@@ -113,24 +114,35 @@ def set_output_stride(spec: BackboneSpec, stride: int) -> BackboneSpec:
     Chen et al. 2017, DeepLab): a block's convolutions up to the one that strided keep the dilation from before.
     """
     full = spec.feature_info[spec.stage_names[-1]].stride[1:]
-    first = spec.feature_info[spec.stage_names[1]].stride[1:]
-    accepted = [s for s in (32, 16, 8, 4) if full[0] == full[1] and first[0] <= s <= full[0]]
+    pool = spec.stages[0].pool
+    kept = spec.stem.stride[1] * (pool.stride[1] if pool else 1)
+    accepted = [s for s in (32, 16, 8, 4, 2, 1) if full[0] == full[1] and kept <= s <= full[0]]
     if stride not in accepted or not isinstance(stride, int):
         raise ValueError(f"output_stride of {spec.name} must be one of {', '.join(map(str, accepted))}, not {stride!r}")
     stages: list[StageSpec] = []
     dilation = 1
     for name, stage in zip(spec.stage_names[1:], spec.stages, strict=True):
         before, beyond = dilation, spec.feature_info[name].stride[1] // stride
+        unstrided = beyond > 1 and stage.stride[1:] != (1, 1)
         if beyond > 1:
             dilation = beyond
             stage = replace(stage, stride=(stage.stride[0], 1, 1))
-        blocks = tuple(_dilate(block, before if i == 0 else dilation, dilation) for i, block in enumerate(stage.blocks))
-        stages.append(replace(stage, blocks=blocks))
+        strided = 0 if stage.stride_at == "first" else len(stage.blocks) - 1
+        blocks = [
+            _dilate(block, dilation if i > strided else before, dilation if i >= strided else before)
+            for i, block in enumerate(stage.blocks)
+        ]
+        if unstrided:  # what stood in because of the stride stays, though nothing is strided any more
+            shortcut = replace(blocks[strided].shortcut, where="always")
+            blocks[strided] = replace(blocks[strided], shortcut=shortcut)
+        stages.append(replace(stage, blocks=tuple(blocks)))
     return replace(spec, stages=tuple(stages))
 
 
 def _dilate(block: BlockSpec, before: int, after: int) -> BlockSpec:
     """``before`` dilates the convolutions up to the one that takes the stride, ``after`` those behind it."""
+    if before > 1 and block.shortcut.kernel[1:] != (1, 1):
+        raise ValueError(f"output_stride: a shortcut of kernel {block.shortcut.kernel} cannot be dilated")
 
     def dilated(index: int, conv: ConvSpec) -> ConvSpec:
         factor = before if index <= block.strided_index else after
@@ -146,11 +158,15 @@ OVERRIDES: dict[str, Callable[[BackboneSpec, Any], BackboneSpec]] = {
     "in_channels": lambda spec, channels: replace(spec, in_channels=channels),
     "norm": lambda spec, kind: replace(spec, norm=replace(spec.norm, kind=kind)),
     "norm_eps": lambda spec, eps: replace(spec, norm=replace(spec.norm, eps=eps)),
+    "norm_momentum": lambda spec, momentum: replace(spec, norm=replace(spec.norm, momentum=momentum)),
     "temporal_kernel": set_temporal_kernel,
     "middle": set_middle,
     "temporal_stride": set_temporal_stride,
     "temporal_padding": lambda spec, mode: replace(spec, temporal_padding=mode),
     "stride_on": lambda spec, place: _map_blocks(spec, lambda block: replace(block, stride_on=place)),
-    "shortcut": lambda spec, kind: _map_blocks(spec, lambda block: replace(block, shortcut=kind)),
+    "shortcut": lambda spec, kind: _map_blocks(
+        spec, lambda block: replace(block, shortcut=replace(block.shortcut, kind=kind))
+    ),
+    "attention": lambda spec, kind: _map_blocks(spec, lambda block: replace(block, attention=kind)),
     "output_stride": set_output_stride,
 }

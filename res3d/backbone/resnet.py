@@ -1,9 +1,8 @@
-"""``ResNet3d``: the one network that every spec builds, and a clip classifier on top of it."""
+"""``ResNet3d``: the one network that every spec builds."""
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from res3d.backbone.block import LayerFactory, Stage, build_stage, build_stem
@@ -42,7 +41,8 @@ class ResNet3d(nn.Module):
         self.stem = build_stem(spec, layers)
         channels = spec.stem.width
         for name, stage in zip(spec.stage_names[1:], spec.stages, strict=True):
-            self.add_module(name, build_stage(stage, channels, layers))
+            is_last = name == spec.stage_names[-1]
+            self.add_module(name, build_stage(stage, channels, layers, final_norm=spec.final_norm and is_last))
             channels = stage.out_channels
         for name in self._stage_names("checkpoint_stages", checkpoint_stages, may_be_empty=True):
             self.stage(name).checkpointed = True
@@ -117,52 +117,14 @@ class ResNet3d(nn.Module):
         return tuple(names)
 
 
-class ClipClassifier(nn.Module):
-    """Logits for clips: the last map averaged over time and space (by ``spec.head_window``), dropout, one linear layer.
-
-    Shape: [N, C, T, H, W] float -> [N, num_classes].
-
-    Raises:
-        ValueError: ``num_classes`` below 1, or ``dropout`` outside [0, 1).
-    """
-
-    def __init__(self, backbone: ResNet3d, num_classes: int, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        if not isinstance(num_classes, int) or num_classes < 1:
-            raise ValueError(f"num_classes must be a whole number ≥ 1, not {num_classes!r}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), not {dropout!r}")
-        self.backbone = backbone
-        self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(backbone.feature_info[backbone.spec.stage_names[-1]].channels, num_classes)
-        initialize(self.fc)
-
-    @property
-    def num_classes(self) -> int:
-        return self.fc.out_features
-
-    def forward(self, clip: Tensor) -> Tensor:
-        last = self.backbone.spec.stage_names[-1]
-        features: Tensor = self.backbone(clip, (last,))[last]
-        window = self.backbone.spec.head_window
-        if window is not None:
-            if any(size < least for size, least in zip(features.shape[2:], window, strict=True)):
-                raise ValueError(
-                    f"the classifier of {self.backbone.spec.name} averages windows of {window} (T, H, W) positions, "
-                    f"and this clip's last map has {tuple(features.shape[2:])}"
-                )
-            features = F.avg_pool3d(features, window, stride=1)
-        pooled = features.mean(dim=(2, 3, 4))
-        logits: Tensor = self.fc(self.dropout(pooled))
-        return logits
-
-
 @torch.no_grad()
 def initialize(module: nn.Module) -> None:
     """Random weights for training from scratch: He-normal convolutions (fan out), Gaussian 0.01 linear layers."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv3d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, 0.0, 0.01)
             nn.init.zeros_(layer.bias)

@@ -98,6 +98,8 @@ def _build(hint: Any, value: Any, where: str) -> Any:
             pass
     if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
         return value
+    if hint is bool and isinstance(value, bool):
+        return value
     raise ValueError(f"{where}: expected {_name(hint)}, not {value!r}")
 
 

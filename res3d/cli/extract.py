@@ -39,7 +39,7 @@ def extract(
     end: float | None = None,
     fps: float | None = None,
     layer: str | None = None,
-    pool: Literal["avg", "none"] = "avg",
+    pool: Literal["avg", "max", "none"] = "avg",
     resize: str | None = None,
     crop: str | None = None,
     mean: tuple[float, float, float] | None = None,

@@ -26,7 +26,12 @@ CHUNK_BYTES = (
 CHUNK_FRAMES = 32
 CHUNKS_AHEAD = 2  # between decoding, preprocessing and the network
 
-Pool = Literal["avg", "none"]
+Pool = Literal["avg", "max", "none"]
+POOLS: dict[str, Callable[[Tensor], Tensor]] = {
+    "avg": lambda maps: maps.mean(dim=(2, 3, 4)),
+    "max": lambda maps: maps.amax(dim=(2, 3, 4)),
+    "none": lambda maps: maps,
+}
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -49,7 +54,8 @@ class FeatureExtractor:
         sampler: which frames make which clip.
         layer: the stage whose map is taken ("stem", "conv2", ...), by default the last; or "logits", a classifier's
             output, [clips, classes].
-        pool: "avg" averages the map over time and space, [clips, C]; "none" keeps it, [clips, C, T', H', W'].
+        pool: "avg" averages the map over time and space, "max" takes the largest, [clips, C]; "none" keeps the map,
+            [clips, C, T', H', W'].
         preprocess: by default torchvision's Kinetics preset (resize 128×171, crop 112×112).
         batch_size: clips that run through the network together.
         device: where to run; the model is moved there. By default where the model is.
@@ -82,8 +88,8 @@ class FeatureExtractor:
         self._model: ResNet3d | ClipClassifier = model if self.layer == LOGITS else self.backbone
         if spec.in_channels != 3:
             raise ValueError(f"videos have 3 channels, and {spec.name} takes {spec.in_channels}")
-        if pool not in ("avg", "none"):
-            raise ValueError(f"pool must be 'avg' or 'none', not {pool!r}")
+        if pool not in POOLS:
+            raise ValueError(f"pool must be one of {', '.join(map(repr, POOLS))}, not {pool!r}")
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
             raise ValueError(f"dtype must be 'auto', 'float32', 'bfloat16' or 'float16', not {dtype!r}")
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -196,7 +202,7 @@ class FeatureExtractor:
                 features = self._model(batch).float()
             else:
                 maps: Tensor = self._model(batch, (self.layer,))[self.layer]
-                features = maps.float().mean(dim=(2, 3, 4)) if self.pool == "avg" else maps.float()
+                features = POOLS[self.pool](maps.float())
         frames = [clip.frames for clip in clips]
         return ClipFeatures(
             features=features.cpu().numpy(),

@@ -142,8 +142,9 @@ class _Plan:
         for ours, mine in self.own.items():
             if ours in self.filled:
                 continue
-            if theirs := self._theirs.get(ours):
-                used.add(ours)
+            source = self._source_of(ours)
+            if theirs := self._theirs.get(source):
+                used.add(source)
                 self._fill_one(ours, mine, theirs)
             elif (
                 self.layout.affine_norm and self._sibling(ours, "weight") in self._theirs and ours.endswith(STATISTICS)
@@ -185,6 +186,18 @@ class _Plan:
                 raise WeightsError(f"{self._theirs[ours].key} and {key} both mean {ours}")
             else:
                 self._theirs[ours] = _Theirs(key, tensor)
+
+    def _source_of(self, ours: str) -> str:
+        """Which tensor fills ``ours``: its namesake, but for the final norm of a pre-activation body that ends early.
+
+        There it is the first norm of the block that came next, which normalised the same map.
+        """
+        backbone = self.model.backbone if isinstance(self.model, ClipClassifier) else self.model
+        last = backbone.spec.stage_names[-1]
+        if ours in self._theirs or not ours.startswith(f"{last}.norm."):
+            return ours
+        following = f"conv{int(last.removeprefix('conv')) + 1}"
+        return ours.replace(f"{last}.norm.", f"{following}.0.preact.norm.")
 
     def _fill_one(self, ours: str, mine: Tensor, theirs: _Theirs) -> None:
         tensor, changed = theirs.tensor, False
@@ -314,6 +327,15 @@ def _check_saved(saved: BackboneSpec, spec: BackboneSpec, norm_eps: float | None
         )
     if saved.temporal_padding != spec.temporal_padding:
         raise WeightsError(f"was saved with temporal_padding={saved.temporal_padding!r}, not {spec.temporal_padding!r}")
+    for stage, theirs, ours in zip(spec.stage_names[1:], saved.stages, spec.stages, strict=False):
+        for index, (their_block, our_block) in enumerate(zip(theirs.blocks, ours.blocks, strict=False)):
+            for setting in ("order", "last_act"):
+                values = getattr(their_block, setting), getattr(our_block, setting)
+                if values[0] != values[1]:
+                    raise WeightsError(f"was saved with {setting}={values[0]!r} in {stage}.{index}, not {values[1]!r}")
+            kinds = their_block.shortcut.kind, our_block.shortcut.kind
+            if kinds[0] != kinds[1]:
+                raise WeightsError(f"was saved with shortcut={kinds[0]!r} in {stage}.{index}, not {kinds[1]!r}")
 
 
 def _check_strides(layout: Layout, saved: BackboneSpec | None, spec: BackboneSpec) -> None:

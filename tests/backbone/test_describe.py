@@ -1,6 +1,7 @@
 import pytest
 
 import res3d
+from res3d.backbone.describe import runs
 
 # Multiply-adds in 1e9 as torchvision publishes them (weights.meta["_ops"]) at 16×112×112 with 400 classes, and for the
 # Detect-and-Track bodies as counted from its definition at 8×224×224.
@@ -56,10 +57,66 @@ def test_a_table_shows_every_stage():
     assert [row.frozen for row in table.rows] == [True, True, False, False, False, False]
     assert table.rows[2].shape == (128, 8, 28, 28)
     assert table.parameters == 33_371_472
+    assert table.rows[2].layers == "[3×3×3, 128 → 3×3×3, 128] ×2"
+    assert table.rows[2].receptive_field == (25, 51, 51)
+    assert table.rows[2].stride == (2, 4, 4)
     lines = str(table).splitlines()
     assert lines[0] == "r3d_18 on a clip of 3×16×112×112 (C×T×H×W)"
-    assert lines[2].split() == ["stem", "64×16×56×56", "28,352", "1.416", "G", "frozen"]
+    stem = ["stem", "3×7×7,", "64", "1×2×2", "64×16×56×56", "3×7×7", "28,352", "1.416", "G", "frozen"]
+    assert lines[2].split() == stem
+    assert lines[-2].split()[:7] == ["head", "avg", "pool", "all", "→", "linear", "16×112×112"]
     assert lines[-1].split() == ["total", "33,371,472", "40.697", "G"]
+
+
+def test_a_table_in_markdown_has_a_cell_for_every_heading():
+    text = res3d.describe(res3d.resnet18_3d(freeze_at=1), (3, 8, 224, 224)).to_markdown()
+    title, blank, *lines = text.splitlines()
+    assert (title, blank) == ("**resnet18_3d on a clip of 3×8×224×224 (C×T×H×W)**", "")
+    assert len(lines) == 2 + 5 + 1
+    assert {line.count("|") for line in lines} == {9}
+    assert lines[2] == "| stem | 1×7×7, 64 | 1×2×2 | 64×8×112×112 | 1×7×7 | 9,536 | 0.944 G | frozen |"
+
+
+@pytest.mark.parametrize(
+    ("name", "keywords", "stage", "layers"),
+    [
+        ("i3d_r50", {}, 2, "max pool 2×1×1, ([3×1×1, 128 → 1×3×3, 128 → 1×1×1, 512], [1×1×1, 128 → "),
+        ("i3d_r50", {}, 3, "([3×1×1, 256 → 1×3×3, 256 → 1×1×1, 1024], [1×1×1, 256 → 1×3×3, 256 → 1×1×1, 1024]) ×3"),
+        ("csn_r101", {}, 4, "[1×1×1, 512 → 3×3×3, 512, depthwise → 1×1×1, 2048] ×3"),
+        ("resnext50_32x4d_3d", {}, 4, "[1×1×1, 1024 → 3×3×3, 1024, 32 groups → 1×1×1, 2048] ×3"),
+        ("r2plus1d_18", {}, 0, "3×7×7, 64, 2plus1d"),
+        ("resnet18_3d", {"output_stride": 16}, 4, "[3×3×3, 512 → 3×3×3, 512, dilated 1×2×2] ×1, [3×3×3, 512, dilated"),
+    ],
+)
+def test_layers_name_what_is_out_of_the_ordinary(name, keywords, stage, layers):
+    table = res3d.describe(res3d.create_backbone(name, **keywords), (3, 8, 64, 64))
+    assert table.rows[stage].layers.startswith(layers)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ("", []),
+        ("A", [("A", 1)]),
+        ("AAB", [("A", 2), ("B", 1)]),
+        ("AABABA", [("A", 2), ("BA", 2)]),
+        ("ABABA", [("AB", 2), ("A", 1)]),
+        ("AAAA", [("A", 4)]),
+    ],
+)
+def test_repeated_blocks_are_told_as_runs(labels, expected):
+    assert runs(labels) == expected
+
+
+def test_a_head_of_windows_is_described_and_small_networks_count_in_millions():
+    table = res3d.describe(res3d.create_classifier("resnet18_sensor", 1000), (1, 1, 1, 1000))
+    assert table.rows[-1].layers == "avg pool 1×1×4 → linear"
+    assert table.rows[-1].parameters == 15_873_000
+    assert "0.192 M" in str(table)
+    with pytest.raises(
+        ValueError, match=r"takes \(1, 1, 31\) \(T, H, W\) pooled positions, and this clip has \(1, 1, 15\)"
+    ):
+        res3d.describe(res3d.create_classifier("resnet18_sensor", 1000), (1, 1, 1, 500))
 
 
 def test_describing_leaves_the_model_alone(thin):

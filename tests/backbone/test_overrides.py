@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 import res3d
 from res3d.backbone import CATALOG, OVERRIDES, apply_overrides, count_parameters
 
-R18, R50 = CATALOG["resnet18_3d"], CATALOG["resnet50_3d"]
+R18, R50, CIFAR = CATALOG["resnet18_3d"], CATALOG["resnet50_3d"], CATALOG["resnet14_cifar"]
 
 
 def convs(model: nn.Module) -> list[nn.Conv3d]:
@@ -55,7 +56,8 @@ def test_every_norm_runs_in_every_row(name, kind):
     }
     norms = [m for m in model.modules() if type(m).__name__ in kinds.values()]
     assert {type(m).__name__ for m in norms} == {kinds[kind]}
-    assert torch.isfinite(model(torch.randn(2, 3, 5, 32, 32))["conv5"]).all()
+    (last,) = model(torch.randn(2, CATALOG[name].in_channels, 5, 32, 32)).values()
+    assert torch.isfinite(last).all()
 
 
 def test_norm_eps_reaches_every_norm():
@@ -126,9 +128,42 @@ def test_shortcut_a_has_no_parameters():
     assert not y[:, 8:].any()
 
 
+def test_a_shortcut_that_stood_in_for_the_stride_alone_stays_when_the_stride_goes():
+    """Where the channels do not change either, a projection would become the identity."""
+    stages = (R18.stages[0], replace(R18.stages[1], width=64))
+    strided = res3d.ResNet3d(apply_overrides(replace(R18, stages=stages), width=0.125))
+    randomize(strided)
+    dilated = res3d.ResNet3d(apply_overrides(strided.spec, output_stride=4))
+    dilated.load_state_dict(strided.state_dict())
+    clip = torch.randn(1, 3, 2, 45, 50)
+    sparse, dense = strided.eval()(clip)["conv3"], dilated.eval()(clip)["conv3"]
+    torch.testing.assert_close(dense[..., ::2, ::2], sparse, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_rescales_every_branch():
+    model = res3d.resnet18_3d(width=0.25, attention="squeeze_excite")
+    gates = [name for name, module in model.named_modules() if type(module).__name__ == "SqueezeExcitation"]
+    assert len(gates) == 8
+    assert torch.isfinite(model(torch.randn(1, 3, 2, 32, 32))["conv5"]).all()
+
+
+def test_a_block_without_shortcut_is_its_branch():
+    model = res3d.resnet18_3d(width=0.125, shortcut="none").eval()
+    block, x = model.conv2[1], torch.randn(1, 8, 2, 9, 9)
+    assert torch.equal(block(x), block.branch(x).relu())
+    assert not any("shortcut" in key for key in model.state_dict())
+
+
 @pytest.mark.parametrize("output_stride", [16, 8, 4])
 @pytest.mark.parametrize(
-    ("name", "keywords"), [("resnet18_3d", {}), ("resnet50_3d", {}), ("resnet50_3d", {"stride_on": "1x1"})]
+    ("name", "keywords"),
+    [
+        ("resnet18_3d", {}),
+        ("resnet50_3d", {}),
+        ("resnet50_3d", {"stride_on": "1x1"}),
+        ("resnet50v2_3d", {}),
+        ("resnet18v2_3d", {}),
+    ],
 )
 def test_a_dilated_network_computes_what_the_strided_one_does_and_more(name, keywords, output_stride):
     """The à trous property: at the positions that the strided network keeps, values are equal."""
@@ -176,11 +211,19 @@ def test_replicated_time_keeps_equal_frames_equal():
         (R18, {"temporal_padding": "mirror"}, "temporal_padding must be one of 'zeros', 'replicate', not 'mirror'"),
         (R18, {"stride_on": "1x1"}, "needs a block that begins with a 1x1 convolution"),
         (R50, {"stride_on": "2x2"}, "stride_on must be one of '3x3', '1x1', not '2x2'"),
-        (R18, {"shortcut": "none"}, "shortcut must be one of 'project', 'pool_pad', not 'none'"),
+        (
+            R18,
+            {"shortcut": "jump"},
+            "shortcut must be one of 'project', 'pool_pad', 'max_pool', 'avg_pool', 'identity', 'none', not 'jump'",
+        ),
+        (R18, {"shortcut": "max_pool"}, "conv3: shortcut 'max_pool' keeps the channels, but 64 become 128"),
+        (R18, {"attention": "look"}, "attention must be one of 'none', 'squeeze_excite', not 'look'"),
+        (R18, {"norm_momentum": 2}, "norm momentum must be in [0, 1], not 2"),
+        (CIFAR, {"output_stride": 1}, "output_stride: a shortcut of kernel (1, 3, 3) cannot be dilated"),
         (R18, {"middle": "2x"}, "middle='2x': resnet18_3d has no (2+1)D convolutions"),
         (CATALOG["r2plus1d_18"], {"middle": 0}, "middle must be a whole number ≥ 1, not 0"),
         (R18, {"output_stride": 64}, "output_stride of resnet18_3d must be one of 32, 16, 8, 4, not 64"),
-        (CATALOG["r3d_18"], {"output_stride": 32}, "output_stride of r3d_18 must be one of 16, 8, 4, not 32"),
+        (CATALOG["r3d_18"], {"output_stride": 32}, "output_stride of r3d_18 must be one of 16, 8, 4, 2, not 32"),
     ],
 )
 def test_wrong_overrides_are_refused(spec, override, message):

@@ -25,7 +25,7 @@ def test_maps_have_the_channels_and_sizes_that_the_spec_foretells(name, size):
     size = (max(size[0], CATALOG[name].min_clip[0]), *size[1:])
     with torch.device("meta"):
         model = ResNet3d(apply_overrides(CATALOG[name], width=0.125), out_features=names)
-        maps = model(torch.empty(2, 3, *size))
+        maps = model(torch.empty(2, CATALOG[name].in_channels, *size))
     assert list(maps) == list(names)
     for stage, feature in maps.items():
         info = model.feature_info[stage]
@@ -47,7 +47,7 @@ def test_the_shapes_of_resnet18_3d_are_detect_and_tracks():
 @pytest.mark.parametrize("name", CATALOG)
 def test_a_real_forward_pass_is_finite_and_meets_no_surprise_in_training(name):
     model = res3d.create_backbone(name, width=0.125)
-    maps = model(torch.randn(2, 3, 5, 33, 47))
+    maps = model(torch.randn(2, CATALOG[name].in_channels, 5, 33, 47))
     (last,) = maps.values()
     last.square().mean().backward()
     assert torch.isfinite(last).all()

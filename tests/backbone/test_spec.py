@@ -1,13 +1,33 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
 import res3d
-from res3d.backbone import CATALOG, BackboneSpec, BlockSpec, ConvSpec, NormSpec, PoolSpec, StageSpec, StemSpec
-from res3d.backbone.spec import Window
+from res3d.backbone import (
+    CATALOG,
+    BackboneSpec,
+    BlockSpec,
+    ConvSpec,
+    HeadSpec,
+    NormSpec,
+    PoolSpec,
+    ShortcutSpec,
+    StageSpec,
+    StemSpec,
+)
+from res3d.backbone.windows import Window
 
+BACKBONES = Path(__file__).parents[2] / "configs" / "backbones"
 R18 = CATALOG["resnet18_3d"]
+KEEPS_CHANNELS = "conv2: shortcut 'max_pool' keeps the channels, but 8 become 4"
+
+
+def basic(**options) -> BlockSpec:
+    conv = ConvSpec(kernel=(1, 3, 3), padding=options.pop("padding", "half"))
+    return BlockSpec(convs=(conv, conv), **options)
 
 
 def one_stage(**stage) -> BackboneSpec:
@@ -64,7 +84,10 @@ def test_stages_that_repeat_blocks_stay_short_in_yaml():
         (("kernel: [1, 7, 7]", "kernel: 7"), "spec.stem.conv.kernel: expected a list, not 7"),
         (("kernel: [1, 7, 7]", "factor: half"), "spec.stem.conv: key 'kernel' is missing"),
         (("repeat: 2", "repeat: 0"), "repeat: expected a whole number from 1 to 1000, not 0"),
-        (("repeat: 2", "shortcut: jump"), "shortcut must be one of 'project', 'pool_pad', not 'jump'"),
+        (
+            ("repeat: 2", "shortcut: {kind: jump}"),
+            "shortcut must be one of 'project', 'pool_pad', 'max_pool', 'avg_pool', 'identity', 'none', not 'jump'",
+        ),
         (("repeat: 2", "stride_on: 5x5"), "expected '3x3' | '1x1', not '5x5'"),
         (
             ("stages:", "norm: {kind: layer}\nstages:"),
@@ -103,7 +126,7 @@ def test_yaml_that_is_no_mapping_is_refused(text, message):
         ),
         (
             lambda: ConvSpec(kernel=(1, 3, 3), factor="3d"),
-            "factor must be one of 'full', '2plus1d', '1plus2d', not '3d'",
+            "factor must be one of 'full', '2plus1d', '1plus2d', 'separable', not '3d'",
         ),
         (
             lambda: replace(R18, stages=R18.stages + R18.stages[3:]),
@@ -122,10 +145,41 @@ def test_yaml_that_is_no_mapping_is_refused(text, message):
         ),
         (
             lambda: replace(
-                one_stage(width=4, blocks=(BlockSpec(convs=(ConvSpec(kernel=(1, 3, 3)),), shortcut="pool_pad"),))
+                one_stage(
+                    width=4,
+                    blocks=(BlockSpec(convs=(ConvSpec(kernel=(1, 3, 3)),), shortcut=ShortcutSpec(kind="pool_pad")),),
+                )
             ),
             "conv2: shortcut 'pool_pad' adds channels, but 8 shrink to 4",
         ),
+        (
+            lambda: basic(padding="none"),
+            "a (1, 3, 3) convolution with padding='none' makes the branch smaller than any",
+        ),
+        (lambda: ConvSpec(kernel=(1, 3, 3), padding="same"), "padding must be one of 'half', 'none', not 'same'"),
+        (lambda: one_stage(blocks=(basic(shortcut=ShortcutSpec(kind="max_pool")),), width=4), KEEPS_CHANNELS),
+        (lambda: one_stage(blocks=(basic(shortcut=ShortcutSpec(kind="avg_pool")),), width=16), "8 become 16"),
+        (
+            lambda: one_stage(blocks=(basic(shortcut=ShortcutSpec(kind="identity")),), stride=(1, 2, 2)),
+            "conv2: shortcut 'identity' keeps the size, but the stride is (1, 2, 2)",
+        ),
+        (lambda: ShortcutSpec(kind="max_pool", bias=True), "shortcut 'max_pool' has no bias, not True"),
+        (lambda: ShortcutSpec(kind="none", kernel=(1, 3, 3)), "shortcut 'none' has no kernel, not (1, 3, 3)"),
+        (lambda: ShortcutSpec(kernel=(1, 2, 2)), "shortcut kernel must be three odd whole numbers"),
+        (lambda: ShortcutSpec(source="branch"), "shortcut source must be one of 'input', 'preact', not 'branch'"),
+        (lambda: ShortcutSpec(where="never"), "shortcut where must be one of 'change', 'always', not 'never'"),
+        (lambda: basic(order="middle"), "order must be one of 'post', 'pre', not 'middle'"),
+        (lambda: basic(order="pre", last_act=False), "a pre-activation block has no ReLU after the sum to leave out"),
+        (lambda: basic(shortcut=ShortcutSpec(source="preact")), "shortcut source 'preact' needs order='pre'"),
+        (lambda: one_stage(stride_at="middle"), "stride_at must be one of 'first', 'last', not 'middle'"),
+        (
+            lambda: PoolSpec(kernel=(1, 3, 3), stride=(1, 2, 2), border="wrap"),
+            "pool border must be one of '-inf', 'zeros'",
+        ),
+        (lambda: HeadSpec(pool="sum"), "head pool must be one of 'avg', 'max', not 'sum'"),
+        (lambda: HeadSpec(window=(1, 0, 4)), "head window must be three whole numbers ≥ 1 (t, y, x), not (1, 0, 4)"),
+        (lambda: HeadSpec(positions=(1, 4)), "head positions must be three whole numbers ≥ 1 (t, y, x), not (1, 4)"),
+        (lambda: R18.receptive_field("conv6"), "stage must be one of 'stem', 'conv2', 'conv3', 'conv4', 'conv5', not"),
     ],
 )
 def test_combinations_that_cannot_work_are_refused_when_the_spec_is_made(make, message):
@@ -155,8 +209,6 @@ def test_the_smallest_clip_follows_from_pools_without_padding():
     pooled = one_stage(pool=PoolSpec(kernel=(2, 3, 3), stride=(2, 2, 2)))
     assert pooled.min_clip == (2, 5, 5)
     model = res3d.ResNet3d(pooled)
-    import torch
-
     assert model.eval()(torch.zeros(1, 3, 2, 5, 5))["conv2"].shape[2:] == (1, 1, 1)
     with pytest.raises(ValueError, match=r"one needs clips of \(T, H, W\) ≥ \(2, 5, 5\), not \(1, 5, 5\)"):
         model(torch.zeros(1, 3, 1, 5, 5))
@@ -176,3 +228,46 @@ def test_the_middle_of_2plus1d_keeps_the_parameters_of_the_full_convolution():
     assert [plan.middle for plan in block.plan(64, 128, (2, 2, 2))] == [230, 230]
     block = BlockSpec(convs=(conv,) * 2)
     assert [plan.middle for plan in block.plan(64, 128, (2, 2, 2))] == [230, 288]
+
+
+def test_the_middle_of_three_factors_keeps_the_parameters_too():
+    conv = ConvSpec(kernel=(3, 3, 3), factor="separable")
+    middle = conv.equal_parameters_middle(64, 128)
+
+    def parameters(m: int) -> int:
+        return 64 * m * 3 + m * m * 3 + m * 128 * 3
+
+    assert parameters(middle) <= 64 * 128 * 27 < parameters(middle + 1)
+    assert ConvSpec(kernel=(1, 3, 3), factor="separable").equal_parameters_middle(64, 64) == 96
+
+
+def test_receptive_fields_are_what_a_gradient_reaches():
+    """One position of a map depends on exactly the input positions within its field."""
+    spec = res3d.backbone.apply_overrides(R18, width=0.0625, temporal_stride=[1, 2, 1, 1]).split("conv3")[0]
+    assert spec.receptive_field("stem") == (1, 7, 7)
+    assert spec.receptive_field("conv2") == (1, 43, 43)
+    assert spec.receptive_field("conv3") == (15, 99, 99)
+    model = res3d.ResNet3d(spec).double().eval()
+    clip = torch.randn(1, 3, 24, 160, 160, dtype=torch.float64, requires_grad=True)
+    features = model(clip)["conv3"]
+    t, y, x = (n // 2 for n in features.shape[2:])
+    features[0, :, t, y, x].sum().backward()
+    reached = clip.grad.abs().sum(dim=(0, 1)).nonzero()
+    extent = (reached.amax(0) - reached.amin(0) + 1).tolist()
+    assert all(seen <= field for seen, field in zip(extent, (15, 99, 99), strict=True))
+    assert extent[0] == 15
+    assert min(extent[1:]) >= 90, "most of the field is used"
+
+
+@pytest.mark.parametrize("name", [n for n in CATALOG if (BACKBONES / f"{n}.yaml").exists()])
+def test_the_spec_files_of_named_backbones_say_what_the_names_mean(name):
+    assert BackboneSpec.from_yaml((BACKBONES / f"{name}.yaml").read_text(encoding="utf-8")) == CATALOG[name]
+
+
+@pytest.mark.parametrize("path", sorted(BACKBONES.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_spec_file_builds_a_network_that_runs(path):
+    model = res3d.create_backbone(path, width=0.125)
+    assert model.spec.name == path.stem
+    (last,) = model(torch.randn(2, model.spec.in_channels, 3, 33, 40)).values()
+    assert torch.isfinite(last).all()
+    assert model.spec.to_yaml()

@@ -188,7 +188,14 @@ def test_wrong_settings_are_exit_code_2_and_leave_no_trace(extract, video, capsy
     Path("empty_folder").mkdir()
     # The size flags come last on the command line of the fixture; here the tested ones must win.
     code = main(
-        ["extract", str(video), "--model", str(ROOT / "configs/resnet10_3d_thin.yaml"), *SIZE, *map(str, arguments)]
+        [
+            "extract",
+            str(video),
+            "--model",
+            str(ROOT / "configs/backbones/resnet10_3d_thin.yaml"),
+            *SIZE,
+            *map(str, arguments),
+        ]
     )
     assert code == 2
     error = capsys.readouterr().err
@@ -199,7 +206,7 @@ def test_wrong_settings_are_exit_code_2_and_leave_no_trace(extract, video, capsy
 
 def test_unknown_models_and_specs_are_exit_code_2(extract, video, tmp_path, capsys):
     spec = tmp_path / "spec.yaml"
-    spec.write_text((ROOT / "configs/resnet10_3d_thin.yaml").read_text().replace("width: 64", "widht: 64"))
+    spec.write_text((ROOT / "configs/backbones/resnet10_3d_thin.yaml").read_text().replace("width: 64", "widht: 64"))
     for model, message in (
         ("resnet18", "no backbone is called 'resnet18'; did you mean 'resnet18_3d'?"),
         (spec, "spec.yaml: spec.stages[3]: unknown key 'widht'; did you mean 'width'?"),

@@ -71,6 +71,13 @@ def test_maps_of_any_stage_come_out_whole(video, thin):
     np.testing.assert_allclose(result.features, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_maps_can_be_pooled_by_their_largest_value(video, thin):
+    sampler = ClipSampler(8, 16)
+    expected = one_by_one(video, thin, sampler).max(axis=(2, 3, 4))
+    result = res3d.extract_features(video, thin, sampler=sampler, preprocess=SMALL, pool="max")
+    np.testing.assert_allclose(result.features, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_limited_and_resampled_video_keeps_source_frames_and_times(video, thin):
     sampler = ClipSampler(4, 4)
     reader = VideoReader(video, start=0.4, end=1.2, fps=10)
@@ -211,7 +218,7 @@ def test_a_range_without_frames_is_an_error(video, thin):
     ("arguments", "message"),
     [
         ({"layer": "conv6"}, r"layer: resnet10_3d_thin has no stage 'conv6' \(accepted: stem, conv2"),
-        ({"pool": "max"}, "pool must be 'avg' or 'none', not 'max'"),
+        ({"pool": "sum"}, "pool must be one of 'avg', 'max', 'none', not 'sum'"),
         ({"dtype": "int8"}, "dtype must be 'auto', 'float32', 'bfloat16' or 'float16', not 'int8'"),
         ({"batch_size": 0}, "batch_size must be a whole number ≥ 1, not 0"),
     ],

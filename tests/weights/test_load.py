@@ -1,7 +1,9 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
+from parity_peers import enliven
 
 import res3d
 from res3d.weights import WeightsError
@@ -89,3 +91,37 @@ def test_a_file_of_a_model_that_computes_something_else_is_refused(tmp_path, thi
     res3d.save_weights(res3d.create_backbone(thin_spec, temporal_padding="replicate"), path)
     with pytest.raises(WeightsError, match="was saved with temporal_padding='replicate', not 'zeros'"):
         res3d.create_backbone(thin_spec, weights=path)
+    res3d.save_weights(res3d.create_backbone(thin_spec), path)
+    with pytest.raises(WeightsError, match=r"was saved with shortcut='project' in conv2.0, not 'pool_pad'"):
+        res3d.create_backbone(thin_spec, weights=path, shortcut="pool_pad")
+
+
+def test_a_file_of_blocks_that_end_otherwise_is_refused(tmp_path, thin):
+    bare = replace(thin.spec.stages[0], blocks=tuple(replace(b, last_act=False) for b in thin.spec.stages[0].blocks))
+    res3d.save_weights(
+        res3d.ResNet3d(replace(thin.spec, stages=(bare, *thin.spec.stages[1:]))), tmp_path / "w.safetensors"
+    )
+    with pytest.raises(WeightsError, match=r"was saved with last_act=False in conv2.0, not True"):
+        res3d.load_weights(thin, tmp_path / "w.safetensors")
+
+
+def test_a_preactivation_body_that_ends_early_takes_its_final_norm_from_the_block_that_came_next():
+    """That block's first norm saw the same map; the whole network's own final norm belongs to conv5."""
+    whole = enliven(res3d.create_backbone("resnet50v2_3d", width=0.125, out_features=["conv4"]))
+    body = res3d.create_backbone("resnet50v2_3d", width=0.125, body="conv4")
+    report = res3d.load_weights(body, whole.state_dict())
+    assert {name for name in report.loaded if name.startswith("conv4.norm.") and "num_b" not in name} == {
+        f"conv4.norm.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")
+    }
+    assert not report.missing
+    assert not any("conv5.0.preact" in name for name in report.ignored if "num_batches" not in name)
+    clip = torch.randn(1, 3, 2, 33, 40)
+    raw = whole(clip)["conv4"]
+    assert torch.equal(body.eval()(clip)["conv4"], whole.conv5[0].preact(raw))
+
+
+def test_a_preactivation_body_saved_short_loads_as_it_was():
+    body = enliven(res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3"))
+    other = res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3")
+    res3d.load_weights(other, body.state_dict())
+    assert torch.equal(other.conv3.norm.weight, body.conv3.norm.weight)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from res3d.backbone.parts import FrozenBatchNorm3d, group_norm
+from res3d.backbone.norms import FrozenBatchNorm3d, group_norm
 
 
 @pytest.fixture

@@ -1,0 +1,144 @@
+"""Kinds of convolution: full ones, and ones that are factored along their axes, in a table that a spec names.
+
+Shape letters: N clips, C channels, T frames, H rows, W columns; triples are in (t, y, x) order.
+"""
+
+from collections.abc import Callable
+from math import prod
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Size3: TypeAlias = tuple[int, int, int]
+TemporalPadding: TypeAlias = Literal["zeros", "replicate"]
+ONE: Size3 = (1, 1, 1)
+
+
+class ReplicatedTimeConv3d(nn.Conv3d):
+    """A convolution that pads time with copies of the border frames, and space with zeros.
+
+    Shape: [N, C, T, H, W] -> [N, out, T', H', W'], as ``nn.Conv3d`` with the same padding. With it a clip of equal
+    frames stays one of equal frames; zero padding darkens the border frames.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        time, *space = (int(p) for p in self.padding)
+        x = F.pad(x, (0, 0, 0, 0, time, time), mode="replicate")
+        return F.conv3d(x, self.weight, self.bias, self.stride, (0, *space), self.dilation, self.groups)
+
+
+def full_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel: Size3,
+    *,
+    stride: Size3 = ONE,
+    padding: Size3 = (0, 0, 0),
+    dilation: Size3 = ONE,
+    groups: int = 1,
+    bias: bool = False,
+    temporal_padding: TemporalPadding = "zeros",
+) -> nn.Conv3d:
+    """A convolution in one piece: [N, in_channels, T, H, W] -> [N, out_channels, T', H', W']."""
+    kind = ReplicatedTimeConv3d if temporal_padding == "replicate" and padding[0] else nn.Conv3d
+    return kind(
+        in_channels,
+        out_channels,
+        kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        bias=bias,
+    )
+
+
+class Factoring(NamedTuple):
+    """How a kernel is split into smaller ones that run one after the other."""
+
+    factors: tuple[str, ...]  # names from AXES, in the order in which they run
+    rectified: bool  # norm and ReLU after every factor but the last
+
+    def of(self, kernel: Size3) -> list[tuple[str, Size3]]:
+        """Names and kernels of the factors; one that would be 1×1×1 is left out (but never the first)."""
+        sizes = [(name, only(name, kernel)) for name in self.factors]
+        return [(name, size) for i, (name, size) in enumerate(sizes) if size != ONE or i == 0]
+
+
+AXES = {
+    "spatial": (False, True, True),
+    "temporal": (True, False, False),
+    "vertical": (False, True, False),
+    "horizontal": (False, False, True),
+}
+FACTORINGS = {
+    "2plus1d": Factoring(("spatial", "temporal"), rectified=True),  # Tran et al. 2018, R(2+1)D
+    "1plus2d": Factoring(("temporal", "spatial"), rectified=True),  # PyTorchVideo's order
+    "separable": Factoring(("vertical", "horizontal", "temporal"), rectified=False),  # k×1, 1×k, and t×1×1
+}
+
+
+def only(factor: str, size: Size3, rest: int = 1) -> Size3:
+    """``size`` along the factor's own axes, and ``rest`` along the others."""
+    t, y, x = (value if own else rest for own, value in zip(AXES[factor], size, strict=True))
+    return t, y, x
+
+
+def equal_parameters_middle(sizes: list[Size3], kernel: Size3, in_channels: int, out_channels: int) -> int:
+    """Channels between factors of ``sizes`` such that all have the full convolution's parameters, rounded down.
+
+    With n_i positions in factor i, the M that solves n_1·I·M + (n_2 + … + n_{k-1})·M² + n_k·M·O = n·I·O; for two
+    factors, the R(2+1)D paper's rule.
+    """
+    first, *inner, last = (prod(size) for size in sizes)
+    square, linear = sum(inner), first * in_channels + last * out_channels
+    full = prod(kernel) * in_channels * out_channels
+    middle = full // linear
+    while square * middle**2 + linear * middle > full:
+        middle -= 1
+    return middle
+
+
+class FactoredConv(nn.Sequential):
+    """A convolution as a product of smaller ones, each of which takes the stride along its own axes.
+
+    Children: the factors by their names (``spatial``, ``temporal``, ...); where the factoring is rectified, ``norm``
+    and ``act`` stand between the two.
+
+    Shape: [N, in_channels, T, H, W] -> [N, out_channels, T/t, H/y, W/x] for stride (t, y, x).
+    """
+
+    def __init__(
+        self,
+        factoring: Factoring,
+        in_channels: int,
+        middle: int,
+        out_channels: int,
+        kernel: Size3,
+        *,
+        stride: Size3,
+        padding: Size3,
+        dilation: Size3,
+        bias: bool,
+        norm: Callable[[int], nn.Module],
+        temporal_padding: TemporalPadding,
+    ) -> None:
+        super().__init__()
+        factors = factoring.of(kernel)
+        for index, (name, size) in enumerate(factors):
+            is_last = index == len(factors) - 1
+            conv = full_conv(
+                in_channels if index == 0 else middle,
+                out_channels if is_last else middle,
+                size,
+                stride=only(name, stride),
+                padding=only(name, padding, rest=0),
+                dilation=only(name, dilation),
+                bias=bias and is_last,
+                temporal_padding=temporal_padding,
+            )
+            self.add_module(name, conv)
+            if factoring.rectified and not is_last:
+                self.add_module("norm", norm(middle))
+                self.add_module("act", nn.ReLU(inplace=True))

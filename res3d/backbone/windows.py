@@ -1,0 +1,31 @@
+"""Where layers look: what output sizes, strides and receptive fields follow from."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from res3d.backbone.convs import ONE, Size3
+
+
+class Window(NamedTuple):
+    """What one convolution or pool sees along (t, y, x)."""
+
+    kernel: Size3
+    stride: Size3
+    padding: Size3
+    dilation: Size3 = ONE
+
+    def smallest_input(self, output: Size3) -> Size3:
+        """The smallest (t, y, x) that gives at least ``output`` positions along each axis."""
+        axes = zip(output, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        t, y, x = (max(1, (n - 1) * s + d * (k - 1) + 1 - 2 * p) for n, k, s, p, d in axes)
+        return t, y, x
+
+
+def receptive_field(windows: Iterable[Window]) -> Size3:
+    """How many (frames, rows, columns) of the input one position behind these layers depends on."""
+    field, jump = [1, 1, 1], [1, 1, 1]
+    for window in windows:
+        for axis in range(3):
+            field[axis] += (window.kernel[axis] - 1) * window.dilation[axis] * jump[axis]
+            jump[axis] *= window.stride[axis]
+    return field[0], field[1], field[2]

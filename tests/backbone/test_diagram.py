@@ -1,0 +1,77 @@
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+
+import res3d
+from res3d.backbone import CATALOG, draw_network
+from res3d.backbone.diagram import COLUMN, MARGIN
+
+
+def drawn(name: str, **keywords) -> ET.Element:
+    model = res3d.create_backbone(name, **keywords)
+    return ET.fromstring(draw_network(model, (model.spec.in_channels, 8, 96, 96)))
+
+
+def of_class(svg: ET.Element, name: str) -> list[ET.Element]:
+    return [element for element in svg.iter() if element.get("class") == name]
+
+
+def texts(svg: ET.Element) -> list[str]:
+    return [element.text or "" for element in svg.iter() if element.tag.endswith("text")]
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_named_network_can_be_drawn_and_nothing_leaves_the_paper(name):
+    svg = drawn(name)
+    width, height = float(svg.get("width")), float(svg.get("height"))
+    stages = of_class(svg, "stage")
+    assert len(stages) == len(CATALOG[name].stage_names)
+    assert float(stages[-1].get("x")) + COLUMN + MARGIN == width
+    for box in svg.iter():
+        if box.tag.endswith("rect") and box.get("class"):
+            assert float(box.get("x")) + float(box.get("width")) <= width
+            assert float(box.get("y")) + float(box.get("height")) <= height
+    assert len({(e.get("x"), e.get("y")) for e in of_class(svg, "conv")}) == len(of_class(svg, "conv"))
+
+
+def test_resnet18_has_a_box_a_convolution_and_a_line_a_shortcut():
+    svg = drawn("resnet18_3d", freeze_at=2)
+    assert len(of_class(svg, "conv")) == 17
+    assert len(of_class(svg, "shortcut identity")) == 5
+    projections = of_class(svg, "shortcut project")
+    assert len(projections) == 3
+    assert float(projections[0].get("stroke-width")) > float(of_class(svg, "shortcut identity")[0].get("stroke-width"))
+    assert texts(svg).count("frozen") == 2 + 1, "conv1 and conv2, and the legend"
+    assert len({stage.get("fill") for stage in of_class(svg, "stage")[:2]}) == 1
+    assert of_class(svg, "stage")[0].get("fill") != of_class(svg, "stage")[2].get("fill")
+    for words in ("3×3×3, 128 /1×2×2", "max pool 1×3×3 /1×2×2", "512×8×3×3", "project 1×1×1 /1×2×2"):
+        assert words in texts(svg)
+
+
+def test_preactivation_shows_in_the_order_of_the_layers():
+    svg = drawn("resnet50v2_3d")
+    assert len(of_class(svg, "shortcut max_pool")) == 3
+    assert len(of_class(svg, "shortcut project")) == 4
+    assert texts(svg).count("ReLU") == 0, "nothing comes after a sum"
+    post = drawn("resnet50_3d")
+    assert texts(post).count("ReLU") > 0
+
+
+def test_equal_blocks_are_drawn_once_with_their_number():
+    svg = drawn("resnet152_3d")
+    assert {text for text in texts(svg) if re.fullmatch(r"×\d+", text)} == {"×7", "×35"}
+    assert len(of_class(svg, "alike")) == 2
+
+
+def test_what_is_exchanged_in_a_block_is_drawn():
+    svg = drawn("resnet18_3d", attention="squeeze_excite", shortcut="none")
+    assert texts(svg).count("squeeze excite") == 8
+    assert not [e for e in svg.iter() if (e.get("class") or "").startswith("shortcut")]
+
+
+def test_names_cannot_break_the_drawing():
+    spec = replace(CATALOG["resnet14_cifar"], name='<a href="x">&')
+    svg = ET.fromstring(draw_network(res3d.ResNet3d(spec), (3, 1, 32, 32)))
+    assert any('<a href="x">& on a clip' in text for text in texts(svg))
