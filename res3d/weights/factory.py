@@ -55,8 +55,8 @@ def create_backbone(
         out_features: stages whose maps come out, in this order; by default the last.
         checkpoint_stages: stages that recompute their activations in the backward pass.
         **overrides: changes to the architecture: ``width`` (a multiplier), ``in_channels``, ``norm``, ``norm_eps``,
-            ``temporal_kernel``, ``temporal_stride``, ``temporal_padding``, ``stride_on``, ``shortcut`` and
-            ``output_stride``.
+            ``norm_momentum``, ``temporal_kernel``, ``middle``, ``temporal_stride``, ``temporal_padding``,
+            ``stride_on``, ``shortcut``, ``attention`` and ``output_stride`` (docs/backbones.md).
 
     Raises:
         ValueError: an unknown name, stage or override, or a value that does not fit; the message says what is accepted.

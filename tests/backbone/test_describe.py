@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 import res3d
+from res3d.backbone import draw_network
 from res3d.backbone.describe import runs
 
+DOCS = Path(__file__).parents[2] / "docs"
 # Multiply-adds in 1e9 as torchvision publishes them (weights.meta["_ops"]) at 16×112×112 with 400 classes, and for the
 # Detect-and-Track bodies as counted from its definition at 8×224×224.
 CLASSIFIERS = {"r3d_18": 40.697, "mc3_18": 43.343, "r2plus1d_18": 40.519}
@@ -135,3 +139,16 @@ def test_describing_leaves_the_model_alone(thin):
 def test_a_wrong_clip_is_refused(thin, clip, message):
     with pytest.raises(ValueError, match=message):
         res3d.describe(thin, clip)
+
+
+@pytest.mark.parametrize("body", ["conv4", "conv5"])
+@pytest.mark.parametrize("name", ["resnet18_3d", "resnet18_3d_bottleneck"])
+def test_the_tables_in_the_docs_are_what_is_printed(name, body):
+    table = res3d.describe(res3d.create_backbone(name, body=body, freeze_at=2), (3, 8, 224, 224))
+    assert table.to_markdown() in (DOCS / "shapes.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "freeze_at"), [("resnet18_3d", 2), ("resnet50v2_3d", 0)])
+def test_the_drawings_in_the_docs_are_what_is_drawn(name, freeze_at):
+    drawing = draw_network(res3d.create_backbone(name, freeze_at=freeze_at), (3, 8, 224, 224))
+    assert (DOCS / f"{name}.svg").read_text(encoding="utf-8") == drawing
