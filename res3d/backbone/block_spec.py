@@ -19,7 +19,7 @@ class ConvSpec:
 
     kernel: Size3
     expand: int = 1  # output channels, as a multiple of the stage's width
-    factor: Literal["full", "2plus1d", "1plus2d", "separable"] = "full"
+    factor: str = "full"
     """"full" is one convolution; "2plus1d" a spatial, then a temporal one with norm and ReLU between; "1plus2d" the
     temporal one first, as PyTorchVideo has them; "separable" k×1, 1×k and t×1×1 with nothing between."""
     middle: int | Literal["conv", "block", "out", "2x"] = "conv"

@@ -61,9 +61,9 @@ class Factoring(NamedTuple):
     rectified: bool  # norm and ReLU after every factor but the last
 
     def of(self, kernel: Size3) -> list[tuple[str, Size3]]:
-        """Names and kernels of the factors; one that would be 1×1×1 is left out (but never the first)."""
+        """Names and kernels of the factors; one that would be 1×1×1 is left out."""
         sizes = [(name, only(name, kernel)) for name in self.factors]
-        return [(name, size) for i, (name, size) in enumerate(sizes) if size != ONE or i == 0]
+        return [(name, size) for name, size in sizes if size != ONE] or sizes[:1]
 
 
 AXES = {
@@ -97,14 +97,14 @@ def equal_parameters_middle(sizes: list[Size3], kernel: Size3, in_channels: int,
     middle = full // linear
     while square * middle**2 + linear * middle > full:
         middle -= 1
-    return middle
+    return max(1, middle)
 
 
 class FactoredConv(nn.Sequential):
     """A convolution as a product of smaller ones, each of which takes the stride along its own axes.
 
     Children: the factors by their names (``spatial``, ``temporal``, ...); where the factoring is rectified, ``norm``
-    and ``act`` stand between the two.
+    and ``act`` (then ``norm2``, ...) stand between them.
 
     Shape: [N, in_channels, T, H, W] -> [N, out_channels, T/t, H/y, W/x] for stride (t, y, x).
     """
@@ -140,5 +140,6 @@ class FactoredConv(nn.Sequential):
             )
             self.add_module(name, conv)
             if factoring.rectified and not is_last:
-                self.add_module("norm", norm(middle))
-                self.add_module("act", nn.ReLU(inplace=True))
+                number = str(index + 1) if index else ""
+                self.add_module(f"norm{number}", norm(middle))
+                self.add_module(f"act{number}", nn.ReLU(inplace=True))

@@ -34,7 +34,9 @@ class StageRow:
     layers: str  # kernels (t×y×x) and output channels of what runs in it, block by block
     stride: Size3  # frames, rows and columns of the clip per position of the output
     shape: tuple[int, ...]  # (C, T, H, W); (classes,) for the classifier's head
-    receptive_field: Size3  # frames, rows and columns of the clip that one position depends on, borders apart
+    receptive_field: Size3
+    """Frames, rows and columns of the clip that one position depends on through convolutions and pools, borders apart
+    (squeeze-and-excitation looks at all of the clip)."""
     parameters: int  # learnable or frozen; affine pairs of frozen norms count as in trainable ones
     multiply_adds: int  # of convolutions and linear layers
     frozen: bool
@@ -104,8 +106,12 @@ def describe(model: ResNet3d | ClipClassifier, clip: tuple[int, int, int, int]) 
     """
     backbone = model.backbone if isinstance(model, ClipClassifier) else model
     spec = backbone.spec
-    if len(clip) != 4:
-        raise ValueError(f"clip must be (C, T, H, W), not {clip!r}")
+    if (
+        not isinstance(clip, tuple)
+        or len(clip) != 4
+        or any(not isinstance(n, int) or isinstance(n, bool) or not 1 <= n < 10**6 for n in clip)
+    ):
+        raise ValueError(f"clip must be (C, T, H, W), four whole numbers from 1 to 999999, not {clip!r}")
     with torch.device("meta"), torch.no_grad():
         traced = ResNet3d(spec).eval()
         x = torch.empty(1, *clip)
@@ -125,21 +131,20 @@ def describe(model: ResNet3d | ClipClassifier, clip: tuple[int, int, int, int]) 
             )
             rows.append(row)
         if isinstance(model, ClipClassifier):
-            rows.append(_head_row(model, x, rows[-1]))
+            rows.append(_head_row(model, x, clip))
     return ModelTable(title=f"{spec.name} on a clip of {times(clip)} (C×T×H×W)", rows=tuple(rows))
 
 
-def _head_row(model: ClipClassifier, x: Tensor, last: StageRow) -> StageRow:
+def _head_row(model: ClipClassifier, x: Tensor, clip: tuple[int, int, int, int]) -> StageRow:
     head = model.backbone.spec.head
     pooled = pool_head(x, head, model.backbone.spec.name)
     logits, multiply_adds = _trace(nn.Linear(model.fc.in_features, model.fc.out_features), pooled)
-    clip = tuple(size * step for size, step in zip(last.shape[1:], last.stride, strict=True))
     return StageRow(
         name="head",
         layers=f"{_head_layers(head)} → linear",
-        stride=(clip[0], clip[1], clip[2]),
+        stride=clip[1:],
         shape=tuple(logits.shape[1:]),
-        receptive_field=(clip[0], clip[1], clip[2]),
+        receptive_field=clip[1:],
         parameters=count_parameters(model.fc),
         multiply_adds=multiply_adds,
         frozen=not model.fc.weight.requires_grad,
@@ -185,8 +190,9 @@ def runs(labels: Sequence[str]) -> list[tuple[Sequence[str], int]]:
 
 
 def block_label(block: BlockSpec, stage: StageSpec) -> str:
-    """The convolutions of a block: ``1×1×1, 64 → 3×3×3, 64 → 1×1×1, 256``."""
-    return " → ".join(conv_label(conv, stage.width * conv.expand) for conv in block.convs)
+    """The convolutions of a block, and what rescales them: ``1×1×1, 64 → 3×3×3, 64 → 1×1×1, 256``."""
+    attention = [] if block.attention == "none" else [block.attention.replace("_", " ")]
+    return " → ".join([*(conv_label(conv, stage.width * conv.expand) for conv in block.convs), *attention])
 
 
 def conv_label(conv: ConvSpec, channels: int) -> str:

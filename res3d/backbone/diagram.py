@@ -22,6 +22,7 @@ STROKES = {  # the lines of shortcuts, by kind
     "other": 'stroke="#222" stroke-width="2" stroke-dasharray="5 3"',
 }
 FLOW = 'stroke="#222" stroke-width="1.5"'
+LEGEND_WIDTH = 1030
 MOST_ALIKE = 2  # more equal blocks in a row than this are drawn once, with their number
 
 
@@ -141,7 +142,7 @@ def _draw_block(canvas: _Canvas, run: _Run, x: float, top: float) -> float:
     for plan in run.convs:
         if is_pre:
             y = _strip(canvas, "norm, ReLU", x, y)
-            if plan is run.convs[0] and run.block.shortcut.source == "preact":
+            if plan is run.convs[0] and run.shortcut and run.block.shortcut.source == "preact":
                 start = y = _line(canvas, x, y)
         y = _conv(canvas, plan, x, y)
         if not is_pre:
@@ -154,7 +155,7 @@ def _draw_block(canvas: _Canvas, run: _Run, x: float, top: float) -> float:
         y = _strip(canvas, "ReLU", x, y)
     if run.alike > 1:
         canvas.box(x + 6, top + 3, COLUMN - 12, y - top, 'fill="none" stroke="#666" stroke-dasharray="2 3"', "alike")
-        canvas.text(x + COLUMN - 10, top + 22, f"×{run.alike}", size=15, anchor="end", more='font-weight="bold"')
+        canvas.text(x + COLUMN - 9, top + 18, f"×{run.alike}", size=13, anchor="end", more='font-weight="bold"')
         y = _line(canvas, x, y)
     return y
 
@@ -184,12 +185,18 @@ def _conv(canvas: _Canvas, plan: ConvPlan, x: float, y: float) -> float:
 def _box(canvas: _Canvas, label: str, x: float, y: float, name: str, fill: str) -> float:
     y = _line(canvas, x, y)
     canvas.box(x + BOX_X, y, BOX_WIDTH, BOX_HEIGHT, f'{fill} stroke="#333"', name)
-    canvas.text(x + BOX_X + BOX_WIDTH / 2, y + 17, label, size=11 if len(label) < 26 else 9)
+    size = next((size for size in (11, 10, 9, 8, 7) if text_width(label, size) <= BOX_WIDTH - 6), 6)
+    canvas.text(x + BOX_X + BOX_WIDTH / 2, y + 17, label, size=size)
     return y + BOX_HEIGHT
 
 
+def text_width(words: str, size: int) -> float:
+    """Pixels that ``words`` take, near enough: digits and small letters of the usual faces are 0.6 of their size."""
+    return 0.6 * size * len(words)
+
+
 def _strip(canvas: _Canvas, words: str, x: float, y: float) -> float:
-    """A layer without weights of its own shape: norm, ReLU."""
+    """A thin box for what changes no shape: norm and ReLU."""
     y = _line(canvas, x, y)
     canvas.box(x + BOX_X, y, BOX_WIDTH, STRIP_HEIGHT, 'fill="#e4e4e0"', "strip")
     canvas.text(x + BOX_X + BOX_WIDTH / 2, y + 11, words, size=10, more='fill="#444"')
@@ -207,8 +214,8 @@ def _stride(stride: Size3) -> str:
 
 
 def _document(canvas: _Canvas, table: ModelTable, *, columns: int) -> str:
-    width = 2 * MARGIN + columns * COLUMN + (columns - 1) * GAP
-    title = f"{table.title}: {table.parameters:,} parameters, {table.multiply_adds / 1e9:.2f} G multiply-adds"
+    title = f"{table.title}: {table.parameters:,} parameters, {table.multiply_adds / 1e9:.3g} G multiply-adds"
+    width = 2 * MARGIN + max(columns * COLUMN + (columns - 1) * GAP, LEGEND_WIDTH, text_width(title, 17))
     canvas.text(MARGIN, MARGIN + 8, title, size=17, anchor="start", more='font-weight="bold"')
     _legend(canvas, canvas.bottom + 26)
     height = canvas.bottom + MARGIN

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from res3d.backbone.block_spec import BlockSpec, ConvSpec
+from res3d.backbone.block_spec import BlockSpec, ConvSpec, ShortcutSpec
+from res3d.backbone.convs import FACTORINGS, Size3
 from res3d.backbone.spec import BackboneSpec, StageSpec
 
 
@@ -49,7 +50,7 @@ def set_width(spec: BackboneSpec, multiplier: float) -> BackboneSpec:
 
     def scaled_conv(conv: ConvSpec, width: int) -> ConvSpec:
         middle = conv.middle if isinstance(conv.middle, str) else scaled(conv.middle)
-        if isinstance(conv.groups, str):
+        if isinstance(conv.groups, str) or conv.groups == 1:
             return replace(conv, middle=middle)
         groups = max(g for g in range(1, scaled(conv.groups) + 1) if width % g == 0)
         return replace(conv, middle=middle, groups=groups)
@@ -68,25 +69,31 @@ def set_temporal_kernel(spec: BackboneSpec, size: int) -> BackboneSpec:
     """Every convolution that spans time gets this temporal kernel; 1 makes the spec's 2D twin."""
     if not isinstance(size, int) or size < 1 or size % 2 == 0:
         raise ValueError(f"temporal_kernel must be an odd whole number ≥ 1, not {size!r}")
-    convs = [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
-    if all(conv.kernel[0] == 1 for conv in convs):
+    blocks = [block for stage in spec.stages for block in stage.blocks]
+    kernels = [conv.kernel for block in blocks for conv in block.convs]
+    if all(kernel[0] == 1 for kernel in [spec.stem.conv.kernel, *kernels, *(b.shortcut.kernel for b in blocks)]):
         raise ValueError(f"temporal_kernel={size}: no convolution of {spec.name} spans time")
 
-    def resized(conv: ConvSpec) -> ConvSpec:
-        if conv.kernel[0] == 1:
-            return conv
-        kernel = (size, *conv.kernel[1:])
-        # One frame leaves nothing to factorise: what remains is the spatial convolution.
-        return replace(conv, kernel=kernel) if size > 1 else replace(conv, kernel=kernel, factor="full", middle="conv")
+    def resized(kernel: Size3) -> Size3:
+        return kernel if kernel[0] == 1 else (size, *kernel[1:])
 
-    return _map_convs(spec, resized)
+    def resized_conv(conv: ConvSpec) -> ConvSpec:
+        conv = replace(conv, kernel=resized(conv.kernel))
+        # Where one factor is left there is nothing to factorise: what remains is the plain convolution.
+        is_whole = conv.factor == "full" or len(FACTORINGS[conv.factor].of(conv.kernel)) > 1
+        return conv if is_whole else replace(conv, factor="full", middle="conv")
+
+    def resized_shortcut(block: BlockSpec) -> BlockSpec:
+        return replace(block, shortcut=replace(block.shortcut, kernel=resized(block.shortcut.kernel)))
+
+    return _map_blocks(_map_convs(spec, resized_conv), resized_shortcut)
 
 
 def set_middle(spec: BackboneSpec, middle: int | str) -> BackboneSpec:
-    """Channels between the factors of every (2+1)D convolution: a rule of ``ConvSpec.middle``, or a number."""
+    """Channels between the factors of every factored convolution: a rule of ``ConvSpec.middle``, or a number."""
     convs = [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
     if all(conv.factor == "full" for conv in convs):
-        raise ValueError(f"middle={middle!r}: {spec.name} has no (2+1)D convolutions")
+        raise ValueError(f"middle={middle!r}: {spec.name} has no factored convolutions")
     return _map_convs(spec, lambda conv: conv if conv.factor == "full" else replace(conv, middle=middle))  # type: ignore[arg-type]
 
 
@@ -114,35 +121,42 @@ def set_output_stride(spec: BackboneSpec, stride: int) -> BackboneSpec:
     Chen et al. 2017, DeepLab): a block's convolutions up to the one that strided keep the dilation from before.
     """
     full = spec.feature_info[spec.stage_names[-1]].stride[1:]
+    if full[0] != full[1]:
+        raise ValueError(
+            f"output_stride: the last map of {spec.name} has two strides, {full[0]} down and {full[1]} across"
+        )
     pool = spec.stages[0].pool
     kept = spec.stem.stride[1] * (pool.stride[1] if pool else 1)
-    accepted = [s for s in (32, 16, 8, 4, 2, 1) if full[0] == full[1] and kept <= s <= full[0]]
+    accepted = [s for s in (32, 16, 8, 4, 2, 1) if kept <= s <= full[0]]
     if stride not in accepted or not isinstance(stride, int):
         raise ValueError(f"output_stride of {spec.name} must be one of {', '.join(map(str, accepted))}, not {stride!r}")
     stages: list[StageSpec] = []
-    dilation = 1
+    dilation, channels = 1, spec.stem.width
     for name, stage in zip(spec.stage_names[1:], spec.stages, strict=True):
         before, beyond = dilation, spec.feature_info[name].stride[1] // stride
-        unstrided = beyond > 1 and stage.stride[1:] != (1, 1)
-        if beyond > 1:
-            dilation = beyond
-            stage = replace(stage, stride=(stage.stride[0], 1, 1))
+        dilation = max(dilation, beyond)
         strided = 0 if stage.stride_at == "first" else len(stage.blocks) - 1
-        blocks = [
-            _dilate(block, dilation if i > strided else before, dilation if i >= strided else before)
-            for i, block in enumerate(stage.blocks)
-        ]
-        if unstrided:  # what stood in because of the stride stays, though nothing is strided any more
-            shortcut = replace(blocks[strided].shortcut, where="always")
-            blocks[strided] = replace(blocks[strided], shortcut=shortcut)
-        stages.append(replace(stage, blocks=tuple(blocks)))
-    return replace(spec, stages=tuple(stages))
+        blocks = []
+        for i, (block, step) in enumerate(stage.steps()):
+            shortcut = block.plan_shortcut(channels, stage.width, step)
+            channels = stage.out_channels
+            first, second = dilation if i > strided else before, dilation if i >= strided else before
+            if shortcut and first > 1 and shortcut.kernel[1:] != (1, 1):
+                raise ValueError(f"output_stride: {name}.{i}'s shortcut of kernel {shortcut.kernel} cannot be dilated")
+            block = _dilate(block, first, second)
+            if beyond > 1 and step[1:] != (1, 1):  # what stood in because of the stride stays when the stride goes
+                block = replace(block, shortcut=replace(block.shortcut, where="always"))
+            blocks.append(block)
+        kept_stride = (stage.stride[0], 1, 1) if beyond > 1 else stage.stride
+        stages.append(replace(stage, stride=kept_stride, blocks=tuple(blocks)))
+    changed = replace(spec, stages=tuple(stages))
+    if (reached := changed.feature_info[spec.stage_names[-1]].stride[1]) != stride:
+        raise ValueError(f"output_stride={stride}: the strides of {spec.name} would come to {reached}")
+    return changed
 
 
 def _dilate(block: BlockSpec, before: int, after: int) -> BlockSpec:
     """``before`` dilates the convolutions up to the one that takes the stride, ``after`` those behind it."""
-    if before > 1 and block.shortcut.kernel[1:] != (1, 1):
-        raise ValueError(f"output_stride: a shortcut of kernel {block.shortcut.kernel} cannot be dilated")
 
     def dilated(index: int, conv: ConvSpec) -> ConvSpec:
         factor = before if index <= block.strided_index else after
@@ -151,6 +165,13 @@ def _dilate(block: BlockSpec, before: int, after: int) -> BlockSpec:
         return replace(conv, dilation=(t, y * factor, x * factor)) if spans else conv
 
     return replace(block, convs=tuple(dilated(i, conv) for i, conv in enumerate(block.convs)))
+
+
+def _set_shortcut(block: BlockSpec, kind: str) -> BlockSpec:
+    """Another kind of shortcut starts from that kind's defaults: its kernel and bias were the old one's."""
+    old = block.shortcut
+    same = kind == old.kind
+    return block if same else replace(block, shortcut=ShortcutSpec(kind=kind, source=old.source, where=old.where))
 
 
 OVERRIDES: dict[str, Callable[[BackboneSpec, Any], BackboneSpec]] = {
@@ -164,9 +185,7 @@ OVERRIDES: dict[str, Callable[[BackboneSpec, Any], BackboneSpec]] = {
     "temporal_stride": set_temporal_stride,
     "temporal_padding": lambda spec, mode: replace(spec, temporal_padding=mode),
     "stride_on": lambda spec, place: _map_blocks(spec, lambda block: replace(block, stride_on=place)),
-    "shortcut": lambda spec, kind: _map_blocks(
-        spec, lambda block: replace(block, shortcut=replace(block.shortcut, kind=kind))
-    ),
+    "shortcut": lambda spec, kind: _map_blocks(spec, lambda block: _set_shortcut(block, kind)),
     "attention": lambda spec, kind: _map_blocks(spec, lambda block: replace(block, attention=kind)),
     "output_stride": set_output_stride,
 }

@@ -40,7 +40,13 @@ class PoolSpec:
         check_triple("kernel", self.kernel)
         check_triple("stride", self.stride)
         check_choice("pool border", self.border, ("-inf", "zeros"))
-        if len(self.padding) != 3 or any(not 0 <= p <= k // 2 for p, k in zip(self.padding, self.kernel, strict=False)):
+        if (
+            not isinstance(self.padding, tuple)
+            or len(self.padding) != 3
+            or any(
+                not isinstance(p, int) or not 0 <= p <= k // 2 for p, k in zip(self.padding, self.kernel, strict=True)
+            )
+        ):
             raise ValueError(
                 f"pool padding must be (t, y, x) from 0 to half the kernel {self.kernel}, not {self.padding}"
             )
@@ -60,6 +66,8 @@ class StemSpec:
 
     def __post_init__(self) -> None:
         check_width("stem width", self.width)
+        if self.conv.expand != 1:
+            raise ValueError(f"the stem's convolution has the stem's width: expand must be 1, not {self.conv.expand}")
         check_triple("stem stride", self.stride)
 
     def plan(self, in_channels: int) -> ConvPlan:
@@ -122,7 +130,7 @@ class NormSpec:
         check_choice("norm", self.kind, NORMS)
         if not isinstance(self.eps, (int, float)) or not 0 <= self.eps < float("inf"):
             raise ValueError(f"norm_eps must be ≥ 0, not {self.eps!r}")
-        if not 0 <= self.momentum <= 1:
+        if not isinstance(self.momentum, (int, float)) or not 0 <= self.momentum <= 1:
             raise ValueError(f"norm momentum must be in [0, 1], not {self.momentum!r}")
 
 
@@ -142,6 +150,8 @@ class HeadSpec:
             value = getattr(self, name)
             if value is not None:
                 check_triple(f"head {name}", value)
+        if self.window is None and (self.stride != ONE or self.positions is not None):
+            raise ValueError("head stride and positions need a head window: without one, all positions are pooled")
 
     def inputs(self, channels: int) -> int:
         """How many numbers the linear layer takes."""
@@ -169,10 +179,25 @@ class BackboneSpec:
             raise ValueError(
                 f"a backbone needs 1 to {MAX_STAGES} stages after the stem (conv2 to conv5), not {len(self.stages)}"
             )
+        self.stem.plan(self.in_channels)
+        if self.temporal_padding == "replicate":
+            self._check_zeros_in_time()
         channels = self.stem.width
         for name, stage in zip(self.stage_names[1:], self.stages, strict=True):
             self._check_plans(name, stage, channels)
             channels = stage.out_channels
+
+    def _check_zeros_in_time(self) -> None:
+        """Pools that put zeros around the clip would break what replicated padding is for."""
+        for stage in self.stages:
+            if stage.pool and stage.pool.border == "zeros" and stage.pool.padding[0]:
+                raise ValueError("temporal_padding='replicate': a pool with border='zeros' pads time with zeros")
+            for block in stage.blocks:
+                if block.shortcut.kind in ("avg_pool", "pool_pad") and block.shortcut.kernel[0] > 1:
+                    raise ValueError(
+                        f"temporal_padding='replicate': a {block.shortcut.kind!r} shortcut of kernel "
+                        f"{block.shortcut.kernel} pads time with zeros"
+                    )
 
     @staticmethod
     def _check_plans(name: str, stage: StageSpec, channels: int) -> None:
@@ -226,6 +251,9 @@ class BackboneSpec:
 
     def split(self, body: str) -> tuple["BackboneSpec", tuple[StageSpec, ...]]:
         """The backbone that ends after stage ``body``, and the stages cut off (an RoI head, in Detect-and-Track's C4).
+
+        With ``final_norm`` the body ends in a norm and ReLU of its own, and the stages cut off expect the map before
+        them: a body they are to continue is ``replace(body, final_norm=False)``.
 
         Raises ValueError if ``body`` is not a stage after the stem.
         """

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from res3d.backbone import ClipClassifier, ResNet3d, draw_network
 from res3d.backbone import describe as describe_model
 from res3d.cli.command import UsageError
@@ -46,11 +48,11 @@ def describe(
         temporal_kernel: frames that the convolutions that span time span; 1 makes the 2D twin
         temporal_stride: stride in time of the stages after conv2
         stride_on: which convolution of a bottleneck takes the stride
-        shortcut: kind of shortcut where the shape changes
+        shortcut: kind of shortcut where the shape changes (none: of all)
         attention: what rescales the branches (squeeze_excite)
         output_stride: pixels per position of the last map; stages beyond it are dilated
         markdown: print Markdown tables
-        diagram: also draw the network into this SVG file
+        diagram: also draw the backbone into this SVG file
     """
     if not names:
         raise UsageError("name a backbone; res3d.list_backbones() lists them, and YAML spec files are taken")
@@ -79,6 +81,8 @@ def describe(
             drawing = draw_network(backbone, shape) if diagram is not None else ""
     except ValueError as error:
         raise UsageError(str(error)) from None
+    except RuntimeError as error:  # sizes whose product no tensor can have
+        raise UsageError(f"too large to be described ({error})") from None
     print("\n\n".join(tables))
     if diagram is not None:
         try:
@@ -89,9 +93,10 @@ def describe(
 
 
 def _create(name: str, classes: int | None, **keywords: Any) -> ResNet3d | ClipClassifier:
-    if classes is None:
-        return create_backbone(name, **keywords)
-    return create_classifier(name, classes, **keywords)
+    with torch.device("meta"):  # only shapes are asked for
+        if classes is None:
+            return create_backbone(name, **keywords)
+        return create_classifier(name, classes, **keywords)
 
 
 def _parse_clip(text: str) -> Clip:

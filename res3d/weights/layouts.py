@@ -33,6 +33,7 @@ class Layout:
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     prefixes: tuple[str, ...] = ()  # in front of some or all keys, without meaning
     stride_on: Literal["3x3", "1x1"] | None = None  # where its bottlenecks stride; None: the model's own file says
+    order: Literal["post"] | None = "post"  # of its blocks' layers; None: the model's own file says
     channel_order: Literal["rgb", "bgr"] = "rgb"
     affine_norm: bool = False  # norms are a scale and a shift: their statistics are folded in
 
@@ -107,6 +108,7 @@ RES3D = Layout(
     },
     keys=_OWN_NAMES,
     prefixes=("backbone.",),
+    order=None,
 )
 
 RESNET = Layout(  # torchvision's image ResNets, timm's, 3D-ResNets (Hara), I3ResNet: told apart by their shapes

@@ -82,6 +82,7 @@ def load_weights(
     try:
         layout = recognise(tensors)
         saved = None if metadata is None else BackboneSpec.from_yaml(json.loads(metadata)["spec"])
+        _check_order(layout, backbone.spec)
         _check_strides(layout, saved, backbone.spec)
         if saved is not None:
             _check_saved(saved, backbone.spec, norm_eps)
@@ -327,15 +328,30 @@ def _check_saved(saved: BackboneSpec, spec: BackboneSpec, norm_eps: float | None
         )
     if saved.temporal_padding != spec.temporal_padding:
         raise WeightsError(f"was saved with temporal_padding={saved.temporal_padding!r}, not {spec.temporal_padding!r}")
-    for stage, theirs, ours in zip(spec.stage_names[1:], saved.stages, spec.stages, strict=False):
-        for index, (their_block, our_block) in enumerate(zip(theirs.blocks, ours.blocks, strict=False)):
-            for setting in ("order", "last_act"):
-                values = getattr(their_block, setting), getattr(our_block, setting)
-                if values[0] != values[1]:
-                    raise WeightsError(f"was saved with {setting}={values[0]!r} in {stage}.{index}, not {values[1]!r}")
-            kinds = their_block.shortcut.kind, our_block.shortcut.kind
-            if kinds[0] != kinds[1]:
-                raise WeightsError(f"was saved with shortcut={kinds[0]!r} in {stage}.{index}, not {kinds[1]!r}")
+    for name, theirs, ours in zip(spec.stage_names[1:], saved.stages, spec.stages, strict=False):
+        _check_same(name, {s: (getattr(theirs, s), getattr(ours, s)) for s in ("pool", "stride_at")})
+        for index, (their, our) in enumerate(zip(theirs.blocks, ours.blocks, strict=False)):
+            pairs = {s: (getattr(their, s), getattr(our, s)) for s in ("order", "last_act")}
+            pairs |= {"shortcut": (their.shortcut.kind, our.shortcut.kind)}
+            pairs |= {
+                f"shortcut {s}": (getattr(their.shortcut, s), getattr(our.shortcut, s)) for s in ("kernel", "source")
+            }
+            _check_same(f"{name}.{index}", pairs)
+
+
+def _check_same(where: str, settings: Mapping[str, tuple[object, object]]) -> None:
+    for setting, (saved, wanted) in settings.items():
+        if saved != wanted:
+            raise WeightsError(f"was saved with {setting}={saved!r} in {where}, not {wanted!r}")
+
+
+def _check_order(layout: Layout, spec: BackboneSpec) -> None:
+    """Refuse the weights of other libraries' networks, whose blocks all end in a ReLU, for pre-activation blocks."""
+    if layout.order and any(block.order != layout.order for stage in spec.stages for block in stage.blocks):
+        raise WeightsError(
+            f"these {layout.name} weights belong to blocks of order {layout.order!r} (conv, norm, ReLU), and those of "
+            f"{spec.name} are pre-activation blocks"
+        )
 
 
 def _check_strides(layout: Layout, saved: BackboneSpec | None, spec: BackboneSpec) -> None:

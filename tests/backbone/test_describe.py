@@ -89,6 +89,7 @@ def test_a_table_in_markdown_has_a_cell_for_every_heading():
         ("csn_r101", {}, 4, "[1×1×1, 512 → 3×3×3, 512, depthwise → 1×1×1, 2048] ×3"),
         ("resnext50_32x4d_3d", {}, 4, "[1×1×1, 1024 → 3×3×3, 1024, 32 groups → 1×1×1, 2048] ×3"),
         ("r2plus1d_18", {}, 0, "3×7×7, 64, 2plus1d"),
+        ("resnet18_3d", {"attention": "squeeze_excite"}, 2, "[3×3×3, 128 → 3×3×3, 128 → squeeze excite] ×2"),
         ("resnet18_3d", {"output_stride": 16}, 4, "[3×3×3, 512 → 3×3×3, 512, dilated 1×2×2] ×1, [3×3×3, 512, dilated"),
     ],
 )
@@ -134,7 +135,14 @@ def test_describing_leaves_the_model_alone(thin):
 
 @pytest.mark.parametrize(
     ("clip", "message"),
-    [((3, 8, 64), r"clip must be \(C, T, H, W\), not \(3, 8, 64\)"), ((1, 8, 64, 64), "a clip must be float")],
+    [
+        ((3, 8, 64), r"clip must be \(C, T, H, W\), four whole numbers from 1 to 999999, not \(3, 8, 64\)"),
+        ((3, 8, -1, 64), "clip must be"),
+        ((3, 8.0, 64, 64), "clip must be"),
+        ((3, 8, True, 64), "clip must be"),
+        (None, "clip must be"),
+        ((1, 8, 64, 64), "a clip must be float"),
+    ],
 )
 def test_a_wrong_clip_is_refused(thin, clip, message):
     with pytest.raises(ValueError, match=message):

@@ -6,7 +6,7 @@ import pytest
 
 import res3d
 from res3d.backbone import CATALOG, draw_network
-from res3d.backbone.diagram import COLUMN, MARGIN
+from res3d.backbone.diagram import COLUMN, MARGIN, text_width
 
 
 def drawn(name: str, **keywords) -> ET.Element:
@@ -28,7 +28,7 @@ def test_every_named_network_can_be_drawn_and_nothing_leaves_the_paper(name):
     width, height = float(svg.get("width")), float(svg.get("height"))
     stages = of_class(svg, "stage")
     assert len(stages) == len(CATALOG[name].stage_names)
-    assert float(stages[-1].get("x")) + COLUMN + MARGIN == width
+    assert float(stages[-1].get("x")) + COLUMN + MARGIN <= width
     for box in svg.iter():
         if box.tag.endswith("rect") and box.get("class"):
             assert float(box.get("x")) + float(box.get("width")) <= width
@@ -69,6 +69,25 @@ def test_what_is_exchanged_in_a_block_is_drawn():
     svg = drawn("resnet18_3d", attention="squeeze_excite", shortcut="none")
     assert texts(svg).count("squeeze excite") == 8
     assert not [e for e in svg.iter() if (e.get("class") or "").startswith("shortcut")]
+
+
+@pytest.mark.parametrize("name", ["r2plus1d_18", "resnext101_64x4d_3d", "resnet14_cifar"])
+@pytest.mark.parametrize("keywords", [{}, {"body": "conv2"}, {"output_stride": 4}])
+def test_words_stay_in_their_boxes_and_on_the_paper(name, keywords):
+    svg = drawn(name, **keywords)
+    width = float(svg.get("width"))
+    boxes = {(float(b.get("x")), float(b.get("y"))): float(b.get("width")) for b in of_class(svg, "conv")}
+    for text in svg.iter("{http://www.w3.org/2000/svg}text"):
+        if text.get("transform"):
+            continue
+        room, x = text_width(text.text, int(text.get("font-size"))), float(text.get("x"))
+        left = {"start": x, "middle": x - room / 2, "end": x - room}[text.get("text-anchor")]
+        assert left >= 0
+        assert left + room <= width, text.text
+        for (bx, by), bw in boxes.items():
+            if by < float(text.get("y")) < by + 26 and bx < x < bx + bw:
+                assert bx <= left, text.text
+                assert left + room <= bx + bw, text.text
 
 
 def test_names_cannot_break_the_drawing():

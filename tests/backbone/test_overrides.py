@@ -7,9 +7,26 @@ import torch
 from torch import nn
 
 import res3d
-from res3d.backbone import CATALOG, OVERRIDES, apply_overrides, count_parameters
+from res3d.backbone import (
+    CATALOG,
+    OVERRIDES,
+    BlockSpec,
+    ConvSpec,
+    PoolSpec,
+    ShortcutSpec,
+    apply_overrides,
+    count_parameters,
+)
 
 R18, R50, CIFAR = CATALOG["resnet18_3d"], CATALOG["resnet50_3d"], CATALOG["resnet14_cifar"]
+SENSOR = CATALOG["resnet18_sensor"]
+LATE_POOL = replace(
+    R18,
+    stages=(
+        *R18.stages[:3],
+        replace(R18.stages[3], stride=(1, 1, 1), pool=PoolSpec(kernel=(1, 2, 2), stride=(1, 2, 2))),
+    ),
+)
 
 
 def convs(model: nn.Module) -> list[nn.Conv3d]:
@@ -58,6 +75,33 @@ def test_every_norm_runs_in_every_row(name, kind):
     assert {type(m).__name__ for m in norms} == {kinds[kind]}
     (last,) = model(torch.randn(2, CATALOG[name].in_channels, 5, 32, 32)).values()
     assert torch.isfinite(last).all()
+
+
+@pytest.mark.parametrize("width", [1.5, 2, 3])
+def test_a_wider_network_has_no_more_groups(width):
+    model = res3d.resnet18_3d(width=width, body="conv3")
+    assert {conv.groups for conv in convs(model)} == {1}
+    assert model.conv3[0].branch.a.conv.out_channels == 128 * width
+
+
+def test_one_frame_keeps_what_is_factored_in_space_and_takes_shortcuts_along():
+    convs_ = (ConvSpec(kernel=(3, 3, 3), factor="separable", middle="out"), ConvSpec(kernel=(3, 3, 3)))
+    block = BlockSpec(convs=convs_, shortcut=ShortcutSpec(kernel=(3, 3, 3), where="always"))
+    spec = replace(R18, stages=(replace(R18.stages[0], blocks=(block,)),))
+    twin = apply_overrides(spec, temporal_kernel=1).stages[0].blocks[0]
+    assert twin.convs == (replace(convs_[0], kernel=(1, 3, 3)), ConvSpec(kernel=(1, 3, 3)))
+    assert twin.shortcut.kernel == (1, 3, 3)
+
+
+def test_another_kind_of_shortcut_starts_from_its_own_defaults():
+    block = apply_overrides(CIFAR, shortcut="pool_pad").stages[1].blocks[0]
+    assert block.shortcut == ShortcutSpec(kind="pool_pad")
+    assert apply_overrides(CIFAR, shortcut="project") == CIFAR
+    assert not any("shortcut" in key for key in res3d.create_backbone("resnet14_cifar", shortcut="none").state_dict())
+
+
+def test_an_identity_does_not_stand_in_the_way_of_dilation():
+    assert apply_overrides(CIFAR, output_stride=2).feature_info["conv4"].stride == (1, 2, 2)
 
 
 def test_norm_eps_reaches_every_norm():
@@ -219,8 +263,11 @@ def test_replicated_time_keeps_equal_frames_equal():
         (R18, {"shortcut": "max_pool"}, "conv3: shortcut 'max_pool' keeps the channels, but 64 become 128"),
         (R18, {"attention": "look"}, "attention must be one of 'none', 'squeeze_excite', not 'look'"),
         (R18, {"norm_momentum": 2}, "norm momentum must be in [0, 1], not 2"),
-        (CIFAR, {"output_stride": 1}, "output_stride: a shortcut of kernel (1, 3, 3) cannot be dilated"),
-        (R18, {"middle": "2x"}, "middle='2x': resnet18_3d has no (2+1)D convolutions"),
+        (CIFAR, {"output_stride": 1}, "output_stride: conv4.0's shortcut of kernel (1, 3, 3) cannot be dilated"),
+        (SENSOR, {"output_stride": 4}, "output_stride: the last map of resnet18_sensor has two strides, 1 down and 8"),
+        (LATE_POOL, {"output_stride": 16}, "output_stride=16: the strides of resnet18_3d would come to 32"),
+        (R18, {"norm_momentum": "x"}, "norm momentum must be in [0, 1], not 'x'"),
+        (R18, {"middle": "2x"}, "middle='2x': resnet18_3d has no factored convolutions"),
         (CATALOG["r2plus1d_18"], {"middle": 0}, "middle must be a whole number ≥ 1, not 0"),
         (R18, {"output_stride": 64}, "output_stride of resnet18_3d must be one of 32, 16, 8, 4, not 64"),
         (CATALOG["r3d_18"], {"output_stride": 32}, "output_stride of r3d_18 must be one of 16, 8, 4, 2, not 32"),

@@ -179,6 +179,26 @@ def test_yaml_that_is_no_mapping_is_refused(text, message):
         (lambda: HeadSpec(pool="sum"), "head pool must be one of 'avg', 'max', not 'sum'"),
         (lambda: HeadSpec(window=(1, 0, 4)), "head window must be three whole numbers ≥ 1 (t, y, x), not (1, 0, 4)"),
         (lambda: HeadSpec(positions=(1, 4)), "head positions must be three whole numbers ≥ 1 (t, y, x), not (1, 4)"),
+        (lambda: HeadSpec(positions=(1, 1, 4)), "head stride and positions need a head window"),
+        (lambda: HeadSpec(stride=(1, 1, 4)), "head stride and positions need a head window"),
+        (lambda: StemSpec(conv=ConvSpec(kernel=(1, 7, 7), expand=2)), "the stem's convolution has the stem's width"),
+        (lambda: replace(R18, stem=StemSpec(conv=ConvSpec(kernel=(1, 7, 7), groups=2))), "groups=2 must divide the"),
+        (lambda: PoolSpec(kernel=(1, 3, 3), stride=(1, 2, 2), padding=None), "pool padding must be (t, y, x) from 0"),
+        (lambda: PoolSpec(kernel=(1, 3, 3), stride=(1, 2, 2), padding=(0, 0.5, 1)), "pool padding must be"),
+        (
+            lambda: replace(
+                one_stage(blocks=(basic(shortcut=ShortcutSpec(kind="avg_pool", kernel=(3, 3, 3))),)),
+                temporal_padding="replicate",
+            ),
+            "temporal_padding='replicate': a 'avg_pool' shortcut of kernel (3, 3, 3) pads time with zeros",
+        ),
+        (
+            lambda: replace(
+                one_stage(pool=PoolSpec(kernel=(3, 1, 1), stride=(1, 1, 1), padding=(1, 0, 0), border="zeros")),
+                temporal_padding="replicate",
+            ),
+            "temporal_padding='replicate': a pool with border='zeros' pads time with zeros",
+        ),
         (lambda: R18.receptive_field("conv6"), "stage must be one of 'stem', 'conv2', 'conv3', 'conv4', 'conv5', not"),
     ],
 )
@@ -239,6 +259,13 @@ def test_the_middle_of_three_factors_keeps_the_parameters_too():
 
     assert parameters(middle) <= 64 * 128 * 27 < parameters(middle + 1)
     assert ConvSpec(kernel=(1, 3, 3), factor="separable").equal_parameters_middle(64, 64) == 96
+
+
+def test_a_factor_of_one_position_is_left_out_and_no_convolution_has_no_channels():
+    stem = StemSpec(conv=ConvSpec(kernel=(1, 1, 3), factor="separable"), width=8)
+    model = res3d.ResNet3d(replace(one_stage(), stem=stem, in_channels=1))
+    assert [name for name, _ in model.stem.conv.named_children()] == ["horizontal"]
+    assert ConvSpec(kernel=(3, 1, 3), factor="2plus1d").equal_parameters_middle(1, 1) == 1
 
 
 def test_receptive_fields_are_what_a_gradient_reaches():

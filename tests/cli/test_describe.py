@@ -43,6 +43,11 @@ def test_stride_on_moves_the_cost(capsys):
     assert "54.89" in capsys.readouterr().out
 
 
+def test_a_classifier_of_any_size_costs_no_memory(capsys):
+    assert main(["describe", "resnet18_3d", "--classes", "99999999999"]) == 0
+    assert "51,299,999,999,487" in capsys.readouterr().out
+
+
 def test_a_drawing_is_written_whole(tmp_path, capsys):
     target = tmp_path / "net.svg"
     assert main(["describe", "resnet18_3d", "--diagram", str(target)]) == 0
@@ -72,6 +77,7 @@ def test_a_drawing_that_cannot_be_written_leaves_nothing(tmp_path, capsys, monke
         (["resnet18_3d", "--body", "conv6"], "body must be one of 'conv2', 'conv3', 'conv4', 'conv5', not 'conv6'"),
         (["resnet18_3d", "--freeze-at", "6"], "freeze_at must be one of 0 (nothing) to 5 (everything), not 6"),
         (["resnet18_3d", "--shortcut", "max_pool"], "shortcut 'max_pool' keeps the channels, but 64 become 128"),
+        (["resnet18_3d", "--clip", "3x999999x999999x999999"], "too large to be described"),
         (["resnet18_3d", "--classes", "0"], "num_classes must be a whole number ≥ 1, not 0"),
         (["resnet18_3d", "--diagram", "net.png"], "--diagram must end in .svg, not 'net.png'"),
         (["resnet18_3d", "--diagram", "nowhere/net.svg"], "no such folder"),

@@ -3,10 +3,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
 from parity_peers import enliven
 
 import res3d
+from res3d.backbone import CATALOG, BackboneSpec, ShortcutSpec, apply_overrides
 from res3d.weights import WeightsError
+
+POOLED = ShortcutSpec(kind="max_pool", kernel=(1, 3, 3))
 
 
 def test_weights_go_from_model_to_model(thin, thin_spec, tmp_path):
@@ -94,6 +98,58 @@ def test_a_file_of_a_model_that_computes_something_else_is_refused(tmp_path, thi
     res3d.save_weights(res3d.create_backbone(thin_spec), path)
     with pytest.raises(WeightsError, match=r"was saved with shortcut='project' in conv2.0, not 'pool_pad'"):
         res3d.create_backbone(thin_spec, weights=path, shortcut="pool_pad")
+
+
+def change_conv2(spec: BackboneSpec, change) -> BackboneSpec:
+    return replace(spec, stages=(change(spec.stages[0]), *spec.stages[1:]))
+
+
+def change_shortcuts(spec: BackboneSpec, **settings) -> BackboneSpec:
+    def changed(stage):
+        return replace(stage, blocks=tuple(replace(b, shortcut=replace(b.shortcut, **settings)) for b in stage.blocks))
+
+    return change_conv2(spec, changed)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda spec: change_shortcuts(spec, source="input"), "shortcut source='preact' in conv2.0, not 'input'"),
+        (lambda spec: change_conv2(spec, lambda s: replace(s, stride_at="first")), "stride_at='last' in conv2, not"),
+        (
+            lambda spec: change_conv2(spec, lambda s: replace(s, pool=None)),
+            r"pool=PoolSpec\(kernel=\(1, 3, 3\), .* not None",
+        ),
+        (
+            lambda spec: change_conv2(
+                spec, lambda s: replace(s, blocks=(s.blocks[0], replace(s.blocks[1], shortcut=POOLED)))
+            ),
+            r"shortcut kernel=\(1, 1, 1\) in conv2.1, not \(1, 3, 3\)",
+        ),
+    ],
+)
+def test_a_file_of_another_function_with_the_same_tensors_is_refused(tmp_path, change, message):
+    spec = apply_overrides(CATALOG["resnet18v2_3d"], width=0.125)
+    res3d.save_weights(res3d.ResNet3d(spec), tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=f"was saved with {message}"):
+        res3d.load_weights(res3d.ResNet3d(change(spec)), tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_weights_of_post_activation_blocks_do_not_enter_preactivation_ones(strict):
+    theirs = torchvision.models.resnet18().state_dict()
+    model = res3d.create_backbone("resnet18v2_3d")
+    with pytest.raises(WeightsError, match=r"belong to blocks of order 'post' .* resnet18v2_3d are pre-activation"):
+        res3d.load_weights(model, theirs, strict=strict)
+
+
+def test_a_preactivation_body_goes_on_in_the_stages_that_were_cut_off_when_it_ends_bare():
+    whole = enliven(res3d.create_backbone("resnet18v2_3d", width=0.125))
+    spec, _ = whole.spec.split("conv4")
+    body = res3d.ResNet3d(replace(spec, final_norm=False))
+    res3d.load_weights(body, whole.state_dict())
+    clip = torch.randn(1, 3, 2, 33, 40)
+    assert torch.equal(whole.conv5(body.eval()(clip)["conv4"]), whole(clip)["conv5"])
 
 
 def test_a_file_of_blocks_that_end_otherwise_is_refused(tmp_path, thin):
