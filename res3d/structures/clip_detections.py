@@ -1,7 +1,7 @@
 """What a detector found in one clip: tubes, a box a frame."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,12 +50,22 @@ class ClipDetections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def __getitem__(self, rows: NDArray[Any]) -> "ClipDetections":
+        """Those at ``rows``: numbers or a mask."""
+        numbers = np.arange(len(self))[rows]
+        names = ("boxes", "visible", "scores", "labels", "embeddings", "keypoints", "keypoints_scores")
+        picked = {name: array[numbers] for name in names if (array := getattr(self, name)) is not None}
+        return replace(self, **picked, masks=None if self.masks is None else tuple(self.masks[n] for n in numbers))
+
     @classmethod
-    def from_mapping(cls, result: Mapping[str, Any], frames: Sequence[int]) -> "ClipDetections":
+    def from_mapping(
+        cls, result: Mapping[str, Any], frames: Sequence[int], *, min_score: float = 0.0
+    ) -> "ClipDetections":
         """A detector's dictionary for a clip of the given frames; of a clip padded at its end, the padding is cut off.
 
         Keys: boxes [D, T, 4], visible [D, T] in 0..1, scores [D], labels [D]; optionally embeddings [D, E], masks
         [D, T, 1, H, W] (taken one frame of one object at a time), keypoints [D, T, K, 3], keypoints_scores [D, T, K].
+        Objects below ``min_score`` are left out, before their masks are looked at.
 
         Raises:
             ValueError: a key that is missing or unknown, or what the class itself refuses.
@@ -66,7 +76,6 @@ class ClipDetections:
             raise ValueError(
                 f"a clip's detections have no {', '.join(unknown)} (accepted: {', '.join(REQUIRED + OPTIONAL)})"
             )
-        length = len(frames)
         fields: dict[str, Any] = {
             name: to_array(result[name], np.int64 if name == "labels" else np.float32)
             for name in (*REQUIRED, *OPTIONAL)
@@ -74,8 +83,11 @@ class ClipDetections:
         }
         for name in ("boxes", "visible", "keypoints", "keypoints_scores"):
             if name in fields:
-                fields[name] = fields[name][:, :length]
-        if (masks := result.get("masks")) is not None:
-            tubes, length = fields["boxes"].shape[:2]
-            fields["masks"] = tuple(tuple(encode_mask(masks[d, t]) for t in range(length)) for d in range(tubes))
-        return cls(frames=np.asarray(frames, np.int64), **fields)
+                fields[name] = fields[name][:, : len(frames)]
+        clip = cls(frames=np.asarray(frames, np.int64), **fields)
+        kept = np.flatnonzero(clip.scores >= min_score)
+        if (masks := result.get("masks")) is None:
+            return clip[kept]
+        length = len(clip.frames)
+        encoded = tuple(tuple(encode_mask(masks[d, t]) for t in range(length)) for d in kept.tolist())
+        return replace(clip[kept], masks=encoded)

@@ -52,6 +52,10 @@ class Track:
     def __len__(self) -> int:
         return len(self.frames)
 
+    def relabeled(self, label: int) -> "Track":
+        """The same track under another label."""
+        return self if label == self.label else replace(self, label=label)
+
     def at(self, rows: NDArray[np.bool_]) -> "Track":
         """The part of the track in the frames that ``rows`` [F] keeps."""
         arrays: dict[str, Any] = {

@@ -14,8 +14,8 @@ SUFFIXES = (".json", ".txt")
 def read_tracks(path: str | Path) -> dict[str, VideoTracks]:
     """The videos of a CocoVID or PoseTrack18 file, a MOTChallenge text file, or a folder of such files, by name.
 
-    A ``.json`` with ``videos`` is CocoVID's, without them PoseTrack18's. A ``.txt`` is MOTChallenge text, of a video with
-    the file's name, or with that of NAME in the challenge's own folders, NAME/gt/gt.txt.
+    A ``.json`` with ``videos`` is CocoVID's, without them PoseTrack18's. A ``.txt`` is MOTChallenge text; its video has
+    the file's name, or NAME in the challenge's own folders, NAME/gt/gt.txt.
 
     Raises:
         FileNotFoundError: no such file or folder.
