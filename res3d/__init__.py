@@ -46,9 +46,10 @@ __all__ = [
     "structures",
     "tracking",
     "video",
+    "viz",
 ]
 
-LAZY_ROOMS = ("evaluation", "tracking")  # imported when first asked for: not everybody needs SciPy
+LAZY_ROOMS = ("evaluation", "tracking", "viz")  # imported when first asked for: not everybody needs SciPy
 
 _named_factory = cache(named_factory)
 

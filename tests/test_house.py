@@ -25,7 +25,8 @@ ARROWS = {
     "features": {"backbone", "weights", "video", "structures", "ops"},
     "tracking": {"video", "structures", "ops"},
     "evaluation": {"structures", "ops"},
-    "cli": {"ops", "backbone", "weights", "video", "structures", "data", "features", "tracking", "evaluation"},
+    "viz": {"video", "structures", "ops"},
+    "cli": {"ops", "backbone", "weights", "video", "structures", "data", "features", "tracking", "evaluation", "viz"},
 }
 EVERYWHERE = {"version"}
 

@@ -69,12 +69,10 @@ def _entries(frame: FrameTracks, image: int, kind: str) -> list[dict[str, Any]]:
         }
         if kind == "mask":
             mask = frame.masks[n] if frame.masks is not None else None
-            if mask is None:
-                continue  # an object without a mask was not found
+            assert mask is not None  # those without were left out before
             entry["segmentation"] = {"size": list(mask.size), "counts": mask.counts.encode()}
         if kind == "pose":
-            if frame.keypoints is None:
-                continue
+            assert frame.keypoints is not None  # those without were left out before
             points = frame.keypoints[n].astype(np.float64)
             points[points[:, 2] == 0, :2] = -1e6  # not found: far from everything
             entry["keypoints"] = points.ravel().tolist()

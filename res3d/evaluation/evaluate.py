@@ -118,6 +118,8 @@ def _evaluate_kind(kind: str, couples: Mapping[str, tuple[VideoTracks, VideoTrac
     for name, (found, truth) in couples.items():
         for label in sorted({track.label for track in (*truth.tracks, *found.tracks)}):
             pairs = pair_frames(truth, found, label=label, kind=kind, category=categories.get(label))
+            if not any(len(pair.truth) or len(pair.found) for pair in pairs):
+                continue
             joints = count_joints(pairs) if kind == "pose" else None
             parts[name, label] = _Parts(pairs=pairs, tracking=score_sequence(pairs), joints=joints)
     labels = sorted({label for _, label in parts})

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res3d.ops.similarity import COCO_SIGMAS, DEFAULT_SIGMA, box_area, box_iou, keypoint_distance, mask_iou, oks
-from res3d.structures import Category, FrameTracks, Rle, VideoTracks
+from res3d.structures import Category, FrameTracks, VideoTracks
 
 Array = NDArray[np.float64]
 
@@ -37,13 +37,13 @@ def box_similarity(truth: FrameTracks, found: FrameTracks, category: Category | 
 
 
 def mask_similarity(truth: FrameTracks, found: FrameTracks, category: Category | None) -> Array:
-    """IoU of masks [N, M]; an object without a mask is like no other."""
-    return mask_iou(_masks(truth), _masks(found))
+    """IoU of masks [N, M]."""
+    return mask_iou(truth.masks or (), found.masks or ())
 
 
 def pose_similarity(truth: FrameTracks, found: FrameTracks, category: Category | None) -> Array:
     """OKS [N, M] over the keypoints that the truth knows; one that was not found counts as far off."""
-    if truth.keypoints is None or found.keypoints is None:
+    if truth.keypoints is None or found.keypoints is None:  # nothing is in the frame on that side
         return np.zeros((len(truth), len(found)))
     distance = pose_distance(truth.keypoints, found.keypoints)
     similarity = oks(distance, areas_of(truth)[:, None], sigmas_of(category))
@@ -61,10 +61,6 @@ def pose_distance(truth: NDArray[np.float32], found: NDArray[np.float32]) -> Arr
     known = np.ones_like(found)
     known[..., :2] = np.where(found[..., 2:] > 0, found[..., :2], np.inf)
     return keypoint_distance(truth, known).astype(np.float64)
-
-
-def _masks(frame: FrameTracks) -> Sequence[Rle | None]:
-    return frame.masks if frame.masks is not None else (None,) * len(frame)
 
 
 Similarity = Callable[[FrameTracks, FrameTracks, Category | None], Array]

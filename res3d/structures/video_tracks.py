@@ -106,6 +106,10 @@ class VideoTracks:
         facts.setdefault("num_frames", held[-1].frame + 1 if held else 0)
         return cls(tracks=tuple(_group(held)), **facts)
 
+    def of(self, label: int) -> tuple[Track, ...]:
+        """The tracks of one class."""
+        return tuple(track for track in self.tracks if track.label == label)
+
     def renamed(self, **facts: Any) -> "VideoTracks":
         """The same tracks with other facts about the video (name, fps, size, categories, ...)."""
         return replace(self, **facts)

@@ -9,7 +9,12 @@ from res3d.cli import main
 from res3d.cli.main import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
-TOOLS = {"extract": "extract_features.py", "classify": "classify.py", "convert": "convert_weights.py"}
+TOOLS = {
+    "extract": "extract_features.py",
+    "classify": "classify.py",
+    "evaluate": "evaluate.py",
+    "convert": "convert_weights.py",
+}
 
 
 def test_the_version_is_printed(capsys):
@@ -29,7 +34,10 @@ def test_help_lists_the_commands(capsys, arguments):
 
 def test_an_unknown_command_is_refused(capsys):
     assert main(["extrct"]) == 2
-    assert capsys.readouterr().err == "res3d: error: unknown command 'extrct' (accepted: extract, classify, convert)\n"
+    assert (
+        capsys.readouterr().err
+        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, evaluate, convert)\n"
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)

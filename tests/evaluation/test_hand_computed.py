@@ -199,3 +199,37 @@ def test_nothing_found_and_nothing_there():
     alone = scores(TRUTH, nothing)
     assert alone["false_positives"] == 20
     assert np.isnan(alone["AP"])
+
+
+def test_objects_without_a_mask_or_pose_are_not_counted_where_those_are_compared():
+    """Two objects have masks, of which one prediction lacks one; a third object has none, and neither has a fourth."""
+    mask = (square(4, 20),) * 10
+    truth = video(track_of(1, TEN, boxes(0), masks=mask), track_of(3, TEN, boxes(200)), track_of(4, TEN, boxes(300)))
+    found = video(
+        track_of(1, TEN, boxes(0), masks=(*mask[:9], None)),
+        track_of(3, TEN, boxes(200), masks=mask),  # where the truth has no mask to compare
+        track_of(4, TEN, boxes(300)),
+    )
+    total = scores(found, truth, "mask")
+    assert (total["matches"], total["misses"], total["false_positives"]) == (9, 1, 0)
+    assert scores(found, truth, "box")["matches"] == 30
+    points = posed(0)
+    truth = video(track_of(1, TEN, boxes(0), keypoints=points), track_of(3, TEN, boxes(200), keypoints=0 * points))
+    found = video(track_of(1, TEN, boxes(0), keypoints=points), track_of(3, TEN, boxes(200), keypoints=points))
+    assert scores(found, truth, "pose")["MOTA"] == 1
+
+
+def test_classes_may_have_different_poses():
+    """Flies have two keypoints, worms three, discs none."""
+    worm = np.concatenate([posed(0), posed(3)[:, 1:]], axis=1)
+    truth = video(
+        track_of(1, TEN, boxes(0), keypoints=posed(0)),
+        track_of(2, TEN, boxes(100), keypoints=worm, label=2),
+        track_of(3, TEN, boxes(200), label=3),
+        categories={1: JOINTS, 2: Category(name="worm", keypoints=("a", "b", "c"))},
+    )
+    report = evaluate(truth, truth).kinds["pose"]
+    assert list(report.classes) == ["fly", "worm"]
+    assert set(report.joints.values()) == {1}
+    assert list(report.joints)[-1] == "worm: c"
+    assert report.total["HOTA"] == report.total["AP"] == pytest.approx(1)
