@@ -27,12 +27,24 @@ def box_area(boxes: Array) -> Array:
 
 def box_iou(a: Array, b: Array) -> Array:
     """Intersection over union, xyxy: [..., N, 4] and [..., M, 4] -> [..., N, M]; 0 where both are empty."""
+    shared = _shared_area(a, b)
+    union = box_area(a)[..., :, None] + box_area(b)[..., None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def box_cover(a: Array, b: Array) -> Array:
+    """Share of each box in ``a`` that lies in one in ``b``, xyxy: [N, 4] and [M, 4] -> [N, M]; 0 for empty boxes."""
+    shared = _shared_area(a, b)
+    area = np.broadcast_to(box_area(a)[..., :, None], shared.shape)
+    return np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)
+
+
+def _shared_area(a: Array, b: Array) -> Array:
     a, b = a[..., :, None, :], b[..., None, :, :]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     np.maximum(sides, 0, out=sides)
     shared: Array = sides[..., 0] * sides[..., 1]
-    union = box_area(a) + box_area(b) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return shared
 
 
 def mask_iou(a: Sequence[Rle | None], b: Sequence[Rle | None]) -> NDArray[np.float64]:

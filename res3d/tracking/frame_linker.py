@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from res3d.ops.similarity import box_area
+from res3d.ops.similarity import box_area, box_cover
 from res3d.structures import FrameDetections, FrameTracks
 from res3d.tracking.costs import Array, Objects
 from res3d.tracking.gaps import fill_gap
@@ -22,6 +22,8 @@ from res3d.tracking.pool import TrackPool
 from res3d.tracking.reach import reach_cost
 from res3d.tracking.settings import LinkSettings
 from res3d.tracking.timeline import Identity, Sighting, Timeline
+
+COVERED = 0.2  # share of a box from which on what is in front of it may hide it
 
 
 class FrameLinker:
@@ -53,7 +55,7 @@ class FrameLinker:
         seen = _Seen(detections, self._settings)
         matching = self._match(seen)
         self._go_on(*matching.pairs, seen)
-        self._begin(np.flatnonzero(seen.new & matching.is_free), seen)
+        self._begin(np.flatnonzero(seen.new & matching.is_free), seen, matching)
         self._pool.decide(self._frame)
         self._drop(self._pool.expired(self._frame))
         return self._timeline.release(self._pool.undecided_from(self._frame))
@@ -70,7 +72,9 @@ class FrameLinker:
         confirmed, recent = pool.confirmed, pool.confirmed & (pool.last == self._frame - 1)
         matching.stage(confirmed, seen.high, self._cost(self._settings.costs, expected, seen))
         matching.stage(recent, seen.low, self._cost(self._near, expected, seen))
-        matching.stage(recent, seen.high, self._reach(seen))
+        if len(pool) and (seen.high & matching.is_free).any():
+            in_sight = recent & ~self._hidden(matching, seen)
+            matching.stage(in_sight, seen.high, self._reach(seen))
         matching.stage(~confirmed, seen.high, self._cost(self._settings.costs, expected, seen))
         return matching
 
@@ -114,7 +118,16 @@ class FrameLinker:
             self._motion.update(rows, boxes)
         self._show([pool.identities[row] for row in rows.tolist()], columns, seen)
 
-    def _begin(self, columns: Rows, seen: "_Seen") -> None:
+    def _hidden(self, matching: Matching, seen: "_Seen") -> NDArray[np.bool_]:
+        """[tracks]: another object is in front of where it was last seen, which explains why it is not seen there.
+
+        Without such an excuse it must have gone somewhere else.
+        """
+        others = seen.boxes[~matching.is_free]
+        cover = box_cover(self._pool.boxes, others).max(axis=1, initial=0)
+        return np.asarray(cover > COVERED)
+
+    def _begin(self, columns: Rows, seen: "_Seen", matching: Matching) -> None:
         """Detections at ``columns`` start tracks."""
         if not len(columns):
             return
@@ -123,6 +136,7 @@ class FrameLinker:
             self._frame,
             seen.detections.labels[columns],
             boxes,
+            hidden=self._hidden(matching, seen),
             embeddings=seen.embeddings_of(columns),
             keypoints=seen.keypoints_of(columns),
         )

@@ -58,6 +58,7 @@ class TrackPool:
         first_boxes: Array | None = None,
         last: Rows | int | None = None,
         seen: Rows | int = 1,
+        hidden: NDArray[np.bool_] | None = None,
         embeddings: Array | None = None,
         keypoints: Array | None = None,
     ) -> list[Identity]:
@@ -67,10 +68,11 @@ class TrackPool:
             frame: where they begin, at ``first_boxes`` [n, 4] (by default ``boxes``).
             last: where they were last seen, at ``boxes`` [n, 4]; by default ``frame``.
             seen: in how many frames.
+            hidden: [N] tracks that something is in front of: they are waited for, and did not go elsewhere.
         """
         made = [Identity() for _ in labels]
         count, zeros = len(self), np.zeros(len(made), np.int64)
-        parents = self._possible_parents(frame, labels, boxes if first_boxes is None else first_boxes)
+        parents = self._possible_parents(frame, labels, boxes if first_boxes is None else first_boxes, hidden)
         self.identities = self.identities + made
         self.labels = np.concatenate([self.labels, labels])
         self.first = np.concatenate([self.first, zeros + frame])
@@ -146,14 +148,17 @@ class TrackPool:
         waiting = ~self.confirmed | (self.parents != None)  # noqa: E711 (element by element)
         return int(np.concatenate([self.first[waiting], self.last[lost] + 1]).min(initial=now + 1))
 
-    def _possible_parents(self, frame: int, labels: Rows, boxes: Array) -> NDArray[Any]:
+    def _possible_parents(
+        self, frame: int, labels: Rows, boxes: Array, hidden: NDArray[np.bool_] | None
+    ) -> NDArray[Any]:
         """[n] identities of lost tracks, or None: each is the nearest within reach, and of one new track only."""
         parents = np.full(len(labels), None, object)
         # A tentative track that is not seen now has no claim: what jumps twice begins twice.
         firm = self.confirmed | (self.last == frame)
         claimed = {id(parent) for parent in self.parents[firm] if parent is not None}
         free = np.array([id(identity) not in claimed for identity in self.identities], bool)
-        lost = np.flatnonzero(self.confirmed & (self.last < frame) & free)
+        in_sight = True if hidden is None else ~hidden
+        lost = np.flatnonzero(self.confirmed & (self.last < frame) & free & in_sight)
         if len(lost) and self._settings.lost_reach > 0:
             cost = reach_cost(self.boxes[lost], boxes, self._settings.lost_reach)
             rows, columns = assign_hungarian(np.where(self.labels[lost, None] == labels, cost, np.inf))

@@ -4,7 +4,7 @@ import torch
 from torchvision.ops import box_iou as torchvision_iou
 
 from res3d.ops.rle import Rle
-from res3d.ops.similarity import COCO_SIGMAS, box_area, box_iou, keypoint_distance, mask_iou, oks, pck
+from res3d.ops.similarity import COCO_SIGMAS, box_area, box_cover, box_iou, keypoint_distance, mask_iou, oks, pck
 
 
 def boxes(rng, *shape: int) -> np.ndarray:
@@ -26,6 +26,12 @@ def test_empty_boxes_share_nothing():
     assert box_iou(a, a).tolist() == [[0, 0], [0, 1]]
     assert box_iou(np.zeros((0, 4)), a).shape == (0, 2)
     assert box_area(np.array([[4.0, 4, 2, 9]])).tolist() == [0]
+
+
+def test_box_cover_is_the_share_of_the_first():
+    a = np.array([[0.0, 0, 10, 10], [0, 0, 40, 40], [5, 5, 5, 5]])
+    b = np.array([[5.0, 5, 25, 25], [90, 90, 99, 99]])
+    assert box_cover(a, b).tolist() == [[0.25, 0], [0.25, 0], [0, 0]]
 
 
 def test_mask_iou_is_that_of_the_pixels():

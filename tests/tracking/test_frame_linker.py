@@ -63,6 +63,18 @@ def test_one_that_appears_beside_a_lost_one_is_the_same_if_that_never_comes_back
     assert tracks == {1: [*range(5), *range(12, 20)], 2: [*range(8, 20)]}
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_one_that_is_hidden_is_waited_for_and_one_that_vanished_in_the_open_jumped(stays):
+    """At frame 6 something turns up one size from where the first was last seen; a second stands in front, or not."""
+    behind, front, new = box_at(50, 50), box_at(58, 50), box_at(50, 69)
+    frames = [frame_of(behind, front) for _ in range(6)]
+    frames += [frame_of(front, new)] * 8
+    if not stays:
+        frames = [frame_of(behind) for _ in range(6)] + [frame_of(new)] * 8
+    tracks = where(link_detections(frames, fill_gaps=0, max_lost=40, costs=(CostTerm("overlap", gate=0.7),)))
+    assert tracks == ({1: [*range(6)], 2: [*range(14)], 3: [*range(6, 14)]} if stays else {1: [*range(14)]})
+
+
 def test_what_jumps_twice_is_followed_through_a_track_too_short_to_be_one():
     """It jumps beyond its reach by motion at frames 6 and 7; the two new beginnings are the same object."""
     places = [50] * 6 + [80] + [100] * 12
