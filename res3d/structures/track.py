@@ -44,6 +44,8 @@ class Track:
             raise ValueError(f"the id of a track must be ≥ 0, not {self.id}")
         if not len(self.frames) or self.frames[0] < 0 or (np.diff(self.frames) <= 0).any():
             raise ValueError(f"track {self.id}: frames must be ≥ 0 and increase, and there must be one at least")
+        if self.keypoints is not None and not np.isfinite(self.keypoints).all():
+            raise ValueError(f"track {self.id}: keypoints must be finite")
         try:
             check_boxes(self.boxes)
         except ValueError as error:

@@ -14,6 +14,7 @@ from res3d.structures import Category, FrameTracks
         ({"boxes": np.zeros((3, 4), np.float32)}, "Track.boxes must be [F, 4] with F = 2, not [3, 4]"),
         ({"scores": np.zeros(2)}, "Track.scores must be float32, not float64"),
         ({"keypoints": np.zeros((2, 5), np.float32)}, "Track.keypoints must be [F, K, 3]"),
+        ({"keypoints": np.full((2, 5, 3), np.inf, np.float32)}, "track 4: keypoints must be finite"),
         ({"keypoints_scores": np.zeros((3, 5), np.float32)}, "Track.keypoints_scores must be [F, K]"),
         ({"masks": (None,)}, "track 4: 2 frames with 1 masks"),
         ({"id": -1}, "the id of a track must be ≥ 0, not -1"),

@@ -14,7 +14,7 @@ from res3d.ops.rle import Rle
 from res3d.ops.similarity import box_area
 from res3d.structures.category import Category
 from res3d.structures.formats.categories import category_entry, read_category
-from res3d.structures.formats.files import read_json, table_of, write_whole
+from res3d.structures.formats.files import read_json, reading, table_of, write_whole
 from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.track import Track
@@ -33,8 +33,9 @@ def write_cocovid(videos: Iterable[VideoTracks], path: str | Path) -> None:
         if any(video.name == other["name"] for other in data["videos"]):
             raise ValueError(f"two videos have the name {video.name!r}")
         labels = {track.label for track in video.tracks}
-        named = {label: Category(name=str(label)) for label in sorted(labels - set(video.categories))}
-        for label, category in {**video.categories, **named}.items():
+        # COCO's tools want a category for every label; one that is called by its number is none to us.
+        unnamed = {label: Category(name=str(label)) for label in sorted(labels - set(video.categories))}
+        for label, category in {**video.categories, **unnamed}.items():
             if categories.setdefault(label, category) != category:
                 raise ValueError(f"label {label} is {category.name!r} in video {video.name!r}, and another before")
         _add_video(data, video, number)
@@ -97,33 +98,35 @@ def read_cocovid(path: str | Path) -> dict[str, VideoTracks]:
     if "videos" not in data:
         what = "PoseTrack18 JSON" if _is_posetrack(data) else "COCO JSON of images without videos"
         raise ValueError(f"{path}: has no 'videos', so it is no CocoVID file (it may be {what})")
+    with reading(path, "CocoVID JSON"):
+        return _read(data, path)
+
+
+def _read(data: dict[str, Any], path: str | Path) -> dict[str, VideoTracks]:
     videos = table_of(data, "videos", path, ("id",))
     images = table_of(data, "images", path, ("id", "video_id", "frame_id"))
     annotations = table_of(data, "annotations", path, ("image_id", "bbox", "category_id", "instance_id"))
     image_of = {image["id"]: image for image in images}
-    rows: dict[Any, list[Row]] = {}
-    for number, entry in enumerate(annotations):
-        image = image_of.get(entry["image_id"])
-        if image is None:
-            raise ValueError(f"{path}: annotation {number} is of image {entry['image_id']!r}, which is not listed")
-        try:
-            row = _row(entry, int(image["frame_id"]))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{path}: annotation {number} cannot be read ({error})") from None
-        rows.setdefault(image["video_id"], []).append(row)
-    shown: dict[Any, list[int]] = {}
+    shown: dict[Any, list[int]] = {video["id"]: [] for video in videos}
+    rows: dict[Any, list[Row]] = {video["id"]: [] for video in videos}
     for image in images:
-        shown.setdefault(image["video_id"], []).append(int(image["frame_id"]))
-    if strangers := sorted(map(str, shown.keys() - {video["id"] for video in videos})):
-        raise ValueError(f"{path}: images are of videos that are not listed: {', '.join(strangers)}")
-    categories = {
-        int(entry["id"]): read_category(entry) for entry in table_of(data, "categories", path, ("id", "name"))
-    }
-    made = [_video(v, rows.get(v["id"], []), shown.get(v["id"], []), categories, path) for v in videos]
-    named = {video.name: video for video in made}
-    if len(named) < len(made):
-        raise ValueError(f"{path}: two videos have one name")
-    return named
+        if image["video_id"] not in shown:
+            raise ValueError(f"image {image['id']!r} is of video {image['video_id']!r}, which is not listed")
+        shown[image["video_id"]].append(int(image["frame_id"]))
+    for number, entry in enumerate(annotations):
+        if entry["image_id"] not in image_of:
+            raise ValueError(f"annotation {number} is of image {entry['image_id']!r}, which is not listed")
+        image = image_of[entry["image_id"]]
+        with reading(f"{path}: annotation {number}", "one"):
+            rows[image["video_id"]].append(_row(entry, int(image["frame_id"])))
+    entries = table_of(data, "categories", path, ("id", "name"))
+    named = {int(entry["id"]): read_category(entry) for entry in entries}
+    categories = {label: category for label, category in named.items() if category != Category(name=str(label))}
+    made = [_video(facts, rows[facts["id"]], shown[facts["id"]], categories) for facts in videos]
+    by_name = {video.name: video for video in made}
+    if len(by_name) < len(made):
+        raise ValueError("two videos have one name")
+    return by_name
 
 
 def _is_posetrack(data: Mapping[str, Any]) -> bool:
@@ -132,24 +135,21 @@ def _is_posetrack(data: Mapping[str, Any]) -> bool:
 
 
 def _video(
-    facts: Mapping[str, Any], rows: list[Row], shown: list[int], categories: Mapping[int, Category], path: str | Path
+    facts: Mapping[str, Any], rows: list[Row], shown: list[int], categories: Mapping[int, Category]
 ) -> VideoTracks:
     frames = np.unique(np.array(shown, np.int64))
     length = int(facts.get("length", frames[-1] + 1 if len(frames) else 0))
     sized = facts.get("width") is not None and facts.get("height") is not None
     name = str(facts.get("name") or facts.get("file_name") or facts["id"])
-    try:
-        return VideoTracks(
-            tracks=tracks_from_rows(rows, f"video {name!r}"),
-            num_frames=length,
-            name=name,
-            fps=facts.get("fps"),
-            size=(int(facts["height"]), int(facts["width"])) if sized else None,
-            categories=categories,
-            annotated=None if np.array_equal(frames, np.arange(length)) else frames,
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    return VideoTracks(
+        tracks=tracks_from_rows(rows, f"video {name!r}"),
+        num_frames=length,
+        name=name,
+        fps=facts.get("fps"),
+        size=(int(facts["height"]), int(facts["width"])) if sized else None,
+        categories=categories,
+        annotated=None if np.array_equal(frames, np.arange(length)) else frames,
+    )
 
 
 def _row(entry: Mapping[str, Any], frame: int) -> Row:

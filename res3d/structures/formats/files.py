@@ -2,8 +2,12 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 def write_whole(path: str | Path, text: str) -> None:
@@ -46,6 +50,20 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError(f"{path}: holds a JSON {type(data).__name__}, not an object with images and annotations")
     return data
+
+
+@contextmanager
+def reading(path: str | Path, kind: str) -> Iterator[None]:
+    """What goes wrong inside, with whatever a file may hold, is a ValueError that names the file."""
+    try:
+        with np.errstate(over="ignore"):  # a number too large for float32 is infinite, which is refused
+            yield
+    except ValueError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
+        raise ValueError(f"{path}: not {kind} as it should be ({error})") from None
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path}: not {kind} as it should be ({type(error).__name__}: {error})") from None
 
 
 def table_of(data: dict[str, Any], key: str, path: str | Path, needs: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res3d.structures.formats.categories import category_entry, read_category
-from res3d.structures.formats.files import read_json, table_of, write_whole
+from res3d.structures.formats.files import read_json, reading, table_of, write_whole
 from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.track import Track
@@ -79,26 +79,26 @@ def read_posetrack(path: str | Path) -> VideoTracks:
     data = read_json(path)
     if "videos" in data:
         raise ValueError(f"{path}: has 'videos', so it is CocoVID JSON, not PoseTrack18's")
+    with reading(path, "PoseTrack18 JSON"):
+        return _read(data, path)
+
+
+def _read(data: dict[str, Any], path: str | Path) -> VideoTracks:
     images = table_of(data, "images", path, ("id", "file_name"))
     annotations = table_of(data, "annotations", path, ("image_id", "track_id", "keypoints"))
-    try:
-        frame_of = {image["id"]: _frame_number(str(image["file_name"])) for image in images}
-        rows = [_row(entry, frame_of) for entry in annotations]
-        categories = {int(entry["id"]): read_category(entry) for entry in data.get("categories") or []}
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path}: cannot be read as PoseTrack18 JSON ({error})") from None
-    frames = sorted(frame_of.values())
+    frame_of = {image["id"]: _frame_number(str(image["file_name"])) for image in images}
+    frames = list(frame_of.values())
     length = max([int(image.get("nframes", 0)) for image in images] + [frame + 1 for frame in frames], default=0)
     labeled = np.unique([frame_of[i["id"]] for i in images if i.get("is_labeled", True)]).astype(np.int64)
     first = images[0] if images else {}
     sized = "width" in first and "height" in first
     return VideoTracks(
-        tracks=tracks_from_rows(rows, path),
+        tracks=tracks_from_rows([_row(entry, frame_of) for entry in annotations], path),
         num_frames=length,
         name=str(first.get("vid_id") or Path(path).stem),
         fps=(data.get("info") or {}).get("fps"),
         size=(int(first["height"]), int(first["width"])) if sized else None,
-        categories=categories,
+        categories={int(entry["id"]): read_category(entry) for entry in data.get("categories") or []},
         annotated=None if np.array_equal(labeled, np.arange(length)) else labeled,
     )
 

@@ -169,6 +169,14 @@ def test_cocovid_has_the_keys_of_its_kind(tmp_path):
     assert annotation["area"] == video.tracks[0].masks[0].area
 
 
+def test_labels_without_a_name_stay_without_one(tmp_path):
+    video = random_video().renamed(categories={2: Category(name="bee")})
+    video.to_cocovid(tmp_path / "a.json")
+    names = [entry["name"] for entry in json.loads((tmp_path / "a.json").read_text())["categories"]]
+    assert names == ["1", "bee"]
+    assert_same(video, VideoTracks.from_cocovid(tmp_path / "a.json"))
+
+
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # pycocotools under NumPy 2
 def test_pycocotools_reads_what_is_written(tmp_path):
     coco = pytest.importorskip("pycocotools.coco")
@@ -235,16 +243,17 @@ def test_cocovid_of_ground_truth_is_read(tmp_path):
         (cocovid(videos=3), "has no list of 'videos'"),
         (cocovid(images=[3]), "entry 0 of 'images' is no object"),
         (cocovid(images=[{"id": 1}]), "entry 0 of 'images' has no 'video_id', 'frame_id'"),
-        (cocovid(images=[{"id": 1, "video_id": 9, "frame_id": 0}]), "images are of videos that are not listed: 9"),
+        (cocovid(images=[{"id": 1, "video_id": 9, "frame_id": 0}]), "image 1 is of video 9, which is not listed"),
         (cocovid(annotation={"image_id": 9}), "annotation 0 is of image 9, which is not listed"),
         (
             cocovid(annotation={"bbox": [1, 2]}),
-            "annotation 0 cannot be read (bbox must be x, y, width, height, not [1, 2])",
+            "a.json: annotation 0: not one as it should be (bbox must be x, y, width, height, not [1, 2])",
         ),
-        (cocovid(annotation={"bbox": None}), "annotation 0 cannot be read"),
+        (cocovid(annotation={"bbox": None}), "annotation 0: not one as it should be"),
         (cocovid(annotation={"segmentation": [[1, 2, 3, 4]]}), "polygons are not read"),
         (cocovid(annotation={"segmentation": {"size": [2, 2], "counts": [9]}}), "fill (2, 2), not 9 pixels"),
         (cocovid(videos=[{"id": 1, "name": "a", "length": 2}]), "annotated frames must be frames of a video of 2"),
+        (cocovid(categories=[{"id": "x", "name": "a"}]), "a.json: not CocoVID JSON as it should be (invalid literal"),
         (cocovid(videos=[{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]), "two videos have one name"),
         ({"images": [], "annotations": []}, "no CocoVID file (it may be COCO JSON of images without videos)"),
         ({"annotations": [{"track_id": 1}]}, "no CocoVID file (it may be PoseTrack18 JSON)"),
@@ -289,15 +298,40 @@ def test_posetrack_holds_poses_only(tmp_path):
         (cocovid(), "has 'videos', so it is CocoVID JSON, not PoseTrack18's"),
         ({"images": []}, "has no list of 'annotations'"),
         (posetrack(annotation={"image_id": 9}), "an annotation is of image 9, which is not listed"),
-        (posetrack(annotation={"keypoints": [1, 2]}), "cannot be read as PoseTrack18 JSON"),
+        (posetrack(annotation={"keypoints": [1, 2]}), "not PoseTrack18 JSON as it should be"),
         (posetrack(images=[{"id": 7, "file_name": "a/b.jpg"}]), "the frame's number, as in 000012.jpg, not 'a/b.jpg'"),
-        (posetrack(categories=[{"id": 1}]), "cannot be read as PoseTrack18 JSON ('name')"),
+        (posetrack(categories=[{"id": 1}]), "not PoseTrack18 JSON as it should be (KeyError: 'name')"),
     ],
 )
 def test_what_is_no_posetrack_file_is_refused(tmp_path, data, message):
     (tmp_path / "a.json").write_text(json.dumps(data))
     with pytest.raises(ValueError, match=re.escape(message)):
         read_posetrack(tmp_path / "a.json")
+
+
+def leaves(data, path=()):
+    """The places of all values in nested lists and dictionaries."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from leaves(value, (*path, key))
+
+
+@pytest.mark.parametrize("junk", [None, "x", -1, 1e99, [], {}, [[]], {"a": 1}])
+@pytest.mark.parametrize(("make", "reader"), [(cocovid, read_cocovid), (posetrack, read_posetrack)])
+def test_junk_anywhere_in_a_file_is_read_or_refused_by_its_name(tmp_path, make, reader, junk):
+    path = tmp_path / "a.json"
+    for place in leaves(make()):
+        data = make()
+        holder = data
+        for key in place[:-1]:
+            holder = holder[key]
+        holder[place[-1]] = junk
+        path.write_text(json.dumps(data))
+        try:
+            reader(path)
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017 (many of these are fine)
 
 
 def test_any_format_is_told_from_what_is_in_the_file(tmp_path):
