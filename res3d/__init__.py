@@ -4,6 +4,8 @@ Every name in ``list_backbones()`` is also a function of this package: ``res3d.r
 """
 
 from functools import cache
+from importlib import import_module
+from typing import Any
 
 from res3d import features, structures, video
 from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ResNet3d, describe, list_backbones
@@ -11,7 +13,6 @@ from res3d.features import extract_features
 from res3d.structures import ClipFeatures
 from res3d.version import __version__
 from res3d.weights import (
-    BackboneFactory,
     LoadReport,
     WeightsError,
     create_backbone,
@@ -34,6 +35,7 @@ __all__ = [
     "create_backbone",
     "create_classifier",
     "describe",
+    "evaluation",
     "extract_features",
     "features",
     "list_backbones",
@@ -42,17 +44,23 @@ __all__ = [
     "load_weights",
     "save_weights",
     "structures",
+    "tracking",
     "video",
+    "viz",
 ]
+
+LAZY_ROOMS = ("evaluation", "tracking", "viz")  # imported when first asked for: not everybody needs SciPy
 
 _named_factory = cache(named_factory)
 
 
-def __getattr__(name: str) -> BackboneFactory:
+def __getattr__(name: str) -> Any:
+    if name in LAZY_ROOMS:
+        return import_module(f"res3d.{name}")
     if name in CATALOG:
         return _named_factory(name)
     raise AttributeError(f"module 'res3d' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *CATALOG})
+    return sorted({*globals(), *CATALOG, *LAZY_ROOMS})

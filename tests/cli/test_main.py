@@ -14,6 +14,7 @@ TOOLS = {
     "classify": "classify.py",
     "convert": "convert_weights.py",
     "describe": "describe.py",
+    "evaluate": "evaluate.py",
 }
 
 
@@ -36,7 +37,7 @@ def test_an_unknown_command_is_refused(capsys):
     assert main(["extrct"]) == 2
     assert (
         capsys.readouterr().err
-        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, describe, convert)\n"
+        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, describe, evaluate, convert)\n"
     )
 
 

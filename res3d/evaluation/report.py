@@ -1,0 +1,104 @@
+"""What an evaluation found, as text for people and as JSON for programs."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from res3d.evaluation.switches import Switch
+from res3d.evaluation.tracking_scores import COUNTS
+from res3d.structures.formats.files import write_whole
+
+Scores = Mapping[str, float]
+
+SHOWN = {  # column of the text table: score
+    "HOTA": "HOTA",
+    "DetA": "DetA",
+    "AssA": "AssA",
+    "MOTA": "MOTA",
+    "IDF1": "IDF1",
+    "switches": "switches",
+    "misses": "misses",
+    "false pos": "false_positives",
+    "AP": "AP",
+    "AP50": "AP50",
+    "PCK": "PCK",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindReport:
+    """Scores by one kind of similarity: 0 to 1 (MOTA can be negative), counts as they are, NaN where there is none."""
+
+    videos: Mapping[str, Scores]
+    classes: Mapping[str, Scores]
+    total: Scores
+    joints: Mapping[str, float]  # PCK by "class: joint"; empty but for poses
+    switches: Sequence[tuple[str, str, Switch]]  # (video, class, what happened)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Scores by kind ("box", "mask", "pose"), and what was left out."""
+
+    kinds: Mapping[str, KindReport]
+    notes: Sequence[str] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; None in the place of NaN."""
+        made: dict[str, Any] = {"notes": list(self.notes)}
+        for kind, report in self.kinds.items():
+            made[kind] = {
+                "total": _plain(report.total),
+                "classes": {name: _plain(scores) for name, scores in report.classes.items()},
+                "videos": {name: _plain(scores) for name, scores in report.videos.items()},
+                "joints": _plain(report.joints),
+                "switches": [
+                    {"video": video, "class": name, **asdict(switch)} for video, name, switch in report.switches
+                ],
+            }
+        return made
+
+    def to_json(self, path: str | Path) -> None:
+        """Write it, whole or not at all."""
+        write_whole(path, json.dumps(self.to_dict(), indent=1))
+
+    def table(self, most_switches: int = 20) -> str:
+        """The scores as text: per cent, counts as they are; the first ``most_switches`` switches of each kind."""
+        return "\n\n".join([*(_kind_text(kind, r, most_switches) for kind, r in self.kinds.items()), *self.notes])
+
+
+def _kind_text(kind: str, report: KindReport, most_switches: int) -> str:
+    columns = {column: score for column, score in SHOWN.items() if score in report.total}
+    rows = dict(report.videos) if len(report.videos) > 1 else {}
+    if len(report.classes) > 1:
+        rows |= {f"class {name}": scores for name, scores in report.classes.items()}
+    rows["total"] = report.total
+    width = max(map(len, [*rows, kind])) + 2
+    lines = [kind.ljust(width) + "".join(column.rjust(max(8, len(column) + 2)) for column in columns)]
+    for name, scores in rows.items():
+        cells = [_cell(score, scores[score]).rjust(max(8, len(column) + 2)) for column, score in columns.items()]
+        lines.append(name.ljust(width) + "".join(cells))
+    if report.joints:
+        lines += ["", "PCK@0.2: " + ", ".join(f"{name} {_cell('PCK', v)}" for name, v in report.joints.items())]
+    if report.switches:
+        lines.append("")
+    for video, name, switch in report.switches[:most_switches]:
+        lines.append(
+            f"switch in {video}, frame {switch.frame}: {name} {switch.id} was {switch.before}, is {switch.after}"
+        )
+    if len(report.switches) > most_switches:
+        lines.append(f"... and {len(report.switches) - most_switches} switches more")
+    return "\n".join(lines)
+
+
+def _cell(name: str, value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return str(int(value)) if name in COUNTS else f"{100 * value:.2f}"
+
+
+def _plain(scores: Scores) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in scores.items()}

@@ -1,0 +1,178 @@
+"""CocoVID JSON: COCO's keys, with ``videos``, and ``video_id``, ``frame_id`` (from 0) and ``instance_id`` to link them.
+
+Holds any number of videos with boxes, masks (as COCO's run lengths) and keypoints, of ground truth or of results.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from res3d.ops.rle import Rle
+from res3d.ops.similarity import box_area
+from res3d.structures.category import Category
+from res3d.structures.formats.categories import category_entry, read_category
+from res3d.structures.formats.files import read_json, reading, table_of, write_whole
+from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
+from res3d.structures.formats.rows import Row, tracks_from_rows
+from res3d.structures.track import Track
+from res3d.structures.video_tracks import VideoTracks
+
+
+def write_cocovid(videos: Iterable[VideoTracks], path: str | Path) -> None:
+    """Write videos to one file.
+
+    Raises:
+        ValueError: two videos of one name, or with different categories under one label.
+    """
+    data: dict[str, list[dict[str, Any]]] = {key: [] for key in ("videos", "categories", "images", "annotations")}
+    categories: dict[int, Category] = {}
+    for number, video in enumerate(videos, start=1):
+        if any(video.name == other["name"] for other in data["videos"]):
+            raise ValueError(f"two videos have the name {video.name!r}")
+        labels = {track.label for track in video.tracks}
+        # COCO's tools want a category for every label; one that is called by its number is none to us.
+        unnamed = {label: Category(name=str(label)) for label in sorted(labels - set(video.categories))}
+        for label, category in {**video.categories, **unnamed}.items():
+            if categories.setdefault(label, category) != category:
+                raise ValueError(f"label {label} is {category.name!r} in video {video.name!r}, and another before")
+        _add_video(data, video, number)
+    data["categories"] = [category_entry(label, category) for label, category in sorted(categories.items())]
+    write_whole(path, json.dumps(data))
+
+
+def _add_video(data: dict[str, list[dict[str, Any]]], video: VideoTracks, number: int) -> None:
+    size = {} if video.size is None else {"width": video.size[1], "height": video.size[0]}
+    fps = {} if video.fps is None else {"fps": video.fps}
+    facts = {"id": number, "name": video.name, "file_name": video.name, **size, **fps, "length": video.num_frames}
+    data["videos"].append(facts)
+    shown = range(video.num_frames) if video.annotated is None else sorted(video.annotated.tolist())
+    image_of: dict[int, int] = {}
+    for frame in shown:
+        image_of[frame] = len(data["images"]) + 1
+        image = {"id": image_of[frame], "video_id": number, "frame_id": frame, "file_name": f"{video.name}#{frame}"}
+        data["images"].append({**image, **size})
+    for track in video.tracks:
+        for row, frame in enumerate(track.frames.tolist()):
+            if frame not in image_of:
+                raise ValueError(f"video {video.name!r}: track {track.id} is in frame {frame}, which is not annotated")
+            identity = {"id": len(data["annotations"]) + 1, "image_id": image_of[frame], "video_id": number}
+            data["annotations"].append({**identity, **_annotation(track, row)})
+
+
+def _annotation(track: Track, row: int) -> dict[str, Any]:
+    box = track.boxes[row]
+    entry: dict[str, Any] = {
+        "category_id": track.label,
+        "instance_id": track.id,
+        "bbox": [float(value) for value in to_xywh(box)],
+        "area": round(float(box_area(box.astype(np.float64))), 4),
+        "iscrowd": 0,
+        "score": shortest(track.scores[row : row + 1])[0],
+    }
+    if track.keypoints is not None:
+        points = track.keypoints[row]
+        entry["keypoints"] = shortest(points.ravel())
+        entry["num_keypoints"] = int((points[:, 2] > 0).sum())
+    if track.keypoints_scores is not None:
+        entry["keypoints_scores"] = shortest(track.keypoints_scores[row])
+    mask = None if track.masks is None else track.masks[row]
+    if mask is not None:
+        entry["segmentation"] = {"size": list(mask.size), "counts": mask.counts}
+        entry["area"] = mask.area
+    return entry
+
+
+def read_cocovid(path: str | Path) -> dict[str, VideoTracks]:
+    """Every video of a file, by name. Frames without an entry in ``images`` count as not annotated.
+
+    An annotation without a score has 1; with ``iscrowd`` it has 0, which keeps it from being counted.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not such a file; names what is wrong.
+    """
+    data = read_json(path)
+    if "videos" not in data:
+        what = "PoseTrack18 JSON" if _is_posetrack(data) else "COCO JSON of images without videos"
+        raise ValueError(f"{path}: has no 'videos', so it is no CocoVID file (it may be {what})")
+    with reading(path, "CocoVID JSON"):
+        return _read(data, path)
+
+
+def _read(data: dict[str, Any], path: str | Path) -> dict[str, VideoTracks]:
+    videos = table_of(data, "videos", path, ("id",))
+    images = table_of(data, "images", path, ("id", "video_id", "frame_id"))
+    annotations = table_of(data, "annotations", path, ("image_id", "bbox", "category_id", "instance_id"))
+    image_of = {image["id"]: image for image in images}
+    shown: dict[Any, list[int]] = {video["id"]: [] for video in videos}
+    rows: dict[Any, list[Row]] = {video["id"]: [] for video in videos}
+    for image in images:
+        if image["video_id"] not in shown:
+            raise ValueError(f"image {image['id']!r} is of video {image['video_id']!r}, which is not listed")
+        shown[image["video_id"]].append(int(image["frame_id"]))
+    for number, entry in enumerate(annotations):
+        if entry["image_id"] not in image_of:
+            raise ValueError(f"annotation {number} is of image {entry['image_id']!r}, which is not listed")
+        image = image_of[entry["image_id"]]
+        with reading(f"{path}: annotation {number}", "one"):
+            rows[image["video_id"]].append(_row(entry, int(image["frame_id"])))
+    entries = table_of(data, "categories", path, ("id", "name"))
+    named = {int(entry["id"]): read_category(entry) for entry in entries}
+    categories = {label: category for label, category in named.items() if category != Category(name=str(label))}
+    made = [_video(facts, rows[facts["id"]], shown[facts["id"]], categories) for facts in videos]
+    by_name = {video.name: video for video in made}
+    if len(by_name) < len(made):
+        raise ValueError("two videos have one name")
+    return by_name
+
+
+def _is_posetrack(data: Mapping[str, Any]) -> bool:
+    annotations = data.get("annotations")
+    return isinstance(annotations, list) and any(isinstance(a, dict) and "track_id" in a for a in annotations[:1])
+
+
+def _video(
+    facts: Mapping[str, Any], rows: list[Row], shown: list[int], categories: Mapping[int, Category]
+) -> VideoTracks:
+    frames = np.unique(np.array(shown, np.int64))
+    length = int(facts.get("length", frames[-1] + 1 if len(frames) else 0))
+    sized = facts.get("width") is not None and facts.get("height") is not None
+    name = str(facts.get("name") or facts.get("file_name") or facts["id"])
+    return VideoTracks(
+        tracks=tracks_from_rows(rows, f"video {name!r}"),
+        num_frames=length,
+        name=name,
+        fps=facts.get("fps"),
+        size=(int(facts["height"]), int(facts["width"])) if sized else None,
+        categories=categories,
+        annotated=None if np.array_equal(frames, np.arange(length)) else frames,
+    )
+
+
+def _row(entry: Mapping[str, Any], frame: int) -> Row:
+    bbox = np.array(entry["bbox"], np.float64)
+    if bbox.shape != (4,):
+        raise ValueError(f"bbox must be x, y, width, height, not {entry['bbox']!r}")
+    keypoints, scores = entry.get("keypoints"), entry.get("keypoints_scores")
+    mask = entry.get("segmentation")
+    return Row(
+        id=int(entry["instance_id"]),
+        frame=frame,
+        label=int(entry["category_id"]),
+        box=to_xyxy(bbox[None])[0],
+        score=0.0 if entry.get("iscrowd") else float(entry.get("score", 1.0)),
+        keypoints=None if keypoints is None else np.array(keypoints, np.float32).reshape(-1, 3),
+        keypoints_scores=None if scores is None else np.array(scores, np.float32),
+        mask=None if not mask else _mask(mask),
+    )
+
+
+def _mask(segmentation: Any) -> Rle:
+    """Run lengths, compressed or not. Polygons have no size of their own and no exact pixels: they are refused."""
+    if not isinstance(segmentation, dict) or {"size", "counts"} - set(segmentation):
+        raise ValueError("a segmentation must be run lengths with size and counts; polygons are not read")
+    height, width = (int(side) for side in segmentation["size"])
+    return Rle.read((height, width), segmentation["counts"])

@@ -1,0 +1,83 @@
+"""Text and JSON files: read with errors that name them, written whole or not at all."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write UTF-8 text; the file appears under its name when it is complete."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a file, or not text.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: holds no text") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The object in a JSON file; errors as ``read_text``, and ValueError for what is no JSON object."""
+    text = read_text(path)
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: holds a JSON {type(data).__name__}, not an object with images and annotations")
+    return data
+
+
+@contextmanager
+def reading(path: str | Path, kind: str) -> Iterator[None]:
+    """What goes wrong inside, with whatever a file may hold, is a ValueError that names the file."""
+    try:
+        with np.errstate(over="ignore"):  # a number too large for float32 is infinite, which is refused
+            yield
+    except ValueError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
+        raise ValueError(f"{path}: not {kind} as it should be ({error})") from None
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path}: not {kind} as it should be ({type(error).__name__}: {error})") from None
+
+
+def table_of(data: dict[str, Any], key: str, path: str | Path, needs: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The list of objects under ``key``, each of which has the keys that it ``needs``.
+
+    Raises:
+        ValueError: it is missing or no such list; names the file and the first entry that is wrong.
+    """
+    rows = data.get(key)
+    if not isinstance(rows, list):
+        raise ValueError(f"{path}: has no list of {key!r}")
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}: entry {number} of {key!r} is no object")
+        if missing := [name for name in needs if name not in row]:
+            raise ValueError(f"{path}: entry {number} of {key!r} has no {', '.join(map(repr, missing))}")
+    return rows

@@ -1,0 +1,137 @@
+"""PoseTrack18 JSON: the poses of one video, COCO's keys with ``track_id`` (posetrack.net; poseval's format).
+
+A frame's number is that in its file name, ``images/NAME/000012.jpg``: a file may leave frames out.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from res3d.structures.formats.categories import category_entry, read_category
+from res3d.structures.formats.files import read_json, reading, table_of, write_whole
+from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
+from res3d.structures.formats.rows import Row, tracks_from_rows
+from res3d.structures.track import Track
+from res3d.structures.video_tracks import VideoTracks
+
+FIRST_IMAGE = 10_000_000_000  # the benchmark's image ids are as long
+
+
+def write_posetrack(video: VideoTracks, path: str | Path) -> None:
+    """Write keypoints, boxes, scores and ids of every frame; masks have no place in the format.
+
+    Raises:
+        ValueError: a track without keypoints.
+    """
+    if bare := [track.id for track in video.tracks if track.keypoints is None]:
+        raise ValueError(f"PoseTrack holds poses, and track {bare[0]} has no keypoints")
+    size = {} if video.size is None else {"width": video.size[1], "height": video.size[0]}
+    labeled = set(range(video.num_frames) if video.annotated is None else video.annotated.tolist())
+    images = [
+        {
+            "id": FIRST_IMAGE + frame,
+            "frame_id": FIRST_IMAGE + frame,
+            "vid_id": video.name,
+            "file_name": f"images/{video.name}/{frame:06d}.jpg",
+            "nframes": video.num_frames,
+            "is_labeled": frame in labeled,
+            **size,
+        }
+        for frame in range(video.num_frames)
+    ]
+    rows = sorted(
+        (int(frame), n, row) for n, track in enumerate(video.tracks) for row, frame in enumerate(track.frames)
+    )
+    annotations = [
+        {"id": number, "image_id": FIRST_IMAGE + frame, **_annotation(video.tracks[n], row)}
+        for number, (frame, n, row) in enumerate(rows)
+    ]
+    categories = [category_entry(label, category) for label, category in sorted(video.categories.items())]
+    fps = {} if video.fps is None else {"info": {"fps": video.fps}}
+    write_whole(path, json.dumps({**fps, "images": images, "annotations": annotations, "categories": categories}))
+
+
+def _annotation(track: Track, row: int) -> dict[str, Any]:
+    assert track.keypoints is not None  # checked before
+    entry = {
+        "track_id": track.id,
+        "category_id": track.label,
+        "bbox": [float(value) for value in to_xywh(track.boxes[row])],
+        "score": shortest(track.scores[row : row + 1])[0],
+        "keypoints": shortest(track.keypoints[row].ravel()),
+    }
+    if track.keypoints_scores is not None:
+        entry["scores"] = shortest(track.keypoints_scores[row])
+    return entry
+
+
+def read_posetrack(path: str | Path) -> VideoTracks:
+    """The video of a file. A pose without a box has that around its known keypoints, one without a score has 1.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not such a file; names what is wrong.
+    """
+    data = read_json(path)
+    if "videos" in data:
+        raise ValueError(f"{path}: has 'videos', so it is CocoVID JSON, not PoseTrack18's")
+    with reading(path, "PoseTrack18 JSON"):
+        return _read(data, path)
+
+
+def _read(data: dict[str, Any], path: str | Path) -> VideoTracks:
+    images = table_of(data, "images", path, ("id", "file_name"))
+    annotations = table_of(data, "annotations", path, ("image_id", "track_id", "keypoints"))
+    frame_of = {image["id"]: _frame_number(str(image["file_name"])) for image in images}
+    frames = list(frame_of.values())
+    length = max([int(image.get("nframes", 0)) for image in images] + [frame + 1 for frame in frames], default=0)
+    labeled = np.unique([frame_of[i["id"]] for i in images if i.get("is_labeled", True)]).astype(np.int64)
+    first = images[0] if images else {}
+    sized = "width" in first and "height" in first
+    return VideoTracks(
+        tracks=tracks_from_rows([_row(entry, frame_of) for entry in annotations], path),
+        num_frames=length,
+        name=str(first.get("vid_id") or Path(path).stem),
+        fps=(data.get("info") or {}).get("fps"),
+        size=(int(first["height"]), int(first["width"])) if sized else None,
+        categories={int(entry["id"]): read_category(entry) for entry in data.get("categories") or []},
+        annotated=None if np.array_equal(labeled, np.arange(length)) else labeled,
+    )
+
+
+def _frame_number(file_name: str) -> int:
+    stem = Path(file_name).stem
+    if not stem.isdecimal():
+        raise ValueError(f"file_name must end in the frame's number, as in 000012.jpg, not {file_name!r}")
+    return int(stem)
+
+
+def _row(entry: Mapping[str, Any], frame_of: Mapping[Any, int]) -> Row:
+    if entry["image_id"] not in frame_of:
+        raise ValueError(f"an annotation is of image {entry['image_id']!r}, which is not listed")
+    keypoints = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
+    scores = entry.get("scores")
+    box = keypoint_extent(keypoints)
+    if entry.get("bbox"):
+        box = to_xyxy(np.array(entry["bbox"], np.float64).reshape(1, 4))[0]
+    return Row(
+        id=int(entry["track_id"]),
+        frame=frame_of[entry["image_id"]],
+        label=int(entry.get("category_id", 1)),
+        box=box,
+        score=float(entry.get("score", 1.0)),
+        keypoints=keypoints,
+        keypoints_scores=np.array(scores, np.float32) if scores else None,
+    )
+
+
+def keypoint_extent(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[K, 3] x, y, v -> the box [4] around those with v > 0; zeros if there is none."""
+    points = keypoints[keypoints[:, 2] > 0, :2]
+    if not len(points):
+        return np.zeros(4, np.float32)
+    return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float32)

@@ -1,0 +1,108 @@
+"""A pandas table: a row an object and frame, for statistics and for the files that pandas writes.
+
+Columns: frame (from 0), id, label, score, x1, y1, x2, y2; with keypoints, NAME_x, NAME_y, NAME_v of each, with their
+scores NAME_score; with masks, mask: "HEIGHT WIDTH COUNTS" of COCO's run lengths. What a row lacks is NaN or None.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from res3d.ops.rle import Rle
+from res3d.structures.formats.rows import Row, tracks_from_rows
+from res3d.structures.video_tracks import VideoTracks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIXED = ("frame", "id", "label", "score", "x1", "y1", "x2", "y2")
+
+
+def to_table(video: VideoTracks) -> "pd.DataFrame":
+    """All tracks, sorted by frame and id. Keypoints have the names of their category, else keypoint0, keypoint1, ...
+
+    Raises:
+        ImportError: pandas is not installed.
+    """
+    pd = _pandas()
+    parts = []
+    for track in video.tracks:
+        columns: dict[str, Any] = {"frame": track.frames, "id": track.id, "label": track.label, "score": track.scores}
+        columns |= dict(zip(("x1", "y1", "x2", "y2"), track.boxes.T, strict=True))
+        count = 0 if track.keypoints is None else track.keypoints.shape[1]
+        category = video.categories.get(track.label)
+        names = category.keypoints if category and len(category.keypoints) == count else None
+        for k in range(count):
+            name = names[k] if names else f"keypoint{k}"
+            assert track.keypoints is not None  # there are some to count
+            columns |= {f"{name}_{axis}": track.keypoints[:, k, i] for i, axis in enumerate("xyv")}
+            if track.keypoints_scores is not None:
+                columns[f"{name}_score"] = track.keypoints_scores[:, k]
+        if track.masks is not None:
+            columns["mask"] = [None if m is None else f"{m.size[0]} {m.size[1]} {m.counts}" for m in track.masks]
+        parts.append(pd.DataFrame(columns))
+    if not parts:
+        return pd.DataFrame({name: np.zeros(0, np.int64 if name in FIXED[:3] else np.float32) for name in FIXED})
+    return pd.concat(parts, ignore_index=True).sort_values(["frame", "id"], ignore_index=True)
+
+
+def from_table(table: "pd.DataFrame", **facts: Any) -> VideoTracks:
+    """Tracks of such a table; ``facts`` are the fields of ``VideoTracks`` that it does not hold (name, fps, ...).
+
+    ``num_frames`` may be left out: the video then ends with its last object.
+
+    Raises:
+        ValueError: a column is missing, or what the rows say is impossible.
+    """
+    if missing := [name for name in FIXED if name not in table.columns]:
+        raise ValueError(f"the table has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+    names = [name[:-2] for name in map(str, table.columns) if name.endswith("_v")]
+    points = _columns(table, [f"{name}_{axis}" for name in names for axis in "xyv"])
+    scored = [f"{name}_score" for name in names if f"{name}_score" in table.columns]
+    scores = _columns(table, scored)
+    boxes = table[["x1", "y1", "x2", "y2"]].to_numpy(np.float32)
+    masks = table["mask"].tolist() if "mask" in table.columns else [None] * len(table)
+    rows = (
+        Row(
+            id=int(table["id"].iloc[n]),
+            frame=int(table["frame"].iloc[n]),
+            label=int(table["label"].iloc[n]),
+            box=boxes[n],
+            score=float(table["score"].iloc[n]),
+            keypoints=None if points is None else _present(points[n].reshape(-1, 3)),
+            keypoints_scores=None if scores is None else _present(scores[n]),
+            mask=_parse_mask(masks[n]),
+        )
+        for n in range(len(table))
+    )
+    tracks = tracks_from_rows(rows, "the table")
+    facts.setdefault("num_frames", int(table["frame"].max()) + 1 if len(table) else 0)
+    return VideoTracks(tracks=tracks, **facts)
+
+
+def _columns(table: "pd.DataFrame", names: list[str]) -> NDArray[np.float32] | None:
+    return table[names].to_numpy(np.float32) if names else None
+
+
+def _present(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The keypoints that a row has; columns of other categories' keypoints are NaN in it."""
+    present = ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
+    return values[present] if present.any() else None
+
+
+def _parse_mask(text: Any) -> Rle | None:
+    if not isinstance(text, str):  # None, or the NaN that pandas makes of it
+        return None
+    parts = text.split(" ")
+    if len(parts) != 3 or not (parts[0].isdecimal() and parts[1].isdecimal()):
+        raise ValueError(f"a mask must be 'HEIGHT WIDTH COUNTS', not {text[:40]!r}")
+    return Rle.read((int(parts[0]), int(parts[1])), parts[2])
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError('tables need pandas: pip install "res3d[tables]"') from None
+    return pandas

@@ -1,0 +1,63 @@
+"""Trackers of roboflow's ``trackers`` package in the place of ours: ``pip install "res3d[trackers]"``."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from res3d.structures import FrameDetections, FrameTracks
+
+ENGINES: Mapping[str, str] = {  # name: class of the package
+    "bytetrack": "ByteTrackTracker",
+    "ocsort": "OCSORTTracker",
+    "sort": "SORTTracker",
+}
+
+
+class Engine(Protocol):
+    """A tracker of that package, or one with its method; it sees one video."""
+
+    def update(self, detections: Any) -> Any:
+        """``supervision.Detections`` of a frame -> the same or some of them with ``tracker_id``, -1 for no track."""
+
+
+def make_engine(name: str) -> Engine:
+    """A tracker by its name in ``ENGINES``, with the package's defaults.
+
+    Raises:
+        ValueError: an unknown name.
+        ImportError: the package is not installed.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"unknown engine {name!r} (accepted: {', '.join(ENGINES)}, or a tracker)")
+    try:
+        import trackers
+    except ImportError:
+        raise ImportError('engines need trackers: pip install "res3d[trackers]"') from None
+    engine: Engine = getattr(trackers, ENGINES[name])()
+    return engine
+
+
+def link_with_engine(engine: Engine, frames: Iterable[FrameDetections | Mapping[str, Any]]) -> Iterator[FrameTracks]:
+    """Tracked frames, one for each; the engine's ids, from 0, become ours, from 1."""
+    import supervision
+
+    for number, given in enumerate(frames):
+        found = given if isinstance(given, FrameDetections) else FrameDetections.from_mapping(given)
+        rows = np.arange(len(found))
+        tracked = engine.update(
+            supervision.Detections(xyxy=found.boxes, confidence=found.scores, class_id=found.labels, data={"row": rows})
+        )
+        ids = np.asarray(tracked.tracker_id if len(tracked) else [], np.int64)
+        rows = np.asarray(tracked.data["row"] if len(tracked) else [], np.int64)[ids >= 0]
+        kept = found[rows]
+        yield FrameTracks(
+            frame=number,
+            ids=ids[ids >= 0] + 1,
+            labels=kept.labels,
+            boxes=kept.boxes,
+            scores=kept.scores,
+            keypoints=kept.keypoints,
+            keypoints_scores=kept.keypoints_scores,
+            masks=kept.masks,
+        )

@@ -1,0 +1,39 @@
+"""Several costs in one, with gates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from res3d.tracking.costs import COSTS, Array, Objects
+
+
+@dataclass(frozen=True, slots=True)
+class CostTerm:
+    """A cost by its name in ``COSTS``, how much it counts, and above which cost a pair is out of the question.
+
+    Raises:
+        ValueError: an unknown name, a weight below 0, or a gate outside 0..1.
+    """
+
+    name: str
+    weight: float = 1.0
+    gate: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in COSTS:
+            raise ValueError(f"unknown cost {self.name!r} (accepted: {', '.join(COSTS)})")
+        if not 0 <= self.weight < float("inf") or not 0 <= self.gate <= 1:
+            raise ValueError(f"cost {self.name!r}: weight must be ≥ 0 and gate in 0..1, not {self.weight}, {self.gate}")
+
+
+def mixed_cost(terms: Sequence[CostTerm], tracks: Objects, detections: Objects) -> Array:
+    """[N, M]: the weighted mean of the terms' costs, from 0 to 1; infinite where one of them is above its gate."""
+    total: Array = np.zeros((len(tracks.boxes), len(detections.boxes)))
+    allowed = np.ones(total.shape, bool)
+    for term in terms:
+        cost = COSTS[term.name](tracks, detections)
+        total += term.weight * cost
+        allowed &= cost <= term.gate
+    weight = sum(term.weight for term in terms)
+    return np.where(allowed, total / weight, np.inf)

@@ -1,0 +1,126 @@
+"""Draws tracked objects on frames: masks, trails, boxes, skeletons, names, the time. Mostly with supervision."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from res3d.structures import Category, FrameTracks
+from res3d.viz.colors import color_of, text_color_on
+
+Image = NDArray[np.uint8]
+
+
+class TrackPainter:
+    """Draws frame after frame of one video; trails remember the frames before.
+
+    Args:
+        categories: names and skeletons by label; a label without one is shown as its number.
+        trail_frames: length of the trail that follows an object's center; 0 draws none.
+
+    Raises:
+        ImportError: supervision is not installed.
+    """
+
+    def __init__(self, *, categories: Mapping[int, Category] | None = None, trail_frames: int = 30) -> None:
+        self._supervision = _import_supervision()
+        self._categories = categories or {}
+        self._trail = None
+        if trail_frames > 0:
+            lookup = self._supervision.ColorLookup.INDEX
+            self._trail = self._supervision.TraceAnnotator(trace_length=trail_frames, color_lookup=lookup)
+
+    def draw(self, image: Image, tracks: FrameTracks, seconds: float) -> Image:
+        """A copy of uint8 [H, W, 3] RGB with the objects of that frame; boxes of filled gaps are thin."""
+        picture: Image = image.copy()
+        width = max(1, round(min(image.shape[:2]) / 300))  # of lines, pixels
+        if len(tracks) or self._trail:
+            self._draw_objects(picture, tracks, width)
+        _write_time(picture, f"{seconds:.2f} s, frame {tracks.frame}", width)
+        return picture
+
+    def _draw_objects(self, picture: Image, tracks: FrameTracks, width: int) -> None:
+        sv = self._supervision
+        own = {"color": self._palette(tracks), "color_lookup": sv.ColorLookup.INDEX}
+        found = self._detections(tracks)
+        masked = [n for n, mask in enumerate(tracks.masks or ()) if mask is not None]
+        if masked and tracks.masks is not None:
+            part = self._detections(tracks, masked)
+            part.mask = np.stack([mask.decode() for mask in tracks.masks if mask is not None])
+            sv.MaskAnnotator(**own | {"color": self._palette(tracks, masked)}, opacity=0.4).annotate(picture, part)
+        if self._trail is not None:
+            self._trail.color, self._trail.thickness = own["color"], width
+            self._trail.annotate(picture, found)
+        for rows, line in ((tracks.scores > 0, width), (tracks.scores == 0, 1)):
+            numbers = np.flatnonzero(rows).tolist()
+            if numbers:
+                boxes = sv.BoxAnnotator(
+                    color=self._palette(tracks, numbers), color_lookup=own["color_lookup"], thickness=line
+                )
+                boxes.annotate(picture, self._detections(tracks, numbers))
+        self._draw_poses(picture, tracks, width)
+        if len(tracks):
+            text = sv.ColorPalette([self._color(text_color_on(color_of(i))) for i in tracks.ids.tolist()])
+            scale = max(0.35, min(picture.shape[:2]) / 1400)
+            labels = sv.LabelAnnotator(
+                **own, text_color=text, text_scale=scale, text_padding=2 * width, smart_position=True
+            )
+            labels.annotate(picture, found, labels=self._names(tracks))
+
+    def _draw_poses(self, picture: Image, tracks: FrameTracks, width: int) -> None:
+        if tracks.keypoints is None:
+            return
+        sv = self._supervision
+        for n, label in enumerate(tracks.labels.tolist()):
+            points, color = tracks.keypoints[n], self._color(color_of(int(tracks.ids[n])))
+            visible = points[None, :, 2] > 0
+            pose = sv.KeyPoints(xy=points[None, :, :2], visible=visible)
+            category = self._categories.get(label)
+            if category is not None and category.skeleton and len(category.keypoints) == len(points):
+                edges = [(a + 1, b + 1) for a, b in category.skeleton]
+                sv.EdgeAnnotator(color=color, thickness=width, edges=edges).annotate(picture, pose)
+            sv.VertexAnnotator(color=color, radius=width + 1).annotate(picture, pose)
+
+    def _names(self, tracks: FrameTracks) -> list[str]:
+        names = []
+        for identity, label in zip(tracks.ids.tolist(), tracks.labels.tolist(), strict=True):
+            category = self._categories.get(label)
+            names.append(f"{category.name if category else label} {identity}")
+        return names
+
+    def _detections(self, tracks: FrameTracks, rows: list[int] | None = None) -> Any:
+        numbers = np.arange(len(tracks)) if rows is None else np.array(rows)
+        return self._supervision.Detections(
+            xyxy=tracks.boxes[numbers], class_id=tracks.labels[numbers], tracker_id=tracks.ids[numbers]
+        )
+
+    def _palette(self, tracks: FrameTracks, rows: list[int] | None = None) -> Any:
+        """A color for each object in turn; supervision picks by position."""
+        ids = tracks.ids if rows is None else tracks.ids[rows]
+        return self._supervision.ColorPalette(
+            [self._color(color_of(i)) for i in ids.tolist()] or [self._color((0, 0, 0))]
+        )
+
+    def _color(self, rgb: tuple[int, int, int]) -> Any:
+        """supervision takes pictures for BGR, and ours are RGB: red and blue change places."""
+        return self._supervision.Color(r=rgb[2], g=rgb[1], b=rgb[0])
+
+
+def _write_time(picture: Image, text: str, width: int) -> None:
+    """Bottom left, white on a dark ground."""
+    import cv2
+
+    font, scale, gap = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, min(picture.shape[:2]) / 1400), 2 * width
+    (across, up), down = cv2.getTextSize(text, font, scale, 1)
+    bottom = picture.shape[0] - 1
+    cv2.rectangle(picture, (0, bottom - up - down - 2 * gap), (across + 2 * gap, bottom), (40, 40, 40), thickness=-1)
+    cv2.putText(picture, text, (gap, bottom - down - gap), font, scale, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def _import_supervision() -> Any:
+    try:
+        import supervision
+    except ImportError as error:  # it brings OpenCV, which needs the system's libGL
+        raise ImportError(f'drawing needs supervision: pip install "res3d[viz]" ({error})') from None
+    return supervision

@@ -1,0 +1,86 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_tracks import random_video, track_of
+
+from res3d.cli import main
+from res3d.structures import VideoTracks
+from res3d.structures.formats import write_cocovid
+
+pytest.importorskip("trackeval")
+TOOL = Path(__file__).parents[2] / "tools" / "evaluate.py"
+
+
+@pytest.fixture
+def truth(tmp_path) -> Path:
+    write_cocovid([random_video(0, name="a"), random_video(1, name="b")], tmp_path / "truth.json")
+    return tmp_path / "truth.json"
+
+
+def test_the_truth_against_itself_is_perfect(truth, tmp_path, capsys):
+    assert main(["evaluate", str(truth), str(truth), "--json", str(tmp_path / "scores.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    totals = [line.split() for line in lines if line.startswith("total")]
+    assert len(totals) == 3  # boxes, masks, poses
+    assert all(total[1] == "100.00" for total in totals)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["pose"]["videos"]["b"]["HOTA"] == 1
+
+
+def test_the_tool_is_the_command(truth):
+    run = subprocess.run([sys.executable, TOOL, truth, truth], capture_output=True, text=True, check=True)
+    assert "PCK@0.2: fly: head 100.00" in run.stdout
+    assert run.stderr == ""
+
+
+def test_formats_may_differ_and_text_files_may_have_any_name(tmp_path, capsys):
+    video = random_video(masks=False, poses=False)
+    video.to_cocovid(tmp_path / "truth.json")
+    video.to_mot(tmp_path / "anything.txt")
+    assert main(["evaluate", str(tmp_path / "anything.txt"), str(tmp_path / "truth.json")]) == 0
+    assert "100.00" in capsys.readouterr().out
+
+
+def test_switches_are_printed_with_their_frames(tmp_path, capsys):
+    boxes = [[5, 5, 20, 20]] * 10
+    VideoTracks(tracks=(track_of(1, range(10), boxes),), num_frames=10).to_mot(tmp_path / "gt.txt")
+    halves = (track_of(1, range(5), boxes[:5]), track_of(2, range(5, 10), boxes[5:]))
+    VideoTracks(tracks=halves, num_frames=10).to_mot(tmp_path / "found.txt")
+    assert main(["evaluate", str(tmp_path / "found.txt"), str(tmp_path / "gt.txt")]) == 0
+    assert "switch in gt, frame 5: 1 1 was 1, is 2" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "found.txt"), str(tmp_path / "gt.txt"), "--switches", "0"]) == 0
+    assert "... and 1 switches more" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["TRUTH"], 2, "res3d evaluate: error: needs two paths, PRED and GT, not 1"),
+        (["TRUTH", "TRUTH", "--switches", "-1"], 2, "--switches must be ≥ 0, not -1"),
+        (["TRUTH", "TRUTH", "--json", "nowhere/a.json"], 2, "--json nowhere/a.json: no such folder"),
+        (["none.json", "TRUTH"], 1, "res3d evaluate: none.json: no such file"),
+        (["OTHER", "TRUTH"], 1, "the ground truth has a video 'a' that the predictions lack; they have 'c'"),
+        (["NOTES", "TRUTH"], 1, "line 1 is no MOTChallenge text, numbers between commas: 'hello'"),
+        (["FOLDER", "TRUTH"], 1, "a folder without tracks (.json or .txt)"),
+    ],
+)
+def test_bad_input_is_one_line(truth, tmp_path, capsys, arguments, code, message):
+    random_video(name="c").to_cocovid(tmp_path / "other.json")
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "empty").mkdir()
+    names = {"TRUTH": truth, "OTHER": tmp_path / "other.json", "NOTES": tmp_path / "notes.txt"}
+    names["FOLDER"] = tmp_path / "empty"
+    assert main(["evaluate", *(str(names.get(word, word)) for word in arguments)]) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_failed_write_is_no_half_file(truth, tmp_path, capsys):
+    (tmp_path / "scores.json").mkdir()
+    assert main(["evaluate", str(truth), str(truth), "--json", str(tmp_path / "scores.json")]) == 1
+    assert "Is a directory" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["scores.json", "truth.json"]

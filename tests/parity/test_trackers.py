@@ -1,0 +1,36 @@
+"""Our linking beside the trackers of roboflow's package, on the first minute of the flies."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from res3d.structures import VideoTracks
+
+pytest.importorskip("trackers")
+pytest.importorskip("trackeval")
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "experiments" / "tracker_comparison.py"
+FRAMES = 750
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("tracker_comparison", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_ours_is_at_least_as_good_as_the_best_of_them(script, real_videos):
+    whole = VideoTracks.from_cocovid(real_videos.parent / "flies" / "flies.json")
+    tracks = tuple(track.at(track.frames < FRAMES) for track in whole.tracks)
+    truth = whole.renamed(tracks=tracks, num_frames=FRAMES)
+    detections = script.disturb(truth, seed=11)
+    scores = {name: script.score(truth, detections, how) for name, how in script.TRACKERS.items()}
+    for name in ("MOTA", "IDF1", "HOTA"):
+        best = np.max([score[name] for tracker, score in scores.items() if tracker.startswith("trackers")])
+        assert scores["res3d"][name] >= best, name
+        assert scores["res3d, gaps not filled"][name] >= best, name
+    assert scores["res3d, `max_tracks=2`"]["switches"] == 0

@@ -1,0 +1,71 @@
+import re
+
+import numpy as np
+import pytest
+from made_tracks import assert_same, random_video
+
+from res3d.structures import VideoTracks
+
+pd = pytest.importorskip("pandas")
+FACTS = ("num_frames", "name", "fps", "size", "categories")
+
+
+def facts_of(video: VideoTracks) -> dict:
+    return {name: getattr(video, name) for name in FACTS}
+
+
+@pytest.mark.parametrize("poses", [True, False])
+def test_nothing_is_lost_in_a_table_or_in_its_csv(tmp_path, poses):
+    video = random_video(poses=poses)
+    table = video.to_table()
+    assert_same(video, VideoTracks.from_table(table, **facts_of(video)))
+    table.to_csv(tmp_path / "a.csv", index=False)
+    again = VideoTracks.from_table(pd.read_csv(tmp_path / "a.csv"), **facts_of(video))
+    assert_same(video, again)
+
+
+def test_a_table_has_a_row_for_each_object_and_frame():
+    video = random_video()
+    table = video.to_table()
+    assert len(table) == sum(len(track) for track in video.tracks)
+    assert table["frame"].is_monotonic_increasing
+    assert {"head_x", "head_y", "head_v", "head_score", "mask", "score", "x1"} <= set(table.columns)
+    row = table[(table["id"] == 3) & (table["frame"] == video.tracks[1].frames[0])].iloc[0]
+    assert row["thorax_y"] == video.tracks[1].keypoints[0, 1, 1]
+
+
+def test_keypoints_without_names_are_numbered():
+    video = random_video().renamed(categories={})
+    assert "keypoint2_v" in video.to_table().columns
+    assert_same(video, VideoTracks.from_table(video.to_table(), **facts_of(video)))
+
+
+def test_a_table_of_nothing():
+    table = VideoTracks(tracks=(), num_frames=4).to_table()
+    assert list(table.columns[:3]) == ["frame", "id", "label"]
+    assert VideoTracks.from_table(table, num_frames=4).num_frames == 4
+    assert VideoTracks.from_table(table).num_frames == 0
+
+
+def test_what_is_no_such_table_is_refused():
+    table = random_video(masks=False).to_table()
+    with pytest.raises(ValueError, match="the table has no column x1, y2; it has frame"):
+        VideoTracks.from_table(table.drop(columns=["x1", "y2"]))
+    with pytest.raises(ValueError, match=r"the table: id \d is twice in frame"):
+        VideoTracks.from_table(pd.concat([table, table]))
+    with pytest.raises(ValueError, match=re.escape("a mask must be 'HEIGHT WIDTH COUNTS', not '3 x'")):
+        VideoTracks.from_table(table.assign(mask="3 x"))
+
+
+def test_a_missing_pandas_is_named(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    with pytest.raises(ImportError, match=re.escape('tables need pandas: pip install "res3d[tables]"')):
+        random_video().to_table()
+
+
+def test_absent_poses_in_a_track_are_zeros():
+    video = random_video()
+    table = video.to_table()
+    first = (table["id"] == 1) & (table["frame"] == video.tracks[0].frames[0])
+    table.loc[first, [c for c in table.columns if c.startswith(("head", "thorax", "abdomen"))]] = np.nan
+    assert not VideoTracks.from_table(table, num_frames=31).tracks[0].keypoints[0].any()

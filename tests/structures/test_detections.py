@@ -1,0 +1,140 @@
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from res3d.structures import ClipDetections, FrameDetections, Rle
+
+
+def frame_result(n: int = 3, **changes) -> dict:
+    corner = torch.rand(n, 2) * 50
+    result = {
+        "boxes": torch.cat([corner, corner + 20], 1),
+        "scores": torch.rand(n),
+        "labels": torch.ones(n, dtype=torch.int64),
+        "embeddings": torch.rand(n, 5),
+        "masks": torch.rand(n, 1, 9, 8),
+        "keypoints": torch.rand(n, 4, 3),
+        "keypoints_scores": torch.rand(n, 4),
+    }
+    return result | changes
+
+
+def clip_result(n: int = 3, length: int = 4, **changes) -> dict:
+    corner = torch.rand(n, length, 2) * 50
+    result = {
+        "boxes": torch.cat([corner, corner + 20], 2),
+        "visible": torch.rand(n, length),
+        "scores": torch.rand(n),
+        "labels": torch.ones(n, dtype=torch.int64),
+        "embeddings": torch.rand(n, 5),
+        "masks": torch.rand(n, length, 1, 9, 8),
+        "keypoints": torch.rand(n, length, 4, 3),
+        "keypoints_scores": torch.rand(n, length, 4),
+    }
+    return result | changes
+
+
+def test_tensors_arrays_and_lists_make_the_same_detections():
+    result = frame_result()
+    result["scores"].requires_grad_()
+    ours = FrameDetections.from_mapping(result)
+    arrays = FrameDetections.from_mapping({k: v.detach().numpy() for k, v in result.items()})
+    lists = FrameDetections.from_mapping({k: v.tolist() for k, v in result.items() if k != "masks"})
+    assert np.array_equal(ours.boxes, arrays.boxes)
+    assert np.array_equal(ours.boxes, lists.boxes)
+    assert ours.masks == arrays.masks
+    assert np.array_equal(ours.masks[1].decode(), result["masks"][1, 0] >= 0.5)
+    assert ours.labels.dtype == np.int64
+    assert ours.keypoints.dtype == np.float32
+
+
+def test_half_precision_bool_masks_and_encoded_masks_are_taken():
+    masks = torch.rand(2, 9, 8) < 0.5
+    encoded = tuple(Rle.encode(mask.numpy()) for mask in masks)
+    boxes = torch.tensor([[0, 0, 4, 4.0]] * 2, dtype=torch.bfloat16)
+    ours = FrameDetections.from_mapping({"boxes": boxes, "masks": masks})
+    assert ours.masks == FrameDetections.from_mapping({"boxes": boxes, "masks": encoded}).masks == encoded
+    assert ours.scores.tolist() == [1, 1]
+    assert ours.labels.tolist() == [1, 1]
+
+
+def test_nothing_found_is_fine_whatever_its_shape():
+    for boxes in ([], np.zeros((0, 4)), torch.zeros(0, 4)):
+        assert len(FrameDetections.from_mapping({"boxes": boxes})) == 0
+
+
+def test_rows_are_picked_from_everything():
+    ours = FrameDetections.from_mapping(frame_result())
+    picked = ours[np.array([2, 0])]
+    assert np.array_equal(picked.embeddings, ours.embeddings[[2, 0]])
+    assert picked.masks == (ours.masks[2], ours.masks[0])
+    assert len(ours[ours.scores > 2]) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"boxes": torch.zeros(2, 4)}, "FrameDetections.scores must be [D]"),
+        ({"boxes": torch.zeros(3, 5)}, "FrameDetections.boxes must be [D, 4] with D = 3, not [3, 5]"),
+        ({"boxes": torch.tensor([[5.0, 0, 1, 1]] * 3)}, "x1 ≤ x2 and y1 ≤ y2, not [5.0, 0.0, 1.0, 1.0]"),
+        ({"boxes": torch.full((3, 4), torch.inf)}, "a box must be finite"),
+        ({"scores": torch.tensor([0.1, 0.5, 17])}, "scores must be in 0..1, not from"),
+        ({"scores": torch.tensor([0.1, 0.5, torch.nan])}, "scores must be in 0..1"),
+        ({"masks": torch.rand(2, 1, 9, 8)}, "3 boxes with 2 masks"),
+        ({"box": 1, "area": 2}, "detections have no 'area', 'box' (accepted: boxes, scores"),
+    ],
+)
+def test_what_are_no_detections_of_a_frame_is_refused(changes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        FrameDetections.from_mapping(frame_result(**changes))
+
+
+def test_boxes_are_needed():
+    with pytest.raises(ValueError, match="detections must have boxes; these have scores"):
+        FrameDetections.from_mapping({"scores": [1]})
+
+
+def test_a_clip_of_tubes():
+    result = clip_result()
+    clip = ClipDetections.from_mapping(result, [8, 10, 12, 14])
+    assert len(clip) == 3
+    assert clip.frames.tolist() == [8, 10, 12, 14]
+    assert np.array_equal(clip.masks[2][1].decode(), result["masks"][2, 1, 0] >= 0.5)
+
+
+def test_the_padding_of_a_clip_is_cut_off():
+    result = clip_result()
+    clip = ClipDetections.from_mapping(result, [8, 9])
+    assert np.array_equal(clip.boxes, result["boxes"][:, :2])
+    assert clip.keypoints.shape == (3, 2, 4, 3)
+    assert [len(masks) for masks in clip.masks] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "frames", "message"),
+    [
+        ({}, [1, 2, 2, 3], "frames of a clip must be ≥ 0 and increase, not [1, 2, 2, 3]"),
+        ({}, [-1, 0, 1, 2], "frames of a clip must be ≥ 0 and increase"),
+        ({}, [1, 2, 3, 4, 5], "ClipDetections.boxes must be [D, T, 4] with T = 5, D = 3, not [3, 4, 4]"),
+        ({"visible": torch.rand(3, 3)}, [1, 2, 3, 4], "ClipDetections.visible must be [D, T]"),
+        ({"track_ids": 1}, [1, 2, 3, 4], "a clip's detections have no track_ids (accepted: boxes, visible"),
+        ({"boxes": torch.full((3, 4, 4), torch.nan)}, [1, 2, 3, 4], "a box must be finite"),
+    ],
+)
+def test_what_are_no_detections_of_a_clip_is_refused(changes, frames, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ClipDetections.from_mapping(clip_result(**changes), frames)
+
+
+def test_what_a_clip_lacks_is_named():
+    with pytest.raises(ValueError, match="a clip's detections lack visible, labels; they have boxes, scores"):
+        ClipDetections.from_mapping({"boxes": 1, "scores": 2}, [0])
+
+
+def test_a_clip_with_masks_for_fewer_frames_is_refused():
+    clip = ClipDetections.from_mapping(clip_result(1, 2), [0, 1])
+    fields = {name: getattr(clip, name) for name in ("frames", "boxes", "visible", "scores", "labels")}
+    with pytest.raises(ValueError, match=re.escape("1 tubes of 2 frames with masks of [1] frames")):
+        ClipDetections(**fields, masks=(clip.masks[0][:1],))

@@ -1,0 +1,63 @@
+import re
+
+import numpy as np
+import pytest
+from made_tracks import assert_same, random_video, track_of
+
+from res3d.structures import VideoTracks
+
+BOX = [[0, 0, 4, 4]]
+
+
+def test_frames_and_back_change_nothing():
+    video = random_video()
+    frames = list(video.frames())
+    assert [frame.frame for frame in frames] == list(range(31))
+    facts = {"num_frames": 31, "name": "flies", "fps": 29.97, "size": (12, 17), "categories": video.categories}
+    back = VideoTracks.from_frames(frames, **facts)
+    assert_same(video.renamed(tracks=video.tracks[:2]), back.renamed(tracks=back.tracks[:2]))
+    assert_same(video, back, without=("keypoints", "keypoints_scores"))
+    assert not back.tracks[2].keypoints.any()  # a frame's objects share an array: what has no pose gets zeros in it
+
+
+def test_frames_hold_what_the_tracks_hold():
+    video = random_video(poses=False, masks=False)
+    for frame in video.frames():
+        present = [track for track in video.tracks if frame.frame in track.frames]
+        assert frame.ids.tolist() == [track.id for track in present]
+        for n, track in enumerate(present):
+            assert np.array_equal(frame.boxes[n], track.boxes[track.frames == frame.frame][0])
+        assert frame.keypoints is frame.masks is None
+
+
+def test_poses_of_two_skeletons_share_an_array_in_a_frame():
+    one = track_of(1, [0], BOX, keypoints=np.ones((1, 5, 3), np.float32))
+    two = track_of(2, [0], BOX, keypoints=np.ones((1, 2, 3), np.float32))
+    (frame,) = VideoTracks(tracks=(one, two), num_frames=1).frames()
+    assert frame.keypoints.shape == (2, 5, 3)
+    assert frame.keypoints[1, :, 2].tolist() == [1, 1, 0, 0, 0]
+
+
+def test_an_empty_video_has_no_tracks():
+    empty = VideoTracks(tracks=(), num_frames=3)
+    assert [len(frame) for frame in empty.frames()] == [0, 0, 0]
+    assert len(VideoTracks.from_frames(empty.frames())) == len(VideoTracks.from_frames([])) == 0
+    assert VideoTracks.from_frames(empty.frames()).num_frames == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tracks": (track_of(1, [0], BOX), track_of(1, [1], BOX)), "num_frames": 2}, "two tracks have the id 1"),
+        ({"tracks": (track_of(1, [5], BOX),), "num_frames": 5}, "a video of 5 frames has no frame 5"),
+        ({"tracks": (), "num_frames": 5, "size": (0, 4)}, "the size of a video must be (height, width) in pixels"),
+        ({"tracks": (), "num_frames": 5, "fps": 0.0}, "fps must be > 0, not 0.0"),
+        (
+            {"tracks": (), "num_frames": 5, "annotated": np.array([5])},
+            "annotated frames must be frames of a video of 5",
+        ),
+    ],
+)
+def test_what_is_no_video_is_refused(fields, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        VideoTracks(**fields)
