@@ -5,7 +5,7 @@ Every name in ``list_backbones()`` is also a function of this package: ``res3d.r
 
 from functools import cache
 
-from res3d import features, structures, video
+from res3d import detection, features, structures, video
 from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ResNet3d, describe, list_backbones
 from res3d.features import extract_features
 from res3d.structures import ClipFeatures
@@ -34,6 +34,7 @@ __all__ = [
     "create_backbone",
     "create_classifier",
     "describe",
+    "detection",
     "extract_features",
     "features",
     "list_backbones",

@@ -16,13 +16,15 @@ PACKAGE = ROOT / "res3d"
 
 # room: the rooms it may import. Arrows run one way.
 ARROWS = {
+    "ops": set(),
     "backbone": set(),
-    "structures": set(),
+    "structures": {"ops"},
     "weights": {"backbone"},
     "video": {"structures"},
-    "data": {"video", "structures"},
-    "features": {"backbone", "weights", "video", "structures"},
-    "cli": {"backbone", "weights", "video", "structures", "data", "features"},
+    "data": {"video", "structures", "ops"},
+    "detection": {"backbone", "weights", "structures", "ops"},
+    "features": {"backbone", "weights", "video", "structures", "ops"},
+    "cli": {"ops", "backbone", "weights", "video", "structures", "data", "detection", "features"},
 }
 EVERYWHERE = {"version"}
 

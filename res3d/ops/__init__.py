@@ -1,0 +1,1 @@
+"""Pure maths on boxes, tubes, masks and keypoints."""
