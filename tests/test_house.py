@@ -24,7 +24,8 @@ ARROWS = {
     "data": {"video", "structures", "ops"},
     "detection": {"backbone", "weights", "structures", "ops"},
     "features": {"backbone", "weights", "video", "structures", "ops"},
-    "cli": {"ops", "backbone", "weights", "video", "structures", "data", "detection", "features"},
+    "evaluation": {"structures", "ops"},
+    "cli": {"ops", "backbone", "weights", "video", "structures", "data", "detection", "features", "evaluation"},
 }
 EVERYWHERE = {"version"}
 

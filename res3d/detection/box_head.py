@@ -11,7 +11,7 @@ from res3d.backbone import BackboneSpec, NormSpec, StageSpec
 from res3d.backbone.block import LayerFactory, build_stage
 from res3d.detection.box_loss import tube_box_loss
 from res3d.detection.detections import Detections
-from res3d.detection.layers import WindowConv3d, conv_stack, full_precision, idle_loss
+from res3d.detection.layers import ConvStack, WindowConv3d, full_precision, idle_loss
 from res3d.detection.matching import Samples
 from res3d.detection.settings import DetectorSettings
 from res3d.ops.box_code import BoxCode
@@ -69,7 +69,8 @@ class BoxHead(nn.Module):
         for number, stage in enumerate(spec.stages, 2 + len(backbone.stages)):
             self.stages.add_module(f"conv{number}", build_stage(stage, channels, layers))
             channels = stage.out_channels
-        self.convs, channels = conv_stack(channels, spec.convs, spec.temporal_kernel, spec.norm)
+        self.convs = ConvStack(channels, spec.convs, spec.temporal_kernel, spec.norm)
+        channels = self.convs.channels
         for module in (*self.stages.modules(), *self.convs.modules()):
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

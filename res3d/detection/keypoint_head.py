@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import keypointrcnn_loss
 
 from res3d.detection.detections import Detections
-from res3d.detection.layers import conv_stack, full_precision
+from res3d.detection.layers import ConvStack, full_precision
 from res3d.detection.matching import Samples, VisibleFrames
 from res3d.detection.task import TaskHead, TaskSpec
 from res3d.ops.keypoints import heatmaps_to_keypoints
@@ -50,8 +50,10 @@ class KeypointHead(TaskHead):
         super().__init__()
         self.spec = spec
         self.shape = f"N T {spec.num_keypoints} 3"
-        self.convs, channels = conv_stack(channels, spec.convs, spec.temporal_kernel, None)
-        self.upsample = nn.ConvTranspose3d(channels, spec.num_keypoints, (1, 4, 4), (1, 2, 2), padding=(0, 1, 1))
+        self.convs = ConvStack(channels, spec.convs, spec.temporal_kernel, None)
+        self.upsample = nn.ConvTranspose3d(
+            self.convs.channels, spec.num_keypoints, (1, 4, 4), (1, 2, 2), padding=(0, 1, 1)
+        )
         for module in self.modules():
             if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -73,7 +75,7 @@ class KeypointHead(TaskHead):
         seen = [VisibleFrames.of(p) for p in positives]
         visible = torch.cat([p.visible() for p in positives])
         loss: Tensor = keypointrcnn_loss(
-            logits[visible],
+            logits[visible].contiguous(),
             [s.boxes for s in seen],
             [p.targets.extra[self.field].flatten(0, 1) for p in positives],
             [s.frames for s in seen],

@@ -27,15 +27,25 @@ def conv_norm_act(
     return layer
 
 
-def conv_stack(
-    in_channels: int, widths: tuple[int, ...], frames: int, norm: NormSpec | None
-) -> tuple[nn.Sequential, int]:
-    """3×3 convolutions of ``widths``, each with norm and ReLU, and the channels that come out."""
-    stack = nn.Sequential()
-    for width in widths:
-        stack.append(conv_norm_act(in_channels, width, frames, 3, norm))
-        in_channels = width
-    return stack, in_channels
+class ConvStack(nn.Sequential):
+    """3×3 convolutions of ``widths``, each with norm and ReLU; ``channels`` come out.
+
+    Shape: [N, in_channels, T, H, W] -> [N, channels, T, H, W].
+    """
+
+    def __init__(self, in_channels: int, widths: tuple[int, ...], frames: int, norm: NormSpec | None) -> None:
+        super().__init__()
+        for width in widths:
+            self.append(conv_norm_act(in_channels, width, frames, 3, norm))
+            in_channels = width
+        self.channels = in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(self):  # the layout in which convolutions of many small maps are fastest, on CPU and GPU
+            x = x.contiguous(memory_format=torch.channels_last_3d)
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 class WindowConv3d(nn.Conv3d):
@@ -51,12 +61,10 @@ class WindowConv3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.transpose(1, 2).flatten(2)  # [R, T, C · size²]
-        frames = self.kernel_size[0]
+        reach = min(self.kernel_size[0] // 2, x.shape[2] - 1)  # beyond it there are only zeros
         total: Tensor | None = None
-        for tap in range(frames):
-            # Output frame t takes input frame t + tap - frames // 2.
-            shift = tap - frames // 2
-            part = F.linear(flat, self.weight[:, :, tap].flatten(1))
+        for shift in range(-reach, reach + 1):  # frame t takes frame t + shift
+            part = F.linear(flat, self.weight[:, :, self.kernel_size[0] // 2 + shift].flatten(1))
             part = F.pad(part, (0, 0, -shift, shift)) if shift else part
             total = part if total is None else total + part
         assert total is not None

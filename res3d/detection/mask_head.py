@@ -10,7 +10,7 @@ from torchvision.models.detection.roi_heads import maskrcnn_loss
 
 from res3d.backbone import NormSpec
 from res3d.detection.detections import Detections
-from res3d.detection.layers import conv_stack, full_precision
+from res3d.detection.layers import ConvStack, full_precision
 from res3d.detection.matching import Samples, VisibleFrames
 from res3d.detection.task import TaskHead, TaskSpec
 from res3d.ops.masks import paste_masks
@@ -41,8 +41,8 @@ class MaskHead(TaskHead):
     def __init__(self, spec: MaskHeadSpec, channels: int, num_classes: int) -> None:
         super().__init__()
         self.spec = spec
-        self.convs, channels = conv_stack(channels, spec.convs, spec.temporal_kernel, spec.norm)
-        self.upsample = nn.ConvTranspose3d(channels, spec.channels, (1, 2, 2), (1, 2, 2))
+        self.convs = ConvStack(channels, spec.convs, spec.temporal_kernel, spec.norm)
+        self.upsample = nn.ConvTranspose3d(self.convs.channels, spec.channels, (1, 2, 2), (1, 2, 2))
         self.masks = nn.Conv3d(spec.channels, num_classes, 1)
         for module in self.modules():
             if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):

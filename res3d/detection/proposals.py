@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from res3d.detection.anchors import Anchors, AnchorSpec
 from res3d.detection.box_loss import tube_box_loss
-from res3d.detection.layers import conv_stack, full_precision, same_conv
+from res3d.detection.layers import ConvStack, full_precision, same_conv
 from res3d.detection.matching import match_tubes, sample_tubes
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.targets import ClipTargets
 from res3d.ops.box_code import BoxCode
 from res3d.ops.nms import batched_tube_nms
-from res3d.ops.tubes import clip_tubes, large_tubes, tube_iou
+from res3d.ops.tubes import clip_tubes, large_tubes, mean_boxes, tube_iou
 
 MIN_SIZE = 1e-3  # pixels
 
@@ -40,7 +40,10 @@ class _Predictions(NamedTuple):
 class TubeProposalNetwork(nn.Module):
     """Objectness of a tube and a correction of its box in every frame, for each anchor.
 
-    The objectness logit is the mean of the frames' logits; anchors stand still, and what moves is in the corrections.
+    The objectness logit is the mean of the frames' logits. An anchor stands still, so it is compared with where an object
+    is on average: with its box averaged over the frames where it is visible. (The mean IoU of the frames, Detect-and-
+    Track's measure, is low for whatever moves, wherever the anchor: few tubes get positives, the slow ones.) How the
+    object moves around its mean place is in the corrections.
 
     Args:
         spec: the head.
@@ -58,7 +61,7 @@ class TubeProposalNetwork(nn.Module):
         self.offset = offset
         self.anchors = Anchors(spec.anchors, strides)
         self.code = BoxCode(offset=offset)
-        self.convs, _ = conv_stack(channels, (channels,) * spec.depth, spec.temporal_kernel, None)
+        self.convs = ConvStack(channels, (channels,) * spec.depth, spec.temporal_kernel, None)
         self.objectness = same_conv(channels, spec.anchors.per_place, 1, 1)
         self.deltas = same_conv(channels, spec.anchors.per_place * 4, 1, 1)
         for module in self.modules():
@@ -126,7 +129,7 @@ class TubeProposalNetwork(nn.Module):
         logits, truths, box_losses = [], [], []
         for n, target in enumerate(targets):
             boxes = target.boxes.to(anchors.dtype)
-            iou = tube_iou(boxes, tubes, visible=target.visible, offset=self.offset)
+            iou = tube_iou(mean_boxes(boxes, target.visible)[:, None], anchors[:, None], offset=self.offset)
             matches = match_tubes(iou, self.settings.rpn_fg_iou_thresh, self.settings.rpn_bg_iou_thresh, keep_best=True)
             positive, negative = sample_tubes(
                 matches, self.settings.rpn_batch_size_per_image, self.settings.rpn_positive_fraction

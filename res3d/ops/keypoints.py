@@ -29,7 +29,8 @@ def heatmaps_to_keypoints(heatmaps: Tensor, boxes: Tensor) -> tuple[Tensor, Tens
         width, height = (int(n) for n in whole[rows].amax(dim=0))
         across = cubic_weights(heatmaps.shape[-1], whole[rows, 0], width).to(heatmaps.dtype)
         down = cubic_weights(heatmaps.shape[-1], whole[rows, 1], height).to(heatmaps.dtype)
-        enlarged = down[:, None] @ heatmaps[rows] @ across.transpose(1, 2)[:, None]
+        with torch.autocast(boxes.device.type, enabled=False):  # it would round where the highest place is
+            enlarged = down[:, None] @ heatmaps[rows] @ across.transpose(1, 2)[:, None]
         beyond_x = torch.arange(width, device=boxes.device) >= whole[rows, 0, None]
         beyond_y = torch.arange(height, device=boxes.device) >= whole[rows, 1, None]
         enlarged.masked_fill_((beyond_y[:, :, None] | beyond_x[:, None])[:, None], -torch.inf)

@@ -31,7 +31,8 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
         part = slice(start, start + step)
         rows = linear_weights(side, (y2 - y1 + 1)[part].clamp(min=1), y1[part], size[0]).to(masks.dtype)
         columns = linear_weights(side, (x2 - x1 + 1)[part].clamp(min=1), x1[part], size[1]).to(masks.dtype)
-        pasted[part] = rows @ padded[part] @ columns.transpose(1, 2)
+        with torch.autocast(boxes.device.type, enabled=False):
+            pasted[part] = rows @ padded[part] @ columns.transpose(1, 2)
     return pasted
 
 

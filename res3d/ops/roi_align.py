@@ -43,15 +43,11 @@ class TubePooler:
         if len(self.maps) == 1:
             return self._pool(0, rois, size)
         levels = self.levels(flat)
-        pooled: Tensor | None = None
-        for level in range(len(self.maps)):
-            members = torch.where(levels == level)[0]
-            part = self._pool(level, rois[members], size)
-            if pooled is None:
-                pooled = part.new_zeros(len(flat), frames, part.shape[1], size, size).transpose(1, 2)
-            pooled[members] = part
-        assert pooled is not None
-        return pooled
+        members = [torch.where(levels == level)[0] for level in range(len(self.maps))]
+        parts = [self._pool(level, rois[m], size) for level, m in enumerate(members) if len(m)]
+        if len(parts) < 2:
+            return parts[0] if parts else self._pool(0, rois, size)
+        return torch.cat(parts)[torch.cat(members).argsort()]
 
     def levels(self, tubes: Tensor) -> Tensor:
         """[R, T, 4] -> [R]: which level each tube is pooled from."""

@@ -70,6 +70,12 @@ def large_tubes(tubes: Tensor, min_size: float, *, offset: int = 0) -> Tensor:
     return ((width >= min_size) & (height >= min_size)).any(dim=1)
 
 
+def mean_boxes(tubes: Tensor, visible: Tensor) -> Tensor:
+    """[N, T, 4] and [N, T] bool -> [N, 4]: each tube's box averaged over the frames where it is visible."""
+    total = torch.where(visible[..., None], tubes, 0).sum(dim=1)
+    return total / visible.sum(dim=1, keepdim=True).clamp(min=1)
+
+
 def fill_hidden(tubes: Tensor, visible: Tensor) -> Tensor:
     """[N, T, 4] with the box of every hidden frame replaced by that of the nearest visible one (the earlier of two).
 

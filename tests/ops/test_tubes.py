@@ -3,7 +3,7 @@ import torch
 from made_tubes import random_tubes
 from torchvision.ops import box_iou, clip_boxes_to_image
 
-from res3d.ops.tubes import clip_tubes, fill_hidden, large_tubes, tube_area, tube_iou
+from res3d.ops.tubes import clip_tubes, fill_hidden, large_tubes, mean_boxes, tube_area, tube_iou
 
 
 def naive_iou(a, b, offset=0):
@@ -71,3 +71,11 @@ def test_hidden_frames_take_the_nearest_visible_box():
     tubes = torch.arange(5.0)[None, :, None].expand(1, 5, 4)
     visible = torch.tensor([[False, True, False, True, False]])
     assert fill_hidden(tubes, visible)[0, :, 0].tolist() == [1, 1, 1, 3, 3]
+
+
+def test_the_mean_box_is_over_visible_frames():
+    tubes = torch.tensor(
+        [[[0.0, 0, 10, 10], [20, 4, 30, 14], [9, 9, 9, 9]], [[1, 1, 2, 2], [3, 3, 4, 4], [5, 5, 6, 6]]]
+    )
+    visible = torch.tensor([[True, True, False], [False] * 3])
+    assert mean_boxes(tubes, visible).tolist() == [[10, 2, 20, 12], [0, 0, 0, 0]]

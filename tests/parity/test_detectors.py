@@ -30,10 +30,10 @@ IMAGE = (3, 60, 88)  # of a size that is resized and padded
 
 
 @torch.no_grad()
-def lively(name: str) -> nn.Module:
+def lively(name: str, **settings) -> nn.Module:
     """A random detector of torchvision's whose every layer matters and which finds things."""
     torch.manual_seed(3)
-    keywords = {"weights": None, "weights_backbone": None, "num_classes": CLASSES, **SIZES, **COUNTS}
+    keywords = {"weights": None, "weights_backbone": None, "num_classes": CLASSES, **SIZES, **COUNTS, **settings}
     model = getattr(peers, name)(**keywords, **CASES[name][0])
     for key, tensor in model.state_dict().items():
         if key.endswith("running_var"):
@@ -169,3 +169,43 @@ def test_the_report_accounts_for_every_tensor(pair):
     names = {*report.loaded, *report.inflated, *report.initialized}
     assert names == {key for key in model.state_dict() if key in names or not key.endswith("num_batches_tracked")}
     assert FrozenBatchNorm2d not in {type(m) for m in model.modules()}
+
+
+def objects(count: int) -> dict[str, torch.Tensor]:
+    """What an image of the size above shows."""
+    corners = torch.rand(count, 2, dtype=torch.float64) * 25
+    boxes = torch.cat([corners, corners + 12 + torch.rand(count, 2, dtype=torch.float64) * 22], dim=1)
+    keypoints = torch.rand(count, KEYPOINTS, 3, dtype=torch.float64) * (boxes[:, None, 2:] - boxes[:, None, :2]).repeat(
+        1, 1, 2
+    )[..., :3] + torch.cat([boxes[:, None, :2], torch.ones(count, 1, 1, dtype=torch.float64)], dim=2)
+    masks = torch.rand(count, *IMAGE[1:]) > 0.5
+    return {"boxes": boxes, "labels": torch.randint(1, CLASSES, (count,)), "masks": masks, "keypoints": keypoints}
+
+
+@pytest.mark.parametrize("name", ["maskrcnn_resnet50_fpn_v2", "keypointrcnn_resnet50_fpn"])
+def test_losses_of_one_frame_are_torchvisions(name):
+    """With so many samples that all are taken, nothing is random; thresholds as theirs."""
+    every = {"rpn_batch_size_per_image": 10**6, "box_batch_size_per_image": 10**6}
+    every |= {"rpn_positive_fraction": 1.0, "box_positive_fraction": 1.0, "rpn_pre_nms_top_n_train": 60}
+    every |= {"rpn_post_nms_top_n_train": 30}
+    theirs = lively(name, **every)
+    ours = ours_of(name, theirs, rpn_fg_iou_thresh=0.7, rpn_bg_iou_thresh=0.3, **every)
+    theirs, ours = theirs.double().train(), ours.double().train()
+    images = [torch.rand(*IMAGE, dtype=torch.float64) for _ in range(2)]
+    targets = [objects(3), objects(2)]
+    kept = {"boxes", "labels", "masks" if "mask" in name else "keypoints"}
+    targets = [{field: value for field, value in target.items() if field in kept} for target in targets]
+    framed = [
+        {field: value if field == "labels" else value[:, None] for field, value in target.items()}
+        | {"visible": torch.ones(len(target["labels"]), 1, dtype=torch.bool)}
+        for target in targets
+    ]
+    for target in targets:
+        if "keypoints" in target:
+            target["keypoints"] = target["keypoints"].float()  # all that theirs takes
+    expected = theirs(images, targets)
+    found = ours([image[:, None] for image in images], framed)
+    assert set(found) == {*expected, "loss_visible"}
+    for loss, value in expected.items():
+        assert value > 0
+        torch.testing.assert_close(found[loss], value.double(), rtol=1e-6, atol=0)
