@@ -7,7 +7,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from res3d import features, structures, video
+from res3d import detection, features, structures, video
 from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ResNet3d, describe, list_backbones
 from res3d.features import extract_features
 from res3d.structures import ClipFeatures
@@ -35,6 +35,7 @@ __all__ = [
     "create_backbone",
     "create_classifier",
     "describe",
+    "detection",
     "evaluation",
     "extract_features",
     "features",

@@ -22,11 +22,24 @@ ARROWS = {
     "weights": {"backbone"},
     "video": {"structures"},
     "data": {"video", "structures", "ops"},
+    "detection": {"backbone", "weights", "structures", "ops"},
     "features": {"backbone", "weights", "video", "structures", "ops"},
     "tracking": {"video", "structures", "ops"},
     "evaluation": {"structures", "ops"},
     "viz": {"video", "structures", "ops"},
-    "cli": {"ops", "backbone", "weights", "video", "structures", "data", "features", "tracking", "evaluation", "viz"},
+    "cli": {
+        "ops",
+        "backbone",
+        "weights",
+        "video",
+        "structures",
+        "data",
+        "detection",
+        "features",
+        "tracking",
+        "evaluation",
+        "viz",
+    },
 }
 EVERYWHERE = {"version"}
 

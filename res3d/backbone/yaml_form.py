@@ -14,7 +14,7 @@ MOST = 1000  # items that one "repeat" may stand for
 REPEAT = "repeat"  # a key of a list's item: the item stands there so many times
 
 
-class _FlowList(list[int]):
+class _FlowList(list[Any]):
     """A list that is written on one line."""
 
 
@@ -63,8 +63,8 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         pairs = {f.name: getattr(value, f.name) for f in fields(value)}
         return {f.name: _plain(pairs[f.name]) for f in fields(value) if pairs[f.name] != _default(f)}
-    if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
-        return _FlowList(value)
+    if isinstance(value, tuple) and not any(is_dataclass(item) for item in value):
+        return _FlowList(map(_plain, value))
     if isinstance(value, tuple):
         runs: list[tuple[Any, int]] = []
         for item in value:

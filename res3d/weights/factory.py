@@ -141,7 +141,8 @@ def head_classes(weights: str | Path) -> int | None:
         WeightsError: an unreadable file, or names of no known layout.
     """
     if is_registered(weights):
-        return len(find_weights(str(weights)).categories or ()) or None
+        entry = find_weights(str(weights))
+        return len(entry.categories or ()) or None if entry.task == "classification" else None
     tensors = read_checkpoint(weights).tensors
     try:
         layout = recognise(tensors)

@@ -2,27 +2,28 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d
+from res3d.weights.kinds import KINDS, kind_of
 from res3d.weights.reading import METADATA_KEY, read_checkpoint
 from res3d.weights.report import WeightsError
 
 
-def save_weights(model: ResNet3d | ClipClassifier, path: str | Path) -> None:
+def save_weights(model: nn.Module, path: str | Path) -> None:
     """Write the weights and spec of ``model`` as safetensors; the file appears whole or not at all.
 
     Raises:
-        TypeError: a model that is neither a backbone nor a classifier.
+        TypeError: a model that is no backbone, classifier or detector.
         OSError: the folder cannot be written to.
     """
-    metadata = json.dumps(_describe_kind(model))
+    kind = kind_of(model)
+    metadata = json.dumps({"kind": kind.name, **kind.describe(model)})
     path = Path(path)
     # Contiguous copies: safetensors stores plain memory, whatever layout the model computes in.
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -38,17 +39,8 @@ def save_weights(model: ResNet3d | ClipClassifier, path: str | Path) -> None:
         raise
 
 
-def _describe_kind(model: nn.Module) -> dict[str, object]:
-    if isinstance(model, ClipClassifier):
-        spec = model.backbone.spec.to_yaml()
-        return {"kind": "classifier", "spec": spec, "num_classes": model.num_classes, "dropout": model.dropout.p}
-    if isinstance(model, ResNet3d):
-        return {"kind": "backbone", "spec": model.spec.to_yaml()}
-    raise TypeError(f"can save a ResNet3d or a ClipClassifier, not a {type(model).__name__}")
-
-
-def load_model(path: str | Path) -> ResNet3d | ClipClassifier:
-    """The model that ``save_weights`` wrote: architecture and weights.
+def load_model(path: str | Path) -> Any:
+    """The model that ``save_weights`` wrote, of whatever kind: architecture and weights.
 
     Raises:
         FileNotFoundError: no such file.
@@ -60,9 +52,9 @@ def load_model(path: str | Path) -> ResNet3d | ClipClassifier:
     try:
         metadata = json.loads(header)
         kind = metadata.get("kind")
-        if kind not in BUILDERS:
-            raise WeightsError(f"holds a {kind!r}, not one of {', '.join(map(repr, BUILDERS))}")
-        model = BUILDERS[kind](metadata)
+        if kind not in KINDS:
+            raise WeightsError(f"holds a {kind!r}, not one of {', '.join(map(repr, KINDS))}")
+        model = KINDS[kind].build(metadata)
         model.load_state_dict(tensors)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         what = (
@@ -70,23 +62,6 @@ def load_model(path: str | Path) -> ResNet3d | ClipClassifier:
         )
         raise WeightsError(f"{path}: {what}") from None
     return model
-
-
-def _build_backbone(metadata: Mapping[str, object]) -> ResNet3d:
-    return ResNet3d(BackboneSpec.from_yaml(str(metadata["spec"])))
-
-
-def _build_classifier(metadata: Mapping[str, object]) -> ClipClassifier:
-    classes, dropout = metadata["num_classes"], metadata["dropout"]
-    if not isinstance(classes, int) or not isinstance(dropout, (int, float)):
-        raise ValueError(f"num_classes {classes!r}, dropout {dropout!r}")
-    return ClipClassifier(_build_backbone(metadata), classes, dropout=dropout)
-
-
-BUILDERS: dict[str, Callable[[Mapping[str, object]], ResNet3d | ClipClassifier]] = {
-    "backbone": _build_backbone,
-    "classifier": _build_classifier,
-}
 
 
 @torch.no_grad()

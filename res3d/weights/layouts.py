@@ -6,9 +6,9 @@ table.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cached_property
 from typing import Literal
 
 IGNORED = ""  # a known key that a backbone or classifier has no use for
@@ -36,51 +36,49 @@ class Layout:
     order: Literal["post"] | None = "post"  # of its blocks' layers; None: the model's own file says
     channel_order: Literal["rgb", "bgr"] = "rgb"
     affine_norm: bool = False  # norms are a scale and a shift: their statistics are folded in
+    neutral: Mapping[str, float] = field(default_factory=dict)
+    """Tensors of ours that this family has no counterpart of, and the value at which they change nothing."""
 
     def rename(self, key: str) -> str | None:
         """Our name of ``key``; IGNORED if it is known and not needed, None if it is unknown."""
         for prefix in self.prefixes:
             key = key.removeprefix(prefix)
-        for pattern, ours in _patterns(self.name):
+        for pattern, ours in self._patterns:
             if match := pattern.fullmatch(key):
-                return _fill(ours, match, _words(self.name))
+                return _fill(ours, match, self._all_words)
         return None
 
+    @cached_property
+    def _all_words(self) -> dict[str, Mapping[str, str]]:
+        return {**_COMMON, **self.words}
 
-def recognise(keys: Iterable[str]) -> Layout:
-    """The layout that knows most of ``keys``.
+    @cached_property
+    def _patterns(self) -> tuple[tuple[re.Pattern[str], str], ...]:
+        def group(match: re.Match[str]) -> str:
+            return f"(?P<{match[1]}>{'|'.join(self._all_words[match[1]])})"
+
+        compiled = []
+        for pattern, ours in self.keys.items():
+            parts = re.split(r"(\{\w+\})", pattern)
+            text = "".join(re.sub(r"\{(\w+)\}", group, p) if p.startswith("{") else re.escape(p) for p in parts)
+            compiled.append((re.compile(text), ours))
+        return tuple(compiled)
+
+
+def recognise(keys: Iterable[str], layouts: Sequence[Layout] | None = None) -> Layout:
+    """The one of ``layouts`` (by default, those of backbones) that knows most of ``keys``; of equals, the first.
 
     Raises:
         ValueError: none knows half of them.
     """
-    keys = list(keys)
-    known = {layout.name: sum(layout.rename(key) is not None for key in keys) for layout in LAYOUTS}
-    best = max(LAYOUTS, key=lambda layout: known[layout.name])
+    keys, layouts = list(keys), LAYOUTS if layouts is None else layouts
+    known = {layout.name: sum(layout.rename(key) is not None for key in keys) for layout in layouts}
+    best = max(layouts, key=lambda layout: known[layout.name])
     if not keys or known[best.name] * 2 <= len(keys):
         first = f", first {keys[0]!r}" if keys else ""
-        names = ", ".join(layout.name for layout in LAYOUTS)
+        names = ", ".join(layout.name for layout in layouts)
         raise ValueError(f"{len(keys)} keys{first}, are of no layout that is known ({names})")
     return best
-
-
-@cache
-def _words(name: str) -> dict[str, Mapping[str, str]]:
-    return {**_COMMON, **_by_name(name).words}
-
-
-@cache
-def _patterns(name: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    words = _words(name)
-
-    def group(match: re.Match[str]) -> str:
-        return f"(?P<{match[1]}>{'|'.join(words[match[1]])})"
-
-    compiled = []
-    for pattern, ours in _by_name(name).keys.items():
-        parts = re.split(r"(\{\w+\})", pattern)
-        text = "".join(re.sub(r"\{(\w+)\}", group, part) if part.startswith("{") else re.escape(part) for part in parts)
-        compiled.append((re.compile(text), ours))
-    return tuple(compiled)
 
 
 def _fill(ours: str, match: re.Match[str], words: Mapping[str, Mapping[str, str]]) -> str:
@@ -91,13 +89,10 @@ def _fill(ours: str, match: re.Match[str], words: Mapping[str, Mapping[str, str]
     return re.sub(r"\{(\w+)\}", word, ours)
 
 
-def _by_name(name: str) -> Layout:
-    return next(layout for layout in LAYOUTS if layout.name == name)
-
-
 _OWN_NAMES = {
     "{stage}.{rest}": "{stage}.{rest}",
     "fc.{leaf}": "fc.{leaf}",
+    "{head}.{any}": IGNORED,
 }
 
 RES3D = Layout(
@@ -105,6 +100,7 @@ RES3D = Layout(
     words={
         "stage": {s: s for s in ("stem", "conv2", "conv3", "conv4", "conv5")},
         "rest": {r"(?:conv|norm|\d+)\..*": ""},
+        "head": {r"neck|tpn|\w+_head": ""},  # of a detector
     },
     keys=_OWN_NAMES,
     prefixes=("backbone.",),
@@ -113,6 +109,7 @@ RES3D = Layout(
 
 RESNET = Layout(  # torchvision's image ResNets, timm's, 3D-ResNets (Hara), I3ResNet: told apart by their shapes
     name="torchvision resnet",
+    words={"head": {r"backbone\.fpn|rpn|roi_heads": ""}},
     keys={
         "conv1.weight": "stem.conv.weight",
         "bn1.{leaf}": "stem.norm.{leaf}",
@@ -122,7 +119,9 @@ RESNET = Layout(  # torchvision's image ResNets, timm's, 3D-ResNets (Hara), I3Re
         "{layer}.{block}.downsample.1.{leaf}": "{layer}.{block}.shortcut.norm.{leaf}",
         "fc.{leaf}": "fc.{leaf}",
         "classifier.{leaf}": "fc.{leaf}",  # I3ResNet's, a convolution of 1×1×1
+        "{head}.{any}": IGNORED,
     },
+    prefixes=("backbone.body.",),  # of torchvision's detectors
     stride_on="3x3",
 )
 

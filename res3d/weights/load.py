@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from res3d.backbone import BackboneSpec, BlockSpec, ClipClassifier, ResNet3d
+from res3d.backbone import BackboneSpec, BlockSpec
 from res3d.weights.download import fetch_weights
 from res3d.weights.inflation import (
     CHANNELS,
@@ -22,6 +22,7 @@ from res3d.weights.inflation import (
     factor_temporal_first,
     inflate_kernel,
 )
+from res3d.weights.kinds import KINDS, ModelKind, kind_of
 from res3d.weights.layouts import IGNORED, Layout, recognise
 from res3d.weights.reading import read_checkpoint, unwrap
 from res3d.weights.registry import find_weights, is_registered
@@ -33,7 +34,7 @@ FIRST_CONVS = ("stem.conv.weight", "stem.conv.spatial.weight")  # what takes the
 
 
 def load_weights(
-    model: ResNet3d | ClipClassifier,
+    model: nn.Module,
     source: str | Path | Mapping[str, Tensor],
     *,
     inflate: Inflation = "center",
@@ -47,7 +48,8 @@ def load_weights(
     to the model's temporal size; plain convolutions enter factored (2+1)D ones so that the network computes the same.
 
     Args:
-        model: a backbone or classifier. A backbone leaves the checkpoint's head and the stages beyond its body aside.
+        model: a backbone, classifier or detector. What a checkpoint has of other heads, and of stages beyond the body,
+            is left aside.
         source: a registered name (``list_weights()``), a file, or a state dict with anyone's names.
         inflate: how a 2D kernel becomes a 3D one, see ``inflate_kernel``.
         strict: refuse missing and unexpected tensors.
@@ -67,40 +69,56 @@ def load_weights(
         raise ValueError(f"channels must be one of {', '.join(map(repr, CHANNELS))}, not {channels!r}")
     if norm_eps is not None and not norm_eps >= 0:
         raise ValueError(f"norm_eps must be ≥ 0, not {norm_eps!r}")
-    metadata = None
-    if isinstance(source, Mapping):
-        name, tensors = "a state dict", unwrap(source)
-    elif is_registered(source):
-        entry = find_weights(str(source))
-        name = entry.name
-        tensors, metadata = read_checkpoint(fetch_weights(entry))
-        norm_eps = entry.norm_eps if norm_eps is None else norm_eps
-    else:
-        name = str(source)
-        tensors, metadata = read_checkpoint(source)
-    backbone = model.backbone if isinstance(model, ClipClassifier) else model
+    kind = kind_of(model)
+    origin = read_source(source)
+    norm_eps = origin.norm_eps if norm_eps is None else norm_eps
+    spec = kind.backbone_spec(model)
     try:
-        layout = recognise(tensors)
-        saved = None if metadata is None else BackboneSpec.from_yaml(json.loads(metadata)["spec"])
-        _check_order(layout, backbone.spec)
-        _check_strides(layout, saved, backbone.spec)
+        layout = recognise(origin.tensors, kind.layouts)
+        saved = _saved_spec(origin.metadata)
+        _check_order(layout, spec)
+        _check_strides(layout, saved, spec)
         if saved is not None:
-            _check_saved(saved, backbone.spec, norm_eps)
-        eps = backbone.spec.norm.eps if norm_eps is None else norm_eps
-        plan = _Plan(model, layout, tensors, eps=eps, inflate=inflate, channels=channels)
+            _check_saved(saved, spec, norm_eps)
+        eps = spec.norm.eps if norm_eps is None else norm_eps
+        plan = _Plan(model, kind, layout, origin.tensors, eps=eps, inflate=inflate, channels=channels)
         plan.fill()
     except ValueError as error:
-        raise WeightsError(f"{name}: {error}") from None
+        raise WeightsError(f"{origin.name}: {error}") from None
     if strict and (plan.missing or plan.unexpected):
         kinds = [("missing", plan.missing), ("unexpected", plan.unexpected)]
         what = "; ".join(f"{len(keys)} {kind}, first {keys[0]!r}" for kind, keys in kinds if keys)
-        raise WeightsError(f"{name}: {layout.name} weights, but not of this {backbone.spec.name} ({what})")
+        raise WeightsError(f"{origin.name}: {layout.name} weights, but not of this {spec.name} ({what})")
     with torch.no_grad():
         for key, tensor in plan.filled.items():
             plan.own[key].copy_(tensor)
     if norm_eps is not None:
-        _set_norm_eps(backbone, norm_eps)
-    return plan.report(name)
+        kind.set_norm_eps(model, norm_eps)
+    return plan.report(origin.name)
+
+
+class Origin(NamedTuple):
+    """What ``source`` names."""
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    metadata: str | None = None  # of a file that res3d wrote
+    norm_eps: float | None = None  # where it is known
+
+
+def read_source(source: str | Path | Mapping[str, Tensor]) -> Origin:
+    """The tensors of a registered name, a file, or a state dict.
+
+    Raises:
+        FileNotFoundError: no such file.
+        WeightsError: an unreadable file.
+    """
+    if isinstance(source, Mapping):
+        return Origin("a state dict", unwrap(source))
+    if is_registered(source):
+        entry = find_weights(str(source))
+        return Origin(entry.name, *read_checkpoint(fetch_weights(entry)), entry.norm_eps)
+    return Origin(str(source), *read_checkpoint(source))
 
 
 class _Theirs(NamedTuple):
@@ -110,9 +128,10 @@ class _Theirs(NamedTuple):
 
 @dataclass
 class _Plan:
-    """What goes where. Names are the model's, less a classifier's ``backbone.``; ``report`` puts it back."""
+    """What goes where. Names are the model's, less the prefixes of its kind; ``report`` puts them back."""
 
-    model: ResNet3d | ClipClassifier
+    model: nn.Module
+    kind: ModelKind
     layout: Layout
     tensors: Mapping[str, Tensor]
     eps: float
@@ -128,11 +147,15 @@ class _Plan:
     ignored: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        state = self.model.state_dict()
-        self._prefix = "backbone." if isinstance(self.model, ClipClassifier) else ""
-        self.own = {key.removeprefix(self._prefix): tensor for key, tensor in state.items()}
+        self._full = {self._short(key): key for key in self.model.state_dict()}
+        self.own = {self._short(key): tensor for key, tensor in self.model.state_dict().items()}
         self._theirs: dict[str, _Theirs] = {}
-        self._modules = {name.removeprefix(self._prefix): module for name, module in self.model.named_modules()}
+        self._modules = {self._short(name): module for name, module in self.model.named_modules()}
+
+    def _short(self, key: str) -> str:
+        for prefix in self.kind.prefixes:
+            key = key.removeprefix(prefix)
+        return key
 
     def fill(self) -> None:
         """Work out every tensor of the model, and account for every one of the checkpoint."""
@@ -151,6 +174,8 @@ class _Plan:
                 self.layout.affine_norm and self._sibling(ours, "weight") in self._theirs and ours.endswith(STATISTICS)
             ):
                 self._initialize(ours, self._identity(ours))
+            elif ours in self.layout.neutral:
+                self._initialize(ours, torch.full(mine.shape, self.layout.neutral[ours]))
             elif not ours.endswith(COUNTER):
                 self.missing.append(ours)
         stages = {key.split(".")[0] for key in self.own}
@@ -161,7 +186,7 @@ class _Plan:
 
     def report(self, source: str) -> LoadReport:
         def full(names: list[str]) -> tuple[str, ...]:
-            return tuple(name if name.startswith("fc.") else self._prefix + name for name in names)
+            return tuple(self._full[name] for name in names)
 
         return LoadReport(
             source=source,
@@ -193,8 +218,7 @@ class _Plan:
 
         There it is the first norm of the block that came next, which normalised the same map.
         """
-        backbone = self.model.backbone if isinstance(self.model, ClipClassifier) else self.model
-        last = backbone.spec.stage_names[-1]
+        last = self.kind.backbone_spec(self.model).stage_names[-1]
         if ours in self._theirs or not ours.startswith(f"{last}.norm."):
             return ours
         following = f"conv{int(last.removeprefix('conv')) + 1}"
@@ -204,6 +228,8 @@ class _Plan:
         tensor, changed = theirs.tensor, False
         if ours in FIRST_CONVS and self.channels != "keep":
             tensor, changed = change_channels(tensor, mine.shape[1], self.channels), True
+        if mine.dim() == 5 and tensor.dim() == 2 and tensor.numel() * mine.shape[2] == mine.numel():
+            tensor = tensor.reshape(*mine.shape[:2], *mine.shape[3:])  # a linear layer over all places of a window
         if mine.dim() == 5 and _frames(tensor) == 1 and (tensor.dim() == 4 or mine.shape[2] > 1):
             image = _as_image(tensor)
             self._check_shape(ours, mine, theirs.key, image, ignore_frames=True)
@@ -319,6 +345,16 @@ def _as_image(kernel: Tensor) -> Tensor:
     return kernel if kernel.dim() == 4 else kernel[:, :, 0]
 
 
+def _saved_spec(metadata: str | None) -> BackboneSpec | None:
+    """The backbone that a res3d file's tensors belong to."""
+    if metadata is None:
+        return None
+    described = json.loads(metadata)
+    if described.get("kind") not in KINDS:
+        raise WeightsError(f"holds a {described.get('kind')!r}, not one of {', '.join(map(repr, KINDS))}")
+    return KINDS[described["kind"]].saved_spec(described)
+
+
 def _check_saved(saved: BackboneSpec, spec: BackboneSpec, norm_eps: float | None) -> None:
     """Refuse a res3d file whose model computes something else with the same tensors."""
     if norm_eps is None and saved.norm.eps != spec.norm.eps:
@@ -374,10 +410,3 @@ def _strided_bottlenecks(spec: BackboneSpec) -> list[BlockSpec]:
         for block, stride in stage.steps()
         if max(stride[1:]) > 1 and len(block.convs) > 2 and max(block.convs[0].kernel[1:]) == 1
     ]
-
-
-def _set_norm_eps(backbone: ResNet3d, eps: float) -> None:
-    for module in backbone.modules():
-        if hasattr(module, "eps"):
-            setattr(module, "eps", eps)  # noqa: B010 (nn.Module's own attributes are typed as tensors and modules)
-    backbone.spec = replace(backbone.spec, norm=replace(backbone.spec.norm, eps=eps))

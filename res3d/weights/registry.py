@@ -7,14 +7,17 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsEntry:
-    """One published checkpoint. Accuracies are as published, in percent, by the protocol that ``note`` names."""
+    """One published checkpoint. Accuracies are as published, in percent, by the protocol that ``note`` names.
+
+    A detector's fits ``model`` as its backbone, and ``res3d.detection.mask_rcnn_3d`` as a whole.
+    """
 
     name: str  # "origin/model.dataset[_v2]"
     model: str  # the catalogued backbone that it fits
@@ -26,7 +29,7 @@ class WeightsEntry:
     categories: tuple[str, ...] | None
     accuracy: Mapping[str, float]
     resize: int | tuple[int, int]  # the shorter side, or (height, width)
-    crop: tuple[int, int]
+    crop: tuple[int, int] | None  # None: whole frames
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     antialias: bool = False
@@ -34,6 +37,7 @@ class WeightsEntry:
     clip_step: int = 1  # frames between the frames of a clip ...
     fps: float | None = None  # ... of a video at this rate; None: at its own
     norm_eps: float = 1e-5
+    task: Literal["classification", "detection"] = "classification"
     note: str = ""
 
     @property
@@ -73,7 +77,7 @@ def find_weights(name: str) -> WeightsEntry:
 
 @cache
 def _registry() -> dict[str, WeightsEntry]:
-    entries = [*_torchvision_video(), *_torchvision_images(), *_pytorchvideo()]
+    entries = [*_torchvision_video(), *_torchvision_images(), *_torchvision_detectors(), *_pytorchvideo()]
     return {entry.name: entry for entry in entries}
 
 
@@ -131,6 +135,42 @@ def _torchvision_images() -> Iterator[WeightsEntry]:
     note = "of images; inflated into the 3D body, which keeps its accuracy on equal frames"
     for name, enum in enums.items():
         yield from _torchvision(enum, f"{name}_3d", name, antialias=True, note=note)
+
+
+def _torchvision_detectors() -> Iterator[WeightsEntry]:
+    from torchvision.models import detection
+
+    enums = {
+        "fasterrcnn_resnet50_fpn": detection.FasterRCNN_ResNet50_FPN_Weights,
+        "fasterrcnn_resnet50_fpn_v2": detection.FasterRCNN_ResNet50_FPN_V2_Weights,
+        "maskrcnn_resnet50_fpn": detection.MaskRCNN_ResNet50_FPN_Weights,
+        "maskrcnn_resnet50_fpn_v2": detection.MaskRCNN_ResNet50_FPN_V2_Weights,
+        "keypointrcnn_resnet50_fpn": detection.KeypointRCNN_ResNet50_FPN_Weights,
+    }
+    for name, enum in enums.items():
+        for member in enum:
+            weights: Any = member.value
+            dataset, metrics = next(iter(weights.meta["_metrics"].items()))
+            label = member.name.lower().removesuffix("_v1")
+            yield WeightsEntry(
+                name=f"torchvision/{name}.{label}",
+                model="resnet50_3d",
+                url=weights.url,
+                sha256=PurePosixPath(weights.url).stem.rpartition("-")[2],
+                megabytes=weights.meta["_file_size"],
+                licence="BSD-3-Clause (torchvision); see the data set's own terms",
+                dataset=dataset,
+                categories=tuple(weights.meta["categories"]),
+                accuracy=dict(metrics),
+                resize=800,
+                crop=None,
+                mean=IMAGENET_MEAN,
+                std=IMAGENET_STD,
+                # torchvision sets it so when it loads these, to undo a change of its own (pytorch/vision#2933).
+                norm_eps=0.0 if label == "coco" and not name.endswith("_v2") else 1e-5,
+                task="detection",
+                note="of images; inflated into the 3D detector, which gives the same boxes on equal frames",
+            )
 
 
 # PyTorchVideo's model zoo: file, clip length × step, top-1 and top-5 (of 30 views). Its hub publishes no hashes.

@@ -61,7 +61,7 @@ def test_a_failed_save_leaves_nothing_and_spares_what_was_there(tmp_path, thin, 
 
 
 def test_only_our_models_can_be_saved(tmp_path):
-    with pytest.raises(TypeError, match="can save a ResNet3d or a ClipClassifier, not a Linear"):
+    with pytest.raises(TypeError, match="weights are for a ResNet3d or a ClipClassifier or a MaskRCNN3d, not a Linear"):
         res3d.save_weights(torch.nn.Linear(2, 2), tmp_path / "w.safetensors")
 
 

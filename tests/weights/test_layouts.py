@@ -6,75 +6,13 @@ import re
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 import torchvision
+from caffe2_peers import Caffe2ResNet
 from parity_peers import assert_close, enliven
 
 import res3d
 from res3d.weights import WeightsError
 from res3d.weights.layouts import LAYOUTS, recognise
-
-
-class Caffe2ResNet:
-    """A Detectron ResNet computed straight from its blobs: affine norms, bottlenecks that stride on the first 1×1."""
-
-    def __init__(self, depth: int, frames: int = 1) -> None:
-        generator = np.random.default_rng(0)
-        self.blocks = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}[depth]
-        self.bottleneck = depth >= 50
-        self.blobs: dict[str, np.ndarray] = {}
-
-        def conv(name: str, out: int, channels: int, size: int, span: int = 1) -> None:
-            kernel = (span, size, size) if span > 1 else (size, size)
-            scale = (2 / (channels * size * size * span)) ** 0.5
-            self.blobs[f"{name}_w"] = (scale * generator.standard_normal((out, channels, *kernel))).astype(np.float32)
-
-        def affine(name: str, out: int) -> None:
-            self.blobs[f"{name}_s"] = generator.uniform(0.4, 1.0, out).astype(np.float32)
-            self.blobs[f"{name}_b"] = generator.uniform(-0.5, 0.5, out).astype(np.float32)
-
-        conv("conv1", 64, 3, 7)
-        affine("res_conv1_bn", 64)
-        channels = 64
-        for stage, count in enumerate(self.blocks, 2):
-            width = 64 * 2 ** (stage - 2)
-            out = width * 4 if self.bottleneck else width
-            span = frames if stage > 2 else 1
-            for block in range(count):
-                name = f"res{stage}_{block}_branch"
-                parts = [("a", width, channels, 1, 1), ("b", width, width, 3, span), ("c", out, width, 1, 1)]
-                if not self.bottleneck:
-                    parts = [("a", width, channels, 3, span), ("b", width, width, 3, span)]
-                for letter, to, start, size, s in parts:
-                    conv(f"{name}2{letter}", to, start, size, s)
-                    affine(f"{name}2{letter}_bn", to)
-                if channels != out:
-                    conv(f"{name}1", out, channels, 1)
-                    affine(f"{name}1_bn", out)
-                channels = out
-        self.blobs["fc1000_w"] = generator.standard_normal((1000, channels)).astype(np.float32)
-        self.blobs["fc1000_b"] = generator.standard_normal(1000).astype(np.float32)
-
-    def __call__(self, clip: torch.Tensor) -> torch.Tensor:
-        def conv(name: str, x: torch.Tensor, stride: int = 1, bn: str | None = None) -> torch.Tensor:
-            kernel = torch.from_numpy(self.blobs[f"{name}_w"])
-            kernel = kernel.unsqueeze(2) if kernel.dim() == 4 else kernel
-            padding = tuple(k // 2 for k in kernel.shape[2:])
-            y = F.conv3d(x, kernel, stride=(1, stride, stride), padding=padding)
-            s, b = (torch.from_numpy(self.blobs[f"{bn or name + '_bn'}_{k}"]) for k in "sb")
-            return y * s.view(-1, 1, 1, 1) + b.view(-1, 1, 1, 1)
-
-        x = F.relu(conv("conv1", clip, 2, "res_conv1_bn"))
-        x = F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
-        for stage, count in enumerate(self.blocks, 2):
-            for block in range(count):
-                name = f"res{stage}_{block}_branch"
-                stride = 2 if stage > 2 and block == 0 else 1
-                y = F.relu(conv(f"{name}2a", x, stride))
-                y = conv(f"{name}2b", y)
-                y = conv(f"{name}2c", F.relu(y)) if self.bottleneck else y
-                x = F.relu(y + (conv(f"{name}1", x, stride) if f"{name}1_w" in self.blobs else x))
-        return x
 
 
 @pytest.mark.parametrize("norm", ["frozen_batch", "batch"])

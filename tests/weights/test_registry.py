@@ -36,12 +36,16 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
 def test_every_entry_is_complete_and_its_model_exists(entry):
-    assert re.fullmatch(r"(torchvision|pytorchvideo)/\w+\.[a-z0-9]+(_v2|_v3)?", entry.name)
+    assert re.fullmatch(r"(torchvision|pytorchvideo)/\w+\.[a-z0-9]+(_v2|_v3|_legacy)?", entry.name)
     assert entry.model in res3d.list_backbones()
     assert entry.url.startswith("https://")
     assert entry.categories is not None
-    assert len(entry.categories) == {"Kinetics-400": 400, "ImageNet-1K": 1000}[entry.dataset]
-    assert 50 < entry.accuracy["top1"] < entry.accuracy["top5"] < 100
+    if entry.task == "detection":
+        assert len(entry.categories) == (2 if "keypoint" in entry.name else 91)
+        assert all(30 < value < 70 for value in entry.accuracy.values())
+    else:
+        assert len(entry.categories) == {"Kinetics-400": 400, "ImageNet-1K": 1000}[entry.dataset]
+        assert 50 < entry.accuracy["top1"] < entry.accuracy["top5"] < 100
     assert entry.licence
     if entry.name.startswith("torchvision"):
         assert re.fullmatch(r"[0-9a-f]{8}", entry.sha256)

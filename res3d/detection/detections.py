@@ -1,0 +1,16 @@
+"""What the box head found in one clip, before the other tasks add to it."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detections:
+    """D tubes over T frames in the coordinates of the network's input, best first."""
+
+    boxes: Tensor  # [D, T, 4]
+    visible: Tensor  # [D, T] probability
+    scores: Tensor  # [D]
+    labels: Tensor  # [D] int64 from 1
+    embeddings: Tensor  # [D, E], of length 1

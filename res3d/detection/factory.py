@@ -1,0 +1,195 @@
+"""``mask_rcnn_3d``: a detector by the name of its backbone and of its design."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from res3d.backbone import OVERRIDES, BackboneSpec, StageSpec, apply_overrides
+from res3d.detection.anchors import AnchorSpec
+from res3d.detection.box_head import BoxHeadSpec
+from res3d.detection.designs import DESIGNS, KEYPOINT_CONVS, MASK_CONVS, TEMPORAL_KERNELS, Design
+from res3d.detection.keypoint_head import KeypointHeadSpec
+from res3d.detection.layouts import DETECTOR_LAYOUTS
+from res3d.detection.mask_head import MaskHeadSpec
+from res3d.detection.mask_rcnn import MaskRCNN3d
+from res3d.detection.neck import NeckSpec
+from res3d.detection.proposals import ProposalSpec
+from res3d.detection.settings import DetectorSettings
+from res3d.detection.spec import DetectorSpec
+from res3d.weights import WeightsError, load_weights, resolve_spec
+from res3d.weights.inflation import Inflation
+from res3d.weights.layouts import recognise
+from res3d.weights.load import read_source
+
+Source = str | Path | Mapping[str, Tensor]
+NECKS = ("fpn", "c4")
+SETTINGS = tuple(f.name for f in fields(DetectorSettings))
+
+
+def mask_rcnn_3d(
+    backbone: str | Path | BackboneSpec = "resnet18_3d",
+    num_classes: int = 91,
+    *,
+    weights: Source | None = None,
+    weights_backbone: Source | None = None,
+    neck: Literal["fpn", "c4"] = "fpn",
+    mask: bool = True,
+    keypoints: int | None = None,
+    design: str | None = None,
+    channels: int = 256,
+    anchor_sizes: Sequence[int] | None = None,
+    temporal_kernel: int | None = None,
+    inflate: Inflation = "center",
+    norm_eps: float | None = None,
+    freeze_at: int = 0,
+    checkpoint_stages: Sequence[str] = (),
+    **options: Any,
+) -> MaskRCNN3d:
+    """A detector of tubes.
+
+    Args:
+        backbone: as for ``create_backbone``.
+        num_classes: classes, with background (91 for COCO's numbering).
+        weights: of a whole detector: a registered name, a file or a state dict of torchvision's Faster, Mask or
+            Keypoint R-CNN, of Detect-and-Track, or of res3d.
+        weights_backbone: of the backbone alone, see ``create_backbone``; used where ``weights`` is None.
+        neck: "fpn", a feature pyramid, or "c4": the heads see the map of conv4, and conv5 is part of the box head.
+        mask: whether there is a mask head.
+        keypoints: how many keypoints; None for no keypoint head.
+        design: a key of ``DESIGNS``; None takes that of ``weights``, "torchvision" without them.
+        channels: of the pyramid, to which the widths of the heads are in proportion.
+        anchor_sizes: sides in pixels: on a pyramid one a level, finest first; None takes the design's.
+        temporal_kernel: of everything that spans time, backbone and heads; 1 makes the 2D twin. None takes the
+            backbone's own, 3 for proposals and keypoints, and 1 for neck, boxes and masks.
+        inflate: how 2D weights become 3D, see ``load_weights``.
+        norm_eps: of all norms; None takes what is known of ``weights``.
+        freeze_at: how many leading stages of the backbone are frozen.
+        checkpoint_stages: stages of the backbone that recompute their activations in the backward pass.
+        **options: fields of ``DetectorSettings``, under torchvision's names (``box_score_thresh``, ``min_size``, ...),
+            and changes to the backbone, those of ``create_backbone`` (``width``, ``norm``, ...).
+
+    Raises:
+        ValueError: an unknown name or option, or a value that does not fit; the message says what is accepted.
+        WeightsError: weights that do not belong to this detector.
+    """
+    row = _design(design, weights)
+    _check_options(options)
+    if neck not in NECKS:
+        raise ValueError(f"neck must be 'fpn' or 'c4', not {neck!r}")
+    if not isinstance(channels, int) or channels < 1:
+        raise ValueError(f"channels must be a whole number ≥ 1, not {channels!r}")
+    overrides = {name: value for name, value in options.items() if name in OVERRIDES}
+    if norm_eps is not None:
+        overrides["norm_eps"] = norm_eps
+    body = apply_overrides(resolve_spec(backbone), **overrides)
+    if temporal_kernel is not None and _spans_time(body):
+        body = apply_overrides(body, temporal_kernel=temporal_kernel)
+    kernels = {part: temporal_kernel or kernel for part, kernel in TEMPORAL_KERNELS.items()}
+    spec = DetectorSpec(
+        name=f"mask_rcnn_3d {body.name}",
+        num_classes=num_classes,
+        backbone=body if neck == "fpn" else body.split("conv4")[0],
+        neck=NeckSpec(channels=channels, temporal_kernel=kernels["neck"], norm=row.norm) if neck == "fpn" else None,
+        proposals=_proposals(row, neck, anchor_sizes, kernels["proposals"], len(body.stages)),
+        box=_box_head(row, neck, body, channels, kernels["box"]),
+        mask=_mask_head(row, channels, kernels["mask"]) if mask else None,
+        keypoints=None if keypoints is None else _keypoint_head(row, keypoints, channels, kernels["keypoints"]),
+        box_offset=row.box_offset,
+        channel_order=row.channel_order,
+    )
+    settings = {**row.settings, **{name: value for name, value in options.items() if name in SETTINGS}}
+    model = MaskRCNN3d(spec, DetectorSettings(**settings), freeze_at=freeze_at, checkpoint_stages=checkpoint_stages)
+    if norm_eps is not None:
+        model.set_norm_eps(norm_eps)
+    if weights is not None:
+        load_weights(model, weights, inflate=inflate, norm_eps=norm_eps)
+    elif weights_backbone is not None:
+        _load_backbone(model, weights_backbone, inflate)
+    return model
+
+
+def _design(name: str | None, weights: Source | None) -> Design:
+    if name is None and weights is not None:
+        origin = read_source(weights)
+        try:
+            layout = recognise(origin.tensors, DETECTOR_LAYOUTS)
+        except ValueError as error:
+            raise WeightsError(f"{origin.name}: {error}") from None
+        return next((row for row in DESIGNS.values() if row.layout.name == layout.name), DESIGNS["torchvision"])
+    if name is not None and name not in DESIGNS:
+        raise ValueError(f"design must be one of {', '.join(map(repr, DESIGNS))}, not {name!r}")
+    return DESIGNS[name or "torchvision"]
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    accepted = (*SETTINGS, *(name for name in OVERRIDES if name not in ("norm_eps", "temporal_kernel")))
+    for name in options:
+        if name not in accepted:
+            near = get_close_matches(name, accepted, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown option {name!r}{hint} (accepted: {', '.join(accepted)})")
+
+
+def _spans_time(spec: BackboneSpec) -> bool:
+    convs = [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
+    return any(conv.kernel[0] > 1 for conv in convs)
+
+
+def _proposals(row: Design, neck: str, sizes: Sequence[int] | None, temporal_kernel: int, stages: int) -> ProposalSpec:
+    if neck == "fpn":
+        levels: tuple[tuple[int, ...], ...] = tuple((side,) for side in sizes or row.anchor_sizes[: stages + 1])
+    else:
+        levels = (tuple(sizes or row.anchor_sizes),)
+    anchors = AnchorSpec(sizes=levels, placement=row.anchor_placement)
+    return ProposalSpec(anchors=anchors, depth=row.proposal_depth, temporal_kernel=temporal_kernel)
+
+
+def _box_head(row: Design, neck: str, body: BackboneSpec, channels: int, temporal_kernel: int) -> BoxHeadSpec:
+    if neck == "c4":
+        stages = tuple(_head_stage(stage, temporal_kernel) for stage in body.split("conv4")[1])
+        return BoxHeadSpec(stages=stages, fcs=(), temporal_kernel=temporal_kernel)
+    return BoxHeadSpec(
+        convs=tuple(channels * n for n in row.box_convs),
+        fcs=tuple(channels * n for n in row.box_fcs),
+        norm=row.norm,
+        temporal_kernel=temporal_kernel,
+    )
+
+
+def _head_stage(stage: StageSpec, temporal_kernel: int) -> StageSpec:
+    """A stage as an RoI head: without stride, as its input is 7×7 already, and with a temporal kernel of the head's."""
+    blocks = tuple(
+        replace(
+            block,
+            convs=tuple(replace(c, kernel=(min(c.kernel[0], temporal_kernel), *c.kernel[1:])) for c in block.convs),
+        )
+        for block in stage.blocks
+    )
+    return replace(stage, blocks=blocks, stride=(1, 1, 1), pool=None)
+
+
+def _mask_head(row: Design, channels: int, temporal_kernel: int) -> MaskHeadSpec:
+    convs = tuple(channels * n for n in MASK_CONVS)
+    return MaskHeadSpec(convs=convs, channels=channels, norm=row.norm, temporal_kernel=temporal_kernel)
+
+
+def _keypoint_head(row: Design, keypoints: int, channels: int, temporal_kernel: int) -> KeypointHeadSpec:
+    return KeypointHeadSpec(
+        num_keypoints=keypoints,
+        convs=tuple(channels * n for n in KEYPOINT_CONVS),
+        temporal_kernel=temporal_kernel,
+        border=row.keypoint_border,
+    )
+
+
+def _load_backbone(model: MaskRCNN3d, weights: Source, inflate: Inflation) -> None:
+    report = load_weights(model, weights, inflate=inflate, strict=False)
+    lacking = [name for name in report.missing if name.startswith(("backbone.", "box_head.stages."))]
+    if lacking or report.unexpected:
+        kinds = [("missing", lacking), ("unexpected", report.unexpected)]
+        what = "; ".join(f"{len(keys)} {kind}, first {keys[0]!r}" for kind, keys in kinds if keys)
+        raise WeightsError(f"{report.source}: {report.layout} weights, but not of this backbone ({what})")

@@ -1,0 +1,108 @@
+"""Keypoints: in each frame, a heatmap of the box for each of them (He et al. 2017), convolutional in time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.detection.roi_heads import keypointrcnn_loss
+
+from res3d.detection.detections import Detections
+from res3d.detection.layers import ConvStack, full_precision
+from res3d.detection.matching import Samples, VisibleFrames
+from res3d.detection.task import TaskHead, TaskSpec
+from res3d.ops.keypoints import heatmaps_to_keypoints
+from res3d.ops.roi_align import TubePooler
+from res3d.ops.sizes import size_ratios
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeypointHeadSpec(TaskSpec):
+    """torchvision's and Detectron's keypoint head with a kernel in time."""
+
+    num_keypoints: int
+    roi_size: int = 14
+    convs: tuple[int, ...] = (512,) * 8
+    temporal_kernel: int = 1
+    border: Literal["replicate", "zeros"] = "replicate"
+    """What the last doubling of the heatmaps sees beyond their edge: their border (torchvision), or nothing (Detectron,
+    which does it by a deconvolution with fixed weights)."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.num_keypoints, int) or self.num_keypoints < 1:
+            raise ValueError(f"keypoints must be a whole number ≥ 1, not {self.num_keypoints!r}")
+        if self.border not in ("replicate", "zeros"):
+            raise ValueError(f"border must be 'replicate' or 'zeros', not {self.border!r}")
+
+    def build(self, channels: int, num_classes: int) -> "KeypointHead":
+        return KeypointHead(self, channels)
+
+
+class KeypointHead(TaskHead):
+    """Convolutions and two doublings of the side: [R, C, T, s, s] -> [R, K, T, 4s, 4s] logits over the places."""
+
+    field = "keypoints"
+    loss_name = "loss_keypoint"
+
+    def __init__(self, spec: KeypointHeadSpec, channels: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.shape = f"N T {spec.num_keypoints} 3"
+        self.convs = ConvStack(channels, spec.convs, spec.temporal_kernel, None)
+        self.upsample = nn.ConvTranspose3d(
+            self.convs.channels, spec.num_keypoints, (1, 4, 4), (1, 2, 2), padding=(0, 1, 1)
+        )
+        for module in self.modules():
+            if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames come first in the result: [R, T, K, 4s, 4s]."""
+        maps = full_precision(self.upsample(self.convs(x))).transpose(1, 2)
+        return torch.unflatten(_double(maps.flatten(0, 1), self.spec.border), 0, maps.shape[:2])
+
+    @staticmethod
+    def resize(truth: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+        height, width = size_ratios(old, new, truth)
+        return torch.stack([truth[..., 0] * width, truth[..., 1] * height, truth[..., 2]], dim=-1)
+
+    def loss(self, pool: TubePooler, positives: Sequence[Samples]) -> Tensor:
+        logits = self(pool([p.tubes for p in positives], self.spec.roi_size))
+        seen = [VisibleFrames.of(p) for p in positives]
+        visible = torch.cat([p.visible() for p in positives])
+        loss: Tensor = keypointrcnn_loss(
+            logits[visible].contiguous(),
+            [s.boxes for s in seen],
+            [p.targets.extra[self.field].flatten(0, 1) for p in positives],
+            [s.frames for s in seen],
+        )
+        return loss
+
+    def predict(self, pool: TubePooler, detections: Sequence[Detections]) -> list[dict[str, Tensor]]:
+        logits = self(pool([d.boxes for d in detections], self.spec.roi_size))
+        predictions = []
+        for maps, found in zip(logits.split([len(d.labels) for d in detections]), detections, strict=True):
+            places, scores = heatmaps_to_keypoints(maps.flatten(0, 1), found.boxes.flatten(0, 1))
+            shape = found.boxes.shape[:2]
+            predictions.append(
+                {"keypoints": torch.unflatten(places, 0, shape), "keypoints_scores": torch.unflatten(scores, 0, shape)}
+            )
+        return predictions
+
+    @staticmethod
+    def restore(
+        prediction: dict[str, Tensor], boxes: Tensor, old: tuple[int, int], new: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        return {**prediction, "keypoints": KeypointHead.resize(prediction["keypoints"], old, new)}
+
+
+def _double(maps: Tensor, border: str) -> Tensor:
+    """[V, K, s, s] -> [V, K, 2s, 2s], bilinear."""
+    if border == "replicate":
+        return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+    padded = F.interpolate(F.pad(maps, (1, 1, 1, 1)), scale_factor=2.0, mode="bilinear", align_corners=False)
+    return padded[..., 2:-2, 2:-2]

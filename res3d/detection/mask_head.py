@@ -1,0 +1,87 @@
+"""Masks: in each frame, which pixels of the box are the object's (He et al. 2017), convolutional in time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.detection.roi_heads import maskrcnn_loss
+
+from res3d.backbone import NormSpec
+from res3d.detection.detections import Detections
+from res3d.detection.layers import ConvStack, full_precision
+from res3d.detection.matching import Samples, VisibleFrames
+from res3d.detection.task import TaskHead, TaskSpec
+from res3d.ops.masks import paste_masks
+from res3d.ops.roi_align import TubePooler
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskHeadSpec(TaskSpec):
+    """torchvision's mask head with a kernel in time."""
+
+    roi_size: int = 14
+    convs: tuple[int, ...] = (256, 256, 256, 256)
+    channels: int = 256  # after the upsampling
+    norm: NormSpec | None = None
+    temporal_kernel: int = 1
+
+    def build(self, channels: int, num_classes: int) -> "MaskHead":
+        return MaskHead(self, channels, num_classes)
+
+
+class MaskHead(TaskHead):
+    """Convolutions, a doubling of the side, and one mask a class: [R, C, T, s, s] -> [R, classes, T, 2s, 2s] logits."""
+
+    field = "masks"
+    loss_name = "loss_mask"
+    shape = "N T H W"
+
+    def __init__(self, spec: MaskHeadSpec, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.convs = ConvStack(channels, spec.convs, spec.temporal_kernel, spec.norm)
+        self.upsample = nn.ConvTranspose3d(self.convs.channels, spec.channels, (1, 2, 2), (1, 2, 2))
+        self.masks = nn.Conv3d(spec.channels, num_classes, 1)
+        for module in self.modules():
+            if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.masks(F.relu(self.upsample(self.convs(x))))
+        return full_precision(logits)
+
+    @staticmethod
+    def resize(truth: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+        if old == new:
+            return truth.float()
+        return F.interpolate(truth.float(), size=new)
+
+    def loss(self, pool: TubePooler, positives: Sequence[Samples]) -> Tensor:
+        logits = self(pool([p.tubes for p in positives], self.spec.roi_size))
+        seen = [VisibleFrames.of(p) for p in positives]
+        visible = torch.cat([p.visible() for p in positives])
+        loss: Tensor = maskrcnn_loss(
+            logits.transpose(1, 2)[visible],  # [V, classes, S, S]
+            [s.boxes for s in seen],
+            [p.targets.extra[self.field].flatten(0, 1) for p in positives],
+            [p.targets.labels.repeat_interleave(p.tubes.shape[1]) for p in positives],
+            [s.frames for s in seen],
+        )
+        return loss
+
+    def predict(self, pool: TubePooler, detections: Sequence[Detections]) -> list[dict[str, Tensor]]:
+        logits = self(pool([d.boxes for d in detections], self.spec.roi_size))
+        labels = torch.cat([d.labels for d in detections])
+        masks = logits[torch.arange(len(labels), device=labels.device), labels].sigmoid()
+        return [{"masks": m} for m in masks.split([len(d.labels) for d in detections])]
+
+    @staticmethod
+    def restore(
+        prediction: dict[str, Tensor], boxes: Tensor, old: tuple[int, int], new: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        pasted = paste_masks(prediction["masks"].flatten(0, 1), boxes.flatten(0, 1), new)
+        return {"masks": torch.unflatten(pasted, 0, boxes.shape[:2]).unsqueeze(2)}

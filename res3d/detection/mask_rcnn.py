@@ -1,0 +1,152 @@
+"""``MaskRCNN3d``: tubes of boxes, masks and keypoints from clips."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from res3d.backbone import ResNet3d
+from res3d.detection.box_head import BoxHead
+from res3d.detection.detections import Detections
+from res3d.detection.layers import idle_loss
+from res3d.detection.matching import RoiSampler
+from res3d.detection.neck import FeaturePyramid3d, SingleLevel
+from res3d.detection.proposals import TubeProposalNetwork
+from res3d.detection.settings import DetectorSettings
+from res3d.detection.spec import DetectorSpec
+from res3d.detection.targets import ClipTargets, check_clips, check_targets
+from res3d.detection.task import TaskHead
+from res3d.detection.transform import ClipBatch, ClipTransform
+from res3d.ops.roi_align import TubePooler
+from res3d.ops.sizes import resize_boxes
+
+
+class MaskRCNN3d(nn.Module):
+    """Mask R-CNN on clips (He et al. 2017; Girdhar et al. 2018): an object is a tube, one box a frame.
+
+    Targets and results are torchvision's with a time axis; every part is convolutional in time, so T is free.
+
+    - ``model.train(); model(clips, targets)`` gives a dict of losses to be added up.
+    - ``model.eval(); model(clips)`` gives a dict for each clip, best first: boxes [D, T, 4] xyxy pixels of the frames
+      given, visible [D, T] probability, scores [D], labels [D], embeddings [D, E] of length 1, and with their heads
+      masks [D, T, 1, H, W] in 0..1, keypoints [D, T, K, 3] (x, y, 1) and keypoints_scores [D, T, K].
+
+    Clips are a list of [3, T, H, W] RGB in 0..1, of any frame sizes but one T. A target is a dict: boxes [N, T, 4],
+    visible [N, T] bool, labels [N] from 1, optionally track_ids [N], and with their heads masks [N, T, H, W] and
+    keypoints [N, T, K, 3] as in COCO. Where an object is not visible, nothing of it is read. At inference targets are
+    not looked at.
+
+    Args:
+        spec: the architecture.
+        settings: how it is run.
+        freeze_at: how many leading stages of the backbone are frozen, see ``ResNet3d.freeze``.
+        checkpoint_stages: stages that recompute their activations in the backward pass.
+
+    Raises:
+        ValueError: a spec that cannot be built.
+    """
+
+    def __init__(
+        self,
+        spec: DetectorSpec,
+        settings: DetectorSettings | None = None,
+        *,
+        freeze_at: int = 0,
+        checkpoint_stages: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.settings = settings or DetectorSettings()
+        if len(self.settings.image_mean) != spec.backbone.in_channels:
+            count = len(self.settings.image_mean)
+            raise ValueError(f"image_mean has {count} numbers for {spec.backbone.in_channels} channels")
+        self.transform = ClipTransform(self.settings, spec.channel_order)
+        self.backbone = ResNet3d(
+            spec.backbone, out_features=spec.map_names, freeze_at=freeze_at, checkpoint_stages=checkpoint_stages
+        )
+        info = [spec.backbone.feature_info[name] for name in spec.map_names]
+        self.neck: nn.Module = SingleLevel() if spec.neck is None else FeaturePyramid3d(spec.neck, info)
+        self.tpn = TubeProposalNetwork(
+            spec.proposals, spec.channels, spec.strides, self.settings, offset=spec.box_offset
+        )
+        self.sampler = RoiSampler(
+            foreground=self.settings.box_fg_iou_thresh,
+            background=self.settings.box_bg_iou_thresh,
+            count=self.settings.box_batch_size_per_image,
+            positive_fraction=self.settings.box_positive_fraction,
+            offset=spec.box_offset,
+        )
+        self.box_head = BoxHead(
+            spec.box, spec.channels, spec.num_classes, spec.backbone, self.settings, offset=spec.box_offset
+        )
+        for name, task in spec.tasks.items():
+            self.add_module(_head_name(name), task.build(spec.channels, spec.num_classes))
+
+    @property
+    def tasks(self) -> dict[str, TaskHead]:
+        """The heads besides the box head, by field of the spec."""
+        return {name: self._task(name) for name in self.spec.tasks}
+
+    def _task(self, name: str) -> TaskHead:
+        head = getattr(self, _head_name(name))
+        assert isinstance(head, TaskHead)
+        return head
+
+    def set_norm_eps(self, eps: float) -> None:
+        """Give every norm this eps, in the spec too."""
+        self.spec = self.spec.with_norm_eps(eps)
+        self.backbone.spec = self.spec.backbone
+        for module in self.modules():
+            if hasattr(module, "eps"):
+                setattr(module, "eps", eps)  # noqa: B010 (nn.Module's own attributes are typed as tensors and modules)
+
+    def forward(
+        self, clips: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]] | None = None
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        check_clips(clips, self.spec.backbone.in_channels)
+        objects = None
+        if self.training:
+            fields = {task.field: task.shape for task in self.tasks.values()}
+            objects = check_targets(clips, targets, fields, self.spec.num_classes)
+        batch, objects = self.transform(clips, objects, self.tasks)
+        size = batch.pixels.shape[3], batch.pixels.shape[4]
+        maps = self.neck(list(self.backbone(batch.pixels).values()), batch.pixels.shape[2])
+        proposals, losses = self.tpn(maps, size, batch.sizes, objects)
+        roi_levels = maps if self.spec.neck is None else maps[:-1]  # the subsampled level makes proposals only
+        pool = TubePooler(roi_levels, self.spec.strides[: len(roi_levels)], offset=self.spec.box_offset)
+        if objects is not None:
+            return {**losses, **self._losses(pool, proposals, objects)}
+        return self._detect(pool, proposals, batch)
+
+    def _losses(
+        self, pool: TubePooler, proposals: Sequence[Tensor], targets: Sequence[ClipTargets]
+    ) -> dict[str, Tensor]:
+        samples = [self.sampler(*each) for each in zip(proposals, targets, strict=True)]
+        losses = self.box_head.losses(pool, samples)
+        positives = [s.positive() for s in samples]
+        any_positive = any(len(p.labels) for p in positives)
+        for task in self.tasks.values():
+            losses[task.loss_name] = task.loss(pool, positives) if any_positive else idle_loss(task)
+        return losses
+
+    def _detect(self, pool: TubePooler, proposals: Sequence[Tensor], batch: ClipBatch) -> list[dict[str, Tensor]]:
+        found = self.box_head.detect(pool, proposals, batch.sizes)
+        sizes = list(zip(batch.sizes, batch.given_sizes, strict=True))
+        results = [_result(d, *size) for d, size in zip(found, sizes, strict=True)]
+        for task in self.tasks.values():
+            for result, prediction, size in zip(results, task.predict(pool, found), sizes, strict=True):
+                result |= task.restore(prediction, result["boxes"], *size)
+        return results
+
+
+def _head_name(task: str) -> str:
+    return f"{task}_head"
+
+
+def _result(found: Detections, size: tuple[int, int], given: tuple[int, int]) -> dict[str, Tensor]:
+    return {
+        "boxes": resize_boxes(found.boxes, size, given),
+        "visible": found.visible,
+        "scores": found.scores,
+        "labels": found.labels,
+        "embeddings": found.embeddings,
+    }

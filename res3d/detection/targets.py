@@ -1,0 +1,138 @@
+"""What a clip shows: targets as users give them, checked, and as the losses take them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+REQUIRED = {"boxes": "N T 4", "visible": "N T", "labels": "N"}
+OPTIONAL = {"track_ids": "N"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipTargets:
+    """The objects of one clip that are visible in some frame. G objects, T frames."""
+
+    boxes: Tensor  # [G, T, 4] xyxy; what stands in a hidden frame means nothing
+    visible: Tensor  # [G, T] bool
+    labels: Tensor  # [G] int64 from 1
+    extra: Mapping[str, Tensor]  # of tasks by field, [G, T, ...]
+
+
+def check_clips(clips: Sequence[Tensor], channels: int) -> None:
+    """Refuse what is no list of clips [channels, T, H, W] of one length with finite float pixels.
+
+    Raises:
+        ValueError: naming the clip.
+    """
+    if not len(clips):
+        raise ValueError("clips must be a list of at least one [C, T, H, W] tensor")
+    for number, clip in enumerate(clips):
+        if not isinstance(clip, Tensor) or clip.dim() != 4 or clip.shape[0] != channels:
+            shape = list(clip.shape) if isinstance(clip, Tensor) else type(clip).__name__
+            raise ValueError(f"clip {number}: must be [{channels}, T, H, W], not {shape}")
+        if not clip.is_floating_point():
+            raise ValueError(f"clip {number}: must be float in 0..1, not {str(clip.dtype).removeprefix('torch.')}")
+        if min(clip.shape) == 0:
+            raise ValueError(f"clip {number}: T, H and W must be ≥ 1, not {list(clip.shape[1:])}")
+        if clip.shape[1] != clips[0].shape[1]:
+            lengths = [c.shape[1] for c in clips]
+            raise ValueError(f"clip {number}: all clips of a call must have one length T, not {lengths}")
+        if not torch.isfinite(clip).all():
+            raise ValueError(f"clip {number}: pixels must be finite, and some are NaN or infinite")
+
+
+def check_targets(
+    clips: Sequence[Tensor],
+    targets: Sequence[Mapping[str, Tensor]] | None,
+    fields: Mapping[str, str],
+    num_classes: int,
+) -> list[ClipTargets]:
+    """Targets of all ``clips`` that can be trained with; objects never visible are left out.
+
+    Boxes and keypoints are looked at only where their object is visible; boxes may reach outside the frame.
+
+    Args:
+        clips: [C, T, H, W] each.
+        targets: boxes [N, T, 4], visible [N, T], labels [N], optionally track_ids [N], and ``fields``.
+        fields: shapes of what the model's tasks need besides, like ``{"masks": "N T H W"}``.
+        num_classes: classes, with background.
+
+    Raises:
+        ValueError: naming the clip and the field.
+    """
+    if targets is None or len(targets) != len(clips):
+        count = "none" if targets is None else len(targets)
+        raise ValueError(f"in training every clip needs its targets: {len(clips)} clips, {count} targets")
+    checked = []
+    for number, (clip, target) in enumerate(zip(clips, targets, strict=True)):
+        try:
+            checked.append(_check(clip, target, fields, num_classes))
+        except ValueError as error:
+            raise ValueError(f"clip {number}: {error}") from None
+    return checked
+
+
+def _check(clip: Tensor, target: Mapping[str, Tensor], fields: Mapping[str, str], num_classes: int) -> ClipTargets:
+    shapes = {**REQUIRED, **OPTIONAL, **fields}
+    if unknown := [name for name in target if name not in shapes]:
+        raise ValueError(f"this model has no use for {unknown[0]!r} (accepted: {', '.join(shapes)})")
+    if lacking := [name for name in shapes if name not in target and name not in OPTIONAL]:
+        raise ValueError(f"{lacking[0]} is missing")
+    labels = target["labels"]
+    sizes = {"T": clip.shape[1], "H": clip.shape[2], "W": clip.shape[3]}
+    if isinstance(labels, Tensor) and labels.dim() == 1:
+        sizes["N"] = len(labels)
+    for name, value in target.items():
+        _check_shape(name, value, shapes[name], sizes)
+    if target["visible"].dtype != torch.bool:
+        raise ValueError(f"visible must be bool, not {target['visible'].dtype}")
+    if labels.dtype != torch.int64:
+        raise ValueError(f"labels must be int64, not {labels.dtype}")
+    if len(labels) and (int(labels.min()) < 1 or int(labels.max()) >= num_classes):
+        raise ValueError(f"labels must be in [1, {num_classes}), not {labels.tolist()}")
+    _check_places("boxes", target["boxes"], target["visible"])
+    _check_sides(target["boxes"], target["visible"])
+    for name in fields:
+        _check_places(name, target[name], target["visible"])
+    return _visible_objects(target, fields, clip.device)
+
+
+def _check_shape(name: str, value: Tensor, expected: str, sizes: dict[str, int]) -> None:
+    words = expected.split()
+    shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    fits = isinstance(shape, list) and len(shape) == len(words)
+    if isinstance(shape, list) and fits:
+        for word, size in zip(words, shape, strict=True):
+            fits = fits and size == (int(word) if word.isdigit() else sizes.setdefault(word, size))
+    if not fits:
+        known = ", ".join(f"{word} = {sizes[word]}" for word in words if word in sizes)
+        raise ValueError(f"{name} must be [{', '.join(words)}]{f' with {known}' if known else ''}, not {shape}")
+
+
+def _check_places(name: str, value: Tensor, visible: Tensor) -> None:
+    if value.is_floating_point():
+        if not torch.isfinite(value[visible]).all():
+            raise ValueError(f"{name} must be finite where visible, and some are NaN or infinite")
+    elif name in ("boxes", "keypoints"):
+        raise ValueError(f"{name} must be float, not {value.dtype}")
+
+
+def _check_sides(boxes: Tensor, visible: Tensor) -> None:
+    empty = visible & (boxes[..., 2:] <= boxes[..., :2]).any(dim=2)
+    if empty.any():
+        n, t = (int(i) for i in torch.where(empty.flatten())[0][:1].repeat(2))
+        n, t = n // boxes.shape[1], t % boxes.shape[1]
+        raise ValueError(f"boxes must have x1 < x2 and y1 < y2 where visible, not {boxes[n, t].tolist()} (object {n})")
+
+
+def _visible_objects(target: Mapping[str, Tensor], fields: Mapping[str, str], device: torch.device) -> ClipTargets:
+    seen = target["visible"].any(dim=1)
+    kept = {name: target[name][seen].to(device) for name in (*REQUIRED, *fields)}
+    return ClipTargets(
+        boxes=kept["boxes"],
+        visible=kept["visible"],
+        labels=kept["labels"],
+        extra={name: kept[name] for name in fields},
+    )

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+
+from res3d.data import HEADINGS, SyntheticClips
+from res3d.data.synthetic_clips import _headings
+
+
+def test_a_clip_is_the_same_whenever_it_is_asked_for():
+    a, b = SyntheticClips(seed=3)[7], SyntheticClips(seed=3)[7]
+    assert torch.equal(a[0], b[0])
+    assert all(torch.equal(a[1][name], b[1][name]) for name in a[1])
+    assert not torch.equal(a[0], SyntheticClips(seed=4)[7][0])
+    assert not torch.equal(a[0], SyntheticClips(seed=3)[8][0])
+
+
+def test_shapes_and_types():
+    clips = SyntheticClips(num_clips=20, length=5, side=64, objects=(3, 3))
+    clip, target = clips[0]
+    assert (clip.shape, clip.dtype) == ((3, 5, 64, 64), torch.float32)
+    assert 0 <= clip.min() < clip.max() <= 1
+    shapes = {name: (tuple(value.shape), value.dtype) for name, value in target.items()}
+    assert shapes == {
+        "boxes": ((3, 5, 4), torch.float32),
+        "visible": ((3, 5), torch.bool),
+        "labels": ((3,), torch.int64),
+        "track_ids": ((3,), torch.int64),
+        "masks": ((3, 5, 64, 64), torch.bool),
+        "keypoints": ((3, 5, 5, 3), torch.float32),
+    }
+    assert {len(SyntheticClips(num_clips=20)[n][1]["labels"]) for n in range(20)} == {2, 3, 4}
+
+
+def test_turned_scenes_keep_boxes_masks_and_keypoints_together():
+    """Clips come in all four turns; in each, boxes are tight around masks and seen keypoints lie on them."""
+    clips = SyntheticClips(seed=1, num_clips=12)
+    for n in range(12):
+        _, target = clips[n]
+        for box, mask, visible in zip(
+            target["boxes"].flatten(0, 1), target["masks"].flatten(0, 1), target["visible"].flatten(), strict=True
+        ):
+            if not visible:
+                assert not box.any()
+                continue
+            ys, xs = torch.where(mask)
+            assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+        seen = target["keypoints"][..., 2] == 2
+        objects, frames, _ = torch.where(seen)
+        x, y = target["keypoints"][seen][:, :2].T
+        on_mask = target["masks"][objects, frames, y.ceil().long().clamp(1) - 1, x.long()]
+        assert on_mask.float().mean() > 0.95  # a place on a border turns from one pixel's edge to its neighbour's
+
+
+def test_what_is_barely_seen_is_not_visible():
+    strict, loose = SyntheticClips(seed=2, min_visible=0.9), SyntheticClips(seed=2, min_visible=0.01)
+    visible = [torch.cat([clips[n][1]["visible"].flatten() for n in range(20)]) for clips in (strict, loose)]
+    assert visible[0].float().mean() < visible[1].float().mean() < 1
+    assert (visible[0] <= visible[1]).all()
+
+
+def test_headings_are_where_things_go_whatever_they_look_like():
+    clips = SyntheticClips(seed=5, num_clips=60, labels="heading")
+    counts = torch.zeros(5)
+    for n in range(60):
+        _, target = clips[n]
+        whole = target["visible"].all(dim=1) & (target["keypoints"][:, :, 0, 2] > 0).all(dim=1)
+        path = target["keypoints"][whole, :, 0, :2]
+        moved = path[:, -1] - path[:, 0]
+        for label, (dx, dy) in zip(target["labels"][whole].tolist(), moved.tolist(), strict=True):
+            word = HEADINGS[label - 1]
+            along, across = {"right": (dx, dy), "left": (-dx, dy), "down": (dy, dx), "up": (-dy, dx)}[word]
+            assert along >= abs(across)
+            counts[label] += 1
+    assert clips.num_classes == 5
+    assert (counts[1:] > counts[1:].sum() * 0.15).all(), "no direction is special"
+
+
+def test_headings_by_hand():
+    centers = np.zeros((2, 3, 3), np.float32)
+    centers[0, :, :2] = [[0, 0], [5, 9], [-8, 3]]
+    centers[0, :, 2] = 2
+    boxes = np.zeros((2, 3, 4), np.float32)
+    boxes[1] = [[0, 0, 2, 2], [0, 4, 2, 6], [50, 0, 60, 9]]
+    visible = np.array([[True, True, True], [True, True, False]])
+    assert [HEADINGS[n - 1] for n in _headings(centers, boxes, visible)] == ["left", "down"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"labels": "color"}, "labels must be one of 'shape', 'heading', not 'color'"),
+        ({"num_clips": 0}, "num_clips and objects must be ≥ 1 and in order"),
+        ({"objects": (3, 2)}, r"num_clips and objects must be ≥ 1 and in order, not 1000, \(3, 2\)"),
+        ({"min_visible": 0.0}, r"min_visible must be in \(0, 1\] and seconds > 0, not 0.0 and 0.8"),
+        ({"seconds": 0.0}, "seconds > 0"),
+    ],
+)
+def test_what_makes_no_clips_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        SyntheticClips(**fields)
+
+
+def test_there_are_only_so_many():
+    clips = SyntheticClips(num_clips=3)
+    assert len(clips) == 3
+    with pytest.raises(IndexError, match=r"clip must be in \[0, 3\), not 3"):
+        clips[3]

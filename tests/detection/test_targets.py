@@ -1,0 +1,108 @@
+import pytest
+import torch
+
+from res3d.detection.targets import check_clips, check_targets
+
+T, H, W = 3, 20, 30
+FIELDS = {"masks": "N T H W", "keypoints": "N T 5 3"}
+
+
+def clip() -> torch.Tensor:
+    return torch.rand(3, T, H, W)
+
+
+def target(**changes) -> dict[str, torch.Tensor]:
+    boxes = torch.tensor([2.0, 3, 12, 15]).expand(2, T, 4).clone()
+    whole = {
+        "boxes": boxes,
+        "visible": torch.ones(2, T, dtype=torch.bool),
+        "labels": torch.tensor([1, 3]),
+        "track_ids": torch.tensor([7, 8]),
+        "masks": torch.ones(2, T, H, W, dtype=torch.bool),
+        "keypoints": torch.rand(2, T, 5, 3) * 10,
+    }
+    return {name: value for name, value in {**whole, **changes}.items() if value is not None}
+
+
+def with_value(field: str, index: tuple[int, ...], value: float) -> dict[str, torch.Tensor]:
+    made = target()
+    made[field][index] = value
+    return made
+
+
+@pytest.mark.parametrize(
+    ("clips", "message"),
+    [
+        ([], "clips must be a list of at least one"),
+        ([clip(), torch.rand(3, H, W)], r"clip 1: must be \[3, T, H, W\], not \[3, 20, 30\]"),
+        ([torch.rand(1, T, H, W)], r"clip 0: must be \[3, T, H, W\], not \[1, 3, 20, 30\]"),
+        (["video.mp4"], r"clip 0: must be \[3, T, H, W\], not str"),
+        ([torch.zeros(3, T, H, W, dtype=torch.uint8)], r"clip 0: must be float in 0..1, not uint8"),
+        ([torch.rand(3, 0, H, W)], r"clip 0: T, H and W must be ≥ 1, not \[0, 20, 30\]"),
+        ([clip(), torch.rand(3, 5, H, W)], r"clip 1: all clips of a call must have one length T, not \[3, 5\]"),
+        ([clip(), clip() / 0], r"clip 1: pixels must be finite, and some are NaN or infinite"),
+    ],
+)
+def test_what_is_no_clip_is_refused(clips, message):
+    with pytest.raises(ValueError, match=message):
+        check_clips(clips, 3)
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (target(boxes=torch.rand(2, 4)), r"clip 1: boxes must be \[N, T, 4\] with N = 2, T = 3, not \[2, 4\]"),
+        (target(boxes=torch.rand(2, 4, 4)), r"clip 1: boxes must be \[N, T, 4\] with N = 2, T = 3, not \[2, 4, 4\]"),
+        (target(boxes=[[1, 2, 3, 4]]), r"clip 1: boxes must be \[N, T, 4\] with N = 2, T = 3, not list"),
+        (target(boxes=target()["boxes"].long()), r"clip 1: boxes must be float, not torch.int64"),
+        (target(visible=torch.ones(2, T)), r"clip 1: visible must be bool, not torch.float32"),
+        (target(visible=None), "clip 1: visible is missing"),
+        (target(masks=None), "clip 1: masks is missing"),
+        (target(masks=torch.ones(2, T, W, H)), r"clip 1: masks must be \[N, T, H, W\] with N = 2, T = 3, H = 20"),
+        (target(keypoints=torch.rand(2, T, 4, 3)), r"clip 1: keypoints must be \[N, T, 5, 3\].*not \[2, 3, 4, 3\]"),
+        (target(labels=torch.tensor([1])), r"clip 1: boxes must be \[N, T, 4\] with N = 1"),
+        (target(labels=torch.tensor([1, 4])), r"clip 1: labels must be in \[1, 4\), not \[1, 4\]"),
+        (target(labels=torch.tensor([0, 2])), r"clip 1: labels must be in \[1, 4\), not \[0, 2\]"),
+        (target(labels=torch.tensor([1.0, 2.0])), r"clip 1: labels must be int64, not torch.float32"),
+        (target(poses=torch.rand(2)), r"clip 1: this model has no use for 'poses' \(accepted: boxes, visible, labels"),
+        (
+            with_value("boxes", (1, 2, 2), 2.0),
+            r"clip 1: boxes must have x1 < x2 .* not \[2.0, 3.0, 2.0, 15.0\] \(object 1",
+        ),
+        (with_value("boxes", (0, 1, 0), float("nan")), "clip 1: boxes must be finite where visible"),
+        (with_value("keypoints", (0, 1, 3, 0), float("inf")), "clip 1: keypoints must be finite where visible"),
+    ],
+)
+def test_what_is_no_target_is_refused(second, message):
+    with pytest.raises(ValueError, match=message):
+        check_targets([clip(), clip()], [target(), second], FIELDS, num_classes=4)
+
+
+def test_masks_are_refused_by_a_model_without_a_mask_head():
+    with pytest.raises(ValueError, match=r"clip 0: this model has no use for 'masks' \(accepted: boxes"):
+        check_targets([clip()], [target(keypoints=None)], {}, num_classes=4)
+
+
+@pytest.mark.parametrize(("targets", "count"), [(None, "none"), ([], "0")])
+def test_every_clip_needs_its_targets(targets, count):
+    with pytest.raises(ValueError, match=f"in training every clip needs its targets: 1 clips, {count} targets"):
+        check_targets([clip()], targets, FIELDS, num_classes=4)
+
+
+def test_hidden_frames_are_not_looked_at_and_boxes_may_reach_outside():
+    made = target()
+    made["visible"][0, 1] = False
+    made["boxes"][0, 1] = float("nan")
+    made["keypoints"][0, 1] = float("nan")
+    made["boxes"][1] = torch.tensor([-9.0, -9, 90, 90])
+    (checked,) = check_targets([clip()], [made], FIELDS, num_classes=4)
+    assert torch.equal(checked.boxes[1], made["boxes"][1])
+
+
+def test_objects_that_are_never_visible_are_left_out():
+    made = target()
+    made["visible"][0] = False
+    (checked,) = check_targets([clip()], [made], FIELDS, num_classes=4)
+    assert checked.labels.tolist() == [3]
+    assert checked.boxes.shape == (1, T, 4)
+    assert {name: len(value) for name, value in checked.extra.items()} == {"masks": 1, "keypoints": 1}

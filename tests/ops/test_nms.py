@@ -1,0 +1,57 @@
+import pytest
+import torch
+from made_tubes import moving_tubes
+from torchvision.ops import batched_nms, nms
+
+from res3d.ops import nms as module
+from res3d.ops.nms import batched_tube_nms, tube_nms
+from res3d.ops.tubes import tube_iou
+
+
+def naive_nms(tubes, scores, threshold):
+    kept: list[int] = []
+    for n in sorted(range(len(tubes)), key=lambda i: -scores[i].item()):
+        if all(tube_iou(tubes[n : n + 1], tubes[k : k + 1]).item() <= threshold for k in kept):
+            kept.append(n)
+    return kept
+
+
+@pytest.mark.parametrize("block", [7, 256])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_nms_is_greedy_by_score(frames, block, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", block)
+    tubes = moving_tubes(80, frames)
+    scores = torch.rand(80).round(decimals=1)  # many ties, which go to the earlier
+    kept = tube_nms(tubes, scores, 0.5)
+    assert kept.tolist() == naive_nms(tubes, scores, 0.5)
+    assert 10 < len(kept) < 70
+
+
+def test_one_frame_is_torchvisions_nms():
+    tubes, scores = moving_tubes(600, 1, size=300), torch.rand(600)
+    assert torch.equal(tube_nms(tubes, scores, 0.5), nms(tubes[:, 0], scores, 0.5))
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_groups_do_not_suppress_each_other(frames):
+    tubes, scores, groups = moving_tubes(90, frames), torch.rand(90), torch.randint(4, (90,))
+    kept = batched_tube_nms(tubes, scores, groups, 0.5)
+    by_group = [torch.where(groups == g)[0] for g in range(4)]
+    expected = {int(m[k]) for m in by_group for k in naive_nms(tubes[m], scores[m], 0.5)}
+    assert set(kept.tolist()) == expected
+    assert scores[kept].tolist() == sorted(scores[kept].tolist(), reverse=True)
+    if frames == 1:
+        assert torch.equal(kept, batched_nms(tubes[:, 0], scores, groups, 0.5))
+        assert torch.equal(batched_tube_nms(tubes, scores, groups, 0.5, offset=1)[:1], scores.argmax()[None])
+
+
+def test_equal_frames_decide_as_one_frame():
+    tubes, scores, groups = moving_tubes(200, 1).double(), torch.rand(200).double(), torch.randint(3, (200,))
+    one = batched_tube_nms(tubes, scores, groups, 0.6)
+    assert torch.equal(batched_tube_nms(tubes.expand(-1, 5, -1), scores, groups, 0.6), one)
+
+
+def test_none_from_none():
+    none = torch.zeros(0, 3, 4)
+    assert tube_nms(none, torch.zeros(0), 0.5).tolist() == []
+    assert batched_tube_nms(none, torch.zeros(0), torch.zeros(0, dtype=torch.long), 0.5).tolist() == []

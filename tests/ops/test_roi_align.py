@@ -1,0 +1,51 @@
+import pytest
+import torch
+from made_tubes import random_tubes
+from torchvision.ops import MultiScaleRoIAlign
+
+from res3d.ops.roi_align import TubePooler
+
+STRIDES = (4, 8, 16, 32)
+
+
+def pyramid(clips: int, frames: int, size: int = 256) -> list[torch.Tensor]:
+    return [torch.randn(clips, 3, frames, size // s, size // s) for s in STRIDES]
+
+
+@pytest.mark.parametrize("strides", [STRIDES, (16,)])
+def test_each_frames_box_is_pooled_from_its_frames_map(strides):
+    """A tube whose boxes all have one size is on the level that torchvision picks for each of them."""
+    maps = [level for level, s in zip(pyramid(2, 3), STRIDES, strict=True) if s in strides]
+    sides = 2 ** (3 + 5 * torch.rand(40, 1, 1))
+    corners = torch.rand(40, 3, 2) * 150
+    tubes = torch.cat([corners, corners + sides], dim=2)
+    per_clip = [tubes[:15], tubes[15:]]
+    ours = TubePooler(maps, strides)(per_clip, 7)
+    assert ours.shape == (40, 3, 3, 7, 7)
+    theirs = MultiScaleRoIAlign([str(s) for s in strides], 7, 2)
+    for t in range(3):
+        frame = {str(s): level[:, :, t] for s, level in zip(strides, maps, strict=True)}
+        expected = theirs(frame, [tube[:, t] for tube in per_clip], [(256, 256)] * 2)
+        torch.testing.assert_close(ours[:, :, t], expected)
+
+
+def test_a_tube_is_pooled_from_one_level_that_of_its_mean_area():
+    pooler = TubePooler(pyramid(1, 2), STRIDES)
+    tube = torch.tensor([[[0.0, 0, 112, 112], [0, 0, 224, 224]]])  # mean side 177: below 224, so stride 8
+    assert pooler.levels(tube).tolist() == [1]
+    hidden = torch.tensor([[[0.0, 0, 0, 0], [0, 0, 224, 224]]])  # an empty box has no say
+    assert pooler.levels(hidden).tolist() == [2]
+    assert pooler.levels(torch.zeros(1, 2, 4)).tolist() == [0]
+
+
+def test_levels_of_equal_stride_are_no_trouble():
+    """An output stride of 16 leaves two levels at 16: the later one, with the larger view, is taken."""
+    maps = [torch.randn(1, 2, 1, 256 // s, 256 // s) for s in (4, 8, 16, 16)]
+    assert TubePooler(maps, (4, 8, 16, 16)).levels(torch.tensor([[[0.0, 0, 300, 300]]])).unique().tolist() == [3]
+
+
+def test_no_tubes_and_no_objects_in_some_clip():
+    pooler = TubePooler(pyramid(2, 3), STRIDES)
+    none = torch.zeros(0, 3, 4)
+    assert pooler([none, none], 5).shape == (0, 3, 3, 5, 5)
+    assert pooler([none, random_tubes(4, 3)], 5).shape == (4, 3, 3, 5, 5)
