@@ -14,7 +14,6 @@ from res3d.detection.layers import ConvStack, full_precision
 from res3d.detection.matching import Samples, VisibleFrames
 from res3d.detection.task import TaskHead, TaskSpec
 from res3d.ops.keypoints import heatmaps_to_keypoints
-from res3d.ops.roi_align import TubePooler
 from res3d.ops.sizes import size_ratios
 
 
@@ -49,6 +48,7 @@ class KeypointHead(TaskHead):
     def __init__(self, spec: KeypointHeadSpec, channels: int) -> None:
         super().__init__()
         self.spec = spec
+        self.roi_size = spec.roi_size
         self.shape = f"N T {spec.num_keypoints} 3"
         self.convs = ConvStack(channels, spec.convs, spec.temporal_kernel, None)
         self.upsample = nn.ConvTranspose3d(
@@ -70,8 +70,8 @@ class KeypointHead(TaskHead):
         height, width = size_ratios(old, new, truth)
         return torch.stack([truth[..., 0] * width, truth[..., 1] * height, truth[..., 2]], dim=-1)
 
-    def loss(self, pool: TubePooler, positives: Sequence[Samples]) -> Tensor:
-        logits = self(pool([p.tubes for p in positives], self.spec.roi_size))
+    def loss(self, features: Tensor, positives: Sequence[Samples]) -> Tensor:
+        logits = self(features)
         seen = [VisibleFrames.of(p) for p in positives]
         visible = torch.cat([p.visible() for p in positives])
         loss: Tensor = keypointrcnn_loss(
@@ -82,8 +82,8 @@ class KeypointHead(TaskHead):
         )
         return loss
 
-    def predict(self, pool: TubePooler, detections: Sequence[Detections]) -> list[dict[str, Tensor]]:
-        logits = self(pool([d.boxes for d in detections], self.spec.roi_size))
+    def predict(self, features: Tensor, detections: Sequence[Detections]) -> list[dict[str, Tensor]]:
+        logits = self(features)
         predictions = []
         for maps, found in zip(logits.split([len(d.labels) for d in detections]), detections, strict=True):
             places, scores = heatmaps_to_keypoints(maps.flatten(0, 1), found.boxes.flatten(0, 1))

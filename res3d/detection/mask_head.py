@@ -14,7 +14,6 @@ from res3d.detection.layers import ConvStack, full_precision
 from res3d.detection.matching import Samples, VisibleFrames
 from res3d.detection.task import TaskHead, TaskSpec
 from res3d.ops.masks import paste_masks
-from res3d.ops.roi_align import TubePooler
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +40,7 @@ class MaskHead(TaskHead):
     def __init__(self, spec: MaskHeadSpec, channels: int, num_classes: int) -> None:
         super().__init__()
         self.spec = spec
+        self.roi_size = spec.roi_size
         self.convs = ConvStack(channels, spec.convs, spec.temporal_kernel, spec.norm)
         self.upsample = nn.ConvTranspose3d(self.convs.channels, spec.channels, (1, 2, 2), (1, 2, 2))
         self.masks = nn.Conv3d(spec.channels, num_classes, 1)
@@ -60,8 +60,8 @@ class MaskHead(TaskHead):
             return truth.float()
         return F.interpolate(truth.float(), size=new)
 
-    def loss(self, pool: TubePooler, positives: Sequence[Samples]) -> Tensor:
-        logits = self(pool([p.tubes for p in positives], self.spec.roi_size))
+    def loss(self, features: Tensor, positives: Sequence[Samples]) -> Tensor:
+        logits = self(features)
         seen = [VisibleFrames.of(p) for p in positives]
         visible = torch.cat([p.visible() for p in positives])
         loss: Tensor = maskrcnn_loss(
@@ -73,8 +73,8 @@ class MaskHead(TaskHead):
         )
         return loss
 
-    def predict(self, pool: TubePooler, detections: Sequence[Detections]) -> list[dict[str, Tensor]]:
-        logits = self(pool([d.boxes for d in detections], self.spec.roi_size))
+    def predict(self, features: Tensor, detections: Sequence[Detections]) -> list[dict[str, Tensor]]:
+        logits = self(features)
         labels = torch.cat([d.labels for d in detections])
         masks = logits[torch.arange(len(labels), device=labels.device), labels].sigmoid()
         return [{"masks": m} for m in masks.split([len(d.labels) for d in detections])]

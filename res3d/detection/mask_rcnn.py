@@ -124,16 +124,23 @@ class MaskRCNN3d(nn.Module):
         losses = self.box_head.losses(pool, samples)
         positives = [s.positive() for s in samples]
         any_positive = any(len(p.labels) for p in positives)
+        features = self._features(pool, [p.tubes for p in positives]) if any_positive else {}
         for task in self.tasks.values():
-            losses[task.loss_name] = task.loss(pool, positives) if any_positive else idle_loss(task)
+            losses[task.loss_name] = task.loss(features[task.roi_size], positives) if any_positive else idle_loss(task)
         return losses
+
+    def _features(self, pool: TubePooler, tubes: Sequence[Tensor]) -> dict[int, Tensor]:
+        """Features of [R, T, 4] tubes of each clip in every size that tasks ask for."""
+        return {size: pool(tubes, size) for size in {task.roi_size for task in self.tasks.values()}}
 
     def _detect(self, pool: TubePooler, proposals: Sequence[Tensor], batch: ClipBatch) -> list[dict[str, Tensor]]:
         found = self.box_head.detect(pool, proposals, batch.sizes)
         sizes = list(zip(batch.sizes, batch.given_sizes, strict=True))
         results = [_result(d, *size) for d, size in zip(found, sizes, strict=True)]
+        features = self._features(pool, [d.boxes for d in found])
         for task in self.tasks.values():
-            for result, prediction, size in zip(results, task.predict(pool, found), sizes, strict=True):
+            predictions = task.predict(features[task.roi_size], found)
+            for result, prediction, size in zip(results, predictions, sizes, strict=True):
                 result |= task.restore(prediction, result["boxes"], *size)
         return results
 

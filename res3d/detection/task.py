@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from res3d.detection.detections import Detections
 from res3d.detection.matching import Samples
-from res3d.ops.roi_align import TubePooler
 
 
 class TaskHead(nn.Module, ABC):
@@ -20,6 +19,7 @@ class TaskHead(nn.Module, ABC):
     field: ClassVar[str]  # of the targets
     loss_name: ClassVar[str]
     shape: str  # of that field, like "N T H W"
+    roi_size: int  # side of the features of each box; heads of one size share them
 
     @staticmethod
     @abstractmethod
@@ -27,11 +27,14 @@ class TaskHead(nn.Module, ABC):
         """The field's value [G, T, ...] for frames resized from ``old`` to ``new`` (height, width)."""
 
     @abstractmethod
-    def loss(self, pool: TubePooler, positives: Sequence[Samples]) -> Tensor:
-        """What is learned from the positive samples of each clip, of which there is at least one."""
+    def loss(self, features: Tensor, positives: Sequence[Samples]) -> Tensor:
+        """What is learned from the positive samples of each clip, of which there is at least one.
+
+        ``features``: [R, C, T, s, s] of all clips' samples.
+        """
 
     @abstractmethod
-    def predict(self, pool: TubePooler, detections: Sequence[Detections]) -> list[dict[str, Tensor]]:
+    def predict(self, features: Tensor, detections: Sequence[Detections]) -> list[dict[str, Tensor]]:
         """For each clip what its D detections have, in the coordinates of the network's input."""
 
     @staticmethod

@@ -6,7 +6,7 @@
 
 Clips of 8 × 128² show 2 to 4 sprites; two meet in the middle, one behind the other. With ``--labels shape`` the
 classes are disc, square and triangle; with ``--labels heading`` they are the four directions of motion, which no single
-frame shows. The 2D twin has a temporal kernel of 1 everywhere, and is otherwise the same.
+frame shows. Training is under bfloat16 autocast, scoring in float32. The 2D twin has a temporal kernel of 1 everywhere, and is otherwise the same.
 
 ``run`` writes OUT/LABELS_MODE_seedN.json after every evaluation, and a checkpoint beside it from which the same command
 goes on, to more steps if asked. ``report`` prints Markdown tables of what is there. Scores are of weights averaged over
@@ -102,7 +102,8 @@ class Trainer:
         """One step on the next clips; the losses."""
         numbers = range(BATCH * self.step_number, BATCH * (self.step_number + 1))
         clips, targets = zip(*(self.clips[n] for n in numbers), strict=True)
-        losses: dict[str, Tensor] = self.model(clips, targets)
+        with torch.autocast("cpu", torch.bfloat16):
+            losses: dict[str, Tensor] = self.model(clips, targets)
         self.optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
