@@ -87,6 +87,7 @@ def _split(function: Callable[..., int], arguments: Sequence[str]) -> tuple[list
     name = _positional(function)
     hints = get_type_hints(function)
     takes_value = {_flag(key) for key, hint in hints.items() if hint is not bool} | {"--config"}
+    lists = {_flag(key) for key, hint in hints.items() if get_origin(hint) is list}
     flags: list[str] = []
     loose: list[str] = []
     rest = iter(arguments)
@@ -95,8 +96,8 @@ def _split(function: Callable[..., int], arguments: Sequence[str]) -> tuple[list
             loose += rest
         elif word.startswith("-") and len(word) > 1:
             flags.append(word)
-            if word in takes_value:
-                flags += [value for value in [next(rest, None)] if value is not None]
+            if word in takes_value and (value := next(rest, None)) is not None:
+                flags.append(f"[{value}]" if word in lists and not value.startswith("[") else value)
         else:
             loose.append(word)
     if loose and name is None:
@@ -132,7 +133,9 @@ def _describe(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return f"one of {', '.join(map(repr, get_args(hint)))}"
     if get_origin(hint) is list:
-        return "a list like [a, b]"
+        (kind,) = get_args(hint)
+        choices = f" of {', '.join(map(repr, get_args(kind)))}" if get_origin(kind) is Literal else ""
+        return f"a list like a,b{choices}"
     if get_origin(hint) is tuple:
         return f"a list like [{', '.join(kind.__name__ for kind in get_args(hint))}]"
     return str(getattr(hint, "__name__", hint)).replace(" | None", "")

@@ -11,15 +11,14 @@ from tqdm import tqdm
 from res3d.backbone import ResNet3d, count_parameters
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import FAILED, complain, expand_videos, process_videos
+from res3d.cli.sample import make_sample
 from res3d.cli.settings import check_range, choose_preprocessing, find_device
-from res3d.data import SyntheticVideo
 from res3d.features import FeatureExtractor
 from res3d.structures import ClipFeatures
 from res3d.version import __version__
 from res3d.video import ClipSampler, VideoReader
 from res3d.weights import WeightsError, create_backbone, find_weights, is_registered
 
-SAMPLE = "res3d_sample.mp4"
 NOT_SETTINGS = ("version", "video", "weights")  # what may differ between a finished file and one to be made again
 
 
@@ -109,7 +108,7 @@ def extract(
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass  # better to know now that nothing can be written here
-        paths = paths or [_make_sample(folder)]
+        paths = paths or [make_sample(folder)]
     except OSError as error:
         raise UsageError(f"--out {out}: {error.strerror or error}") from None
     _print_settings(extractor, weights, seed)
@@ -191,17 +190,6 @@ def _print_settings(extractor: FeatureExtractor, weights: str | None, seed: int)
         f"align {sampler.align}"
     )
     print(f"frames: resize {_size_text(preprocess.resize)}, crop {_size_text(preprocess.crop)}", flush=True)
-
-
-def _make_sample(folder: Path) -> Path:
-    path = folder / SAMPLE
-    if not path.exists():
-        video = SyntheticVideo()
-        video.write(path)
-        print(f"no video given: wrote a sample of {video.num_frames} frames to {path}")
-    else:
-        print(f"no video given: using the sample {path}")
-    return path
 
 
 def _size_text(size: int | tuple[int, int] | None) -> str:

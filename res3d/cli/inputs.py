@@ -47,13 +47,17 @@ def expand_videos(arguments: Sequence[str]) -> list[Path]:
     for file in found.values():
         other = stems.setdefault(file.stem, file)
         if other is not file:
-            raise UsageError(
-                f"{other} and {file} would both be written to {file.stem}.npz; extract them to two folders"
-            )
+            raise UsageError(f"{other} and {file} have one name, and so would their results; run them into two folders")
     return list(found.values())
 
 
-def process_videos(paths: Sequence[Path], action: Callable[[Path], None], *, command: str) -> int:
+def process_videos(
+    paths: Sequence[Path],
+    action: Callable[[Path], None],
+    *,
+    command: str,
+    smaller: str = "--batch-size, --length or --crop",
+) -> int:
     """Run ``action`` on each video, whatever becomes of the others; returns how many failed, each with one line."""
     failures = 0
     for path in paths:
@@ -65,7 +69,7 @@ def process_videos(paths: Sequence[Path], action: Callable[[Path], None], *, com
             failures += 1
         except (RuntimeError, ValueError, MemoryError) as error:  # too little memory, or a clip too small for the model
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            complain(command, f"{path}: {first} (if memory is short, try a smaller --batch-size, --length or --crop)")
+            complain(command, f"{path}: {first} (if memory is short, try a smaller {smaller})")
             failures += 1
     return failures
 

@@ -12,6 +12,7 @@ from res3d.version import __version__
 COMMANDS = {
     "extract": ("res3d.cli.extract", "extract", "features of the clips of videos, one .npz a video"),
     "classify": ("res3d.cli.classify", "classify", "what a video shows: the likeliest classes of its clips"),
+    "track": ("res3d.cli.track", "track", "tracks of the objects in videos, in files and drawn on the videos"),
     "describe": ("res3d.cli.describe", "describe", "a network stage by stage: shapes, layers, costs; and as a drawing"),
     "evaluate": ("res3d.cli.evaluate", "evaluate", "scores of predicted tracks against the ground truth"),
     "convert": ("res3d.cli.convert", "convert", "a checkpoint of any origin to a file that rebuilds its model"),

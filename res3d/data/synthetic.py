@@ -10,11 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from res3d.structures import Category, Rle, Track, VideoTracks
 from res3d.structures.shapes import check_shapes
 from res3d.video import VideoWriter
 
 CLASSES = ("disc", "square", "triangle")  # labels 1, 2, 3; 0 is background
 KEYPOINTS = ("center", "top", "right", "bottom", "left")
+CATEGORIES = tuple(
+    Category(name=name, keypoints=KEYPOINTS, skeleton=((0, 1), (0, 2), (0, 3), (0, 4))) for name in CLASSES
+)
+MIN_VISIBLE = 0.1  # of a sprite's pixels: with fewer it does not count as seen
 # Where each keypoint sits on a sprite of radius 1, (x, y) with y down: on the outline, seen from the center.
 _KEYPOINT_PLACES = {
     "disc": [(0, 0), (0, -1), (1, 0), (0, 1), (-1, 0)],
@@ -157,6 +162,31 @@ class SyntheticVideo:
         with VideoWriter(path, fps=self.fps) as writer:
             for frame in self:
                 writer.write(frame.image)
+
+    def tracks(self, name: str = "video", *, min_visible: float = MIN_VISIBLE) -> VideoTracks:
+        """Every sprite with its boxes, masks and keypoints, in the frames that show at least ``min_visible`` of it."""
+        frames = list(self)
+        tracks = (self._track(n, frames, min_visible) for n in range(self.num_objects))
+        return VideoTracks(
+            tracks=tuple(track for track in tracks if len(track)),
+            num_frames=self.num_frames,
+            name=name,
+            fps=self.fps,
+            size=self.size,
+            categories=dict(enumerate(CATEGORIES, 1)),
+        )
+
+    def _track(self, sprite: int, frames: list[SyntheticFrame], min_visible: float) -> Track:
+        seen = [number for number, frame in enumerate(frames) if frame.visibility[sprite] >= min_visible]
+        return Track(
+            id=int(self.track_ids[sprite]),
+            label=int(self.labels[sprite]),
+            frames=np.array(seen, np.int64),
+            boxes=np.array([frames[n].boxes[sprite] for n in seen], np.float32).reshape(-1, 4),
+            scores=np.ones(len(seen), np.float32),
+            keypoints=np.array([frames[n].keypoints[sprite] for n in seen], np.float32).reshape(-1, len(KEYPOINTS), 3),
+            masks=tuple(Rle.encode(frames[n].masks[sprite]) for n in seen),
+        )
 
     def _sprite(self, rng: np.random.Generator, number: int) -> _Sprite:
         height, width = self.size

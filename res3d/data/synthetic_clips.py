@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from res3d.data.synthetic import CLASSES, SyntheticFrame, SyntheticVideo
+from res3d.data.synthetic import CLASSES, MIN_VISIBLE, SyntheticFrame, SyntheticVideo
 
 HEADINGS = ("right", "down", "left", "up")  # labels 1 to 4
 LABELS: Mapping[str, tuple[str, ...]] = {"shape": CLASSES, "heading": HEADINGS}
@@ -46,7 +46,7 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     seconds: float = 0.8
     objects: tuple[int, int] = (2, 4)
     labels: Literal["shape", "heading"] = "shape"
-    min_visible: float = 0.1
+    min_visible: float = MIN_VISIBLE
 
     def __post_init__(self) -> None:
         if self.labels not in LABELS:

@@ -20,6 +20,7 @@ from res3d.detection.neck import NeckSpec
 from res3d.detection.proposals import ProposalSpec
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.spec import DetectorSpec
+from res3d.structures import Category
 from res3d.weights import WeightsError, load_weights, resolve_spec
 from res3d.weights.inflation import Inflation
 from res3d.weights.layouts import recognise
@@ -43,6 +44,7 @@ def mask_rcnn_3d(
     channels: int = 256,
     anchor_sizes: Sequence[int] | None = None,
     temporal_kernel: int | None = None,
+    categories: Sequence[Category] = (),
     inflate: Inflation = "center",
     norm_eps: float | None = None,
     freeze_at: int = 0,
@@ -65,6 +67,7 @@ def mask_rcnn_3d(
         anchor_sizes: sides in pixels: on a pyramid one a level, finest first; None takes the design's.
         temporal_kernel: of everything that spans time, backbone and heads; 1 makes the 2D twin. None takes the
             backbone's own, 3 for proposals and keypoints, and 1 for neck, boxes and masks.
+        categories: what labels 1, 2, ... stand for; all or none.
         inflate: how 2D weights become 3D, see ``load_weights``.
         norm_eps: of all norms; None takes what is known of ``weights``.
         freeze_at: how many leading stages of the backbone are frozen.
@@ -77,7 +80,7 @@ def mask_rcnn_3d(
         WeightsError: weights that do not belong to this detector.
     """
     row = _design(design, weights)
-    _check_options(options)
+    check_settings(options, *(name for name in OVERRIDES if name not in ("norm_eps", "temporal_kernel")))
     if neck not in NECKS:
         raise ValueError(f"neck must be 'fpn' or 'c4', not {neck!r}")
     if not isinstance(channels, int) or channels < 1:
@@ -100,6 +103,7 @@ def mask_rcnn_3d(
         keypoints=None if keypoints is None else _keypoint_head(row, keypoints, channels, kernels["keypoints"]),
         box_offset=row.box_offset,
         channel_order=row.channel_order,
+        categories=tuple(categories),
     )
     settings = {**row.settings, **{name: value for name, value in options.items() if name in SETTINGS}}
     model = MaskRCNN3d(spec, DetectorSettings(**settings), freeze_at=freeze_at, checkpoint_stages=checkpoint_stages)
@@ -125,8 +129,9 @@ def _design(name: str | None, weights: Source | None) -> Design:
     return DESIGNS[name or "torchvision"]
 
 
-def _check_options(options: Mapping[str, Any]) -> None:
-    accepted = (*SETTINGS, *(name for name in OVERRIDES if name not in ("norm_eps", "temporal_kernel")))
+def check_settings(options: Mapping[str, Any], *others: str) -> None:
+    """ValueError for an option that is no field of ``DetectorSettings`` and none of ``others``."""
+    accepted = (*SETTINGS, *others)
     for name in options:
         if name not in accepted:
             near = get_close_matches(name, accepted, n=1)

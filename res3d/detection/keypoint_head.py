@@ -14,6 +14,7 @@ from res3d.detection.layers import ConvStack, full_precision
 from res3d.detection.matching import Samples, VisibleFrames
 from res3d.detection.task import TaskHead, TaskSpec
 from res3d.ops.keypoints import heatmaps_to_keypoints
+from res3d.ops.masks import BoxMasks
 from res3d.ops.sizes import size_ratios
 
 
@@ -96,7 +97,7 @@ class KeypointHead(TaskHead):
     @staticmethod
     def restore(
         prediction: dict[str, Tensor], boxes: Tensor, old: tuple[int, int], new: tuple[int, int]
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Tensor | BoxMasks]:
         return {**prediction, "keypoints": KeypointHead.resize(prediction["keypoints"], old, new)}
 
 

@@ -13,7 +13,7 @@ from res3d.detection.detections import Detections
 from res3d.detection.layers import ConvStack, full_precision
 from res3d.detection.matching import Samples, VisibleFrames
 from res3d.detection.task import TaskHead, TaskSpec
-from res3d.ops.masks import paste_masks
+from res3d.ops.masks import BoxMasks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +82,5 @@ class MaskHead(TaskHead):
     @staticmethod
     def restore(
         prediction: dict[str, Tensor], boxes: Tensor, old: tuple[int, int], new: tuple[int, int]
-    ) -> dict[str, Tensor]:
-        pasted = paste_masks(prediction["masks"].flatten(0, 1), boxes.flatten(0, 1), new)
-        return {"masks": torch.unflatten(pasted, 0, boxes.shape[:2]).unsqueeze(2)}
+    ) -> dict[str, Tensor | BoxMasks]:
+        return {"masks": BoxMasks(prediction["masks"], boxes, new)}

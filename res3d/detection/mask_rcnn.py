@@ -15,9 +15,11 @@ from res3d.detection.settings import DetectorSettings
 from res3d.detection.spec import DetectorSpec
 from res3d.detection.targets import ClipTargets, check_clips, check_targets
 from res3d.detection.task import TaskHead
-from res3d.detection.transform import ClipBatch, ClipTransform
+from res3d.detection.transform import ClipBatch, ClipTransform, resize_targets
+from res3d.ops.masks import BoxMasks
 from res3d.ops.roi_align import TubePooler
 from res3d.ops.sizes import resize_boxes
+from res3d.structures import Category
 
 
 class MaskRCNN3d(nn.Module):
@@ -82,6 +84,11 @@ class MaskRCNN3d(nn.Module):
             self.add_module(_head_name(name), task.build(spec.channels, spec.num_classes))
 
     @property
+    def categories(self) -> dict[int, Category]:
+        """What labels stand for, by label; empty where that is not known."""
+        return dict(enumerate(self.spec.categories, 1))
+
+    @property
     def tasks(self) -> dict[str, TaskHead]:
         """The heads besides the box head, by field of the spec."""
         return {name: self._task(name) for name in self.spec.tasks}
@@ -102,20 +109,38 @@ class MaskRCNN3d(nn.Module):
     def forward(
         self, clips: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]] | None = None
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        if not self.training:
+            found = self.detect(clips)
+            return [{k: v.whole() if isinstance(v, BoxMasks) else v for k, v in result.items()} for result in found]
         check_clips(clips, self.spec.backbone.in_channels)
-        objects = None
-        if self.training:
-            fields = {task.field: task.shape for task in self.tasks.values()}
-            objects = check_targets(clips, targets, fields, self.spec.num_classes)
-        batch, objects = self.transform(clips, objects, self.tasks)
+        fields = {task.field: task.shape for task in self.tasks.values()}
+        objects = check_targets(clips, targets, fields, self.spec.num_classes)
+        batch: ClipBatch = self.transform(clips)
+        objects = resize_targets(objects, batch, self.tasks)
+        pool, proposals, losses = self._propose(batch, objects)
+        return {**losses, **self._losses(pool, proposals, objects)}
+
+    def detect(self, clips: Sequence[Tensor]) -> list[dict[str, Tensor | BoxMasks]]:
+        """What ``model.eval()(clips)`` gives, but for masks: they are pasted into a frame when ``masks[d, t]`` is
+        asked for, since whole ones fill the memory where frames are large and objects many.
+
+        Raises:
+            ValueError: clips that are none, naming the first.
+        """
+        check_clips(clips, self.spec.backbone.in_channels)
+        batch: ClipBatch = self.transform(clips)
+        pool, proposals, _ = self._propose(batch, None)
+        return self._detect(pool, proposals, batch)
+
+    def _propose(
+        self, batch: ClipBatch, targets: Sequence[ClipTargets] | None
+    ) -> tuple[TubePooler, list[Tensor], dict[str, Tensor]]:
         size = batch.pixels.shape[3], batch.pixels.shape[4]
         maps = self.neck(list(self.backbone(batch.pixels).values()), batch.pixels.shape[2])
-        proposals, losses = self.tpn(maps, size, batch.sizes, objects)
+        proposals, losses = self.tpn(maps, size, batch.sizes, targets)
         roi_levels = maps if self.spec.neck is None else maps[:-1]  # the subsampled level makes proposals only
         pool = TubePooler(roi_levels, self.spec.strides[: len(roi_levels)], offset=self.spec.box_offset)
-        if objects is not None:
-            return {**losses, **self._losses(pool, proposals, objects)}
-        return self._detect(pool, proposals, batch)
+        return pool, proposals, losses
 
     def _losses(
         self, pool: TubePooler, proposals: Sequence[Tensor], targets: Sequence[ClipTargets]
@@ -133,15 +158,18 @@ class MaskRCNN3d(nn.Module):
         """Features of [R, T, 4] tubes of each clip in every size that tasks ask for."""
         return {size: pool(tubes, size) for size in {task.roi_size for task in self.tasks.values()}}
 
-    def _detect(self, pool: TubePooler, proposals: Sequence[Tensor], batch: ClipBatch) -> list[dict[str, Tensor]]:
+    def _detect(
+        self, pool: TubePooler, proposals: Sequence[Tensor], batch: ClipBatch
+    ) -> list[dict[str, Tensor | BoxMasks]]:
         found = self.box_head.detect(pool, proposals, batch.sizes)
         sizes = list(zip(batch.sizes, batch.given_sizes, strict=True))
-        results = [_result(d, *size) for d, size in zip(found, sizes, strict=True)]
+        boxes = [resize_boxes(d.boxes, *size) for d, size in zip(found, sizes, strict=True)]
+        results = [_result(d, b) for d, b in zip(found, boxes, strict=True)]
         features = self._features(pool, [d.boxes for d in found])
         for task in self.tasks.values():
             predictions = task.predict(features[task.roi_size], found)
-            for result, prediction, size in zip(results, predictions, sizes, strict=True):
-                result |= task.restore(prediction, result["boxes"], *size)
+            for result, prediction, b, size in zip(results, predictions, boxes, sizes, strict=True):
+                result |= task.restore(prediction, b, *size)
         return results
 
 
@@ -149,9 +177,9 @@ def _head_name(task: str) -> str:
     return f"{task}_head"
 
 
-def _result(found: Detections, size: tuple[int, int], given: tuple[int, int]) -> dict[str, Tensor]:
+def _result(found: Detections, boxes: Tensor) -> dict[str, Tensor | BoxMasks]:
     return {
-        "boxes": resize_boxes(found.boxes, size, given),
+        "boxes": boxes,
         "visible": found.visible,
         "scores": found.scores,
         "labels": found.labels,

@@ -11,6 +11,7 @@ from res3d.detection.mask_head import MaskHeadSpec
 from res3d.detection.neck import NeckSpec
 from res3d.detection.proposals import ProposalSpec
 from res3d.detection.task import TaskSpec
+from res3d.structures import Category
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,10 +29,15 @@ class DetectorSpec:
     keypoints: KeypointHeadSpec | None = None
     box_offset: Literal[0, 1] = 0  # 1: a box names its last pixel, and is x2 - x1 + 1 wide (Detectron)
     channel_order: Literal["rgb", "bgr"] = "rgb"  # of what the backbone takes; clips are given as RGB
+    categories: tuple[Category, ...] = ()  # what labels 1, 2, ... stand for, where that is known
 
     def __post_init__(self) -> None:
         if not isinstance(self.num_classes, int) or self.num_classes < 2:
             raise ValueError(f"num_classes must be ≥ 2, background and one more, not {self.num_classes!r}")
+        if len(self.categories) not in (0, self.num_classes - 1):
+            raise ValueError(
+                f"{self.num_classes - 1} classes besides background, and {len(self.categories)} categories"
+            )
         if self.box_offset not in (0, 1):
             raise ValueError(f"box_offset must be 0 or 1, not {self.box_offset!r}")
         if self.channel_order not in ("rgb", "bgr"):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from res3d.detection.detections import Detections
 from res3d.detection.matching import Samples
+from res3d.ops.masks import BoxMasks
 
 
 class TaskHead(nn.Module, ABC):
@@ -41,7 +42,7 @@ class TaskHead(nn.Module, ABC):
     @abstractmethod
     def restore(
         prediction: dict[str, Tensor], boxes: Tensor, old: tuple[int, int], new: tuple[int, int]
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Tensor | BoxMasks]:
         """A prediction in the coordinates of the frames as given; ``boxes`` [D, T, 4] are in them already."""
 
 

@@ -25,23 +25,18 @@ class ClipBatch:
 
 
 class ClipTransform(nn.Module):
-    """Resizes by the frames' shorter side, normalises, pads and stacks; targets are resized alike."""
+    """Resizes by the frames' shorter side, normalises, pads and stacks."""
 
     def __init__(self, settings: DetectorSettings, channel_order: str) -> None:
         super().__init__()
         self.settings = settings
         self.channel_order = channel_order
 
-    def forward(
-        self, clips: Sequence[Tensor], targets: Sequence[ClipTargets] | None, tasks: Mapping[str, TaskHead]
-    ) -> tuple[ClipBatch, list[ClipTargets] | None]:
-        """[C, T, h, w] RGB clips in 0..1 of any frame sizes, and what they show."""
+    def forward(self, clips: Sequence[Tensor]) -> ClipBatch:
+        """[C, T, h, w] RGB clips in 0..1 of any frame sizes."""
         resized = [self._resize(self._normalize(clip)) for clip in clips]
         given, sizes = ([(c.shape[2], c.shape[3]) for c in some] for some in (clips, resized))
-        batch = ClipBatch(pixels=_stack(resized), sizes=tuple(sizes), given_sizes=tuple(given))
-        if targets is None:
-            return batch, None
-        return batch, [_resize_targets(*each, tasks) for each in zip(targets, given, sizes, strict=True)]
+        return ClipBatch(pixels=_stack(resized), sizes=tuple(sizes), given_sizes=tuple(given))
 
     def _normalize(self, clip: Tensor) -> Tensor:
         clip = clip.flip(0) if self.channel_order == "bgr" else clip
@@ -70,7 +65,15 @@ def _stack(clips: Sequence[Tensor]) -> Tensor:
     return pixels
 
 
-def _resize_targets(
+def resize_targets(
+    targets: Sequence[ClipTargets], batch: ClipBatch, tasks: Mapping[str, TaskHead]
+) -> list[ClipTargets]:
+    """What the clips of a batch show, in the coordinates of their resized frames."""
+    sizes = zip(batch.given_sizes, batch.sizes, strict=True)
+    return [_resize(target, *each, tasks) for target, each in zip(targets, sizes, strict=True)]
+
+
+def _resize(
     target: ClipTargets, old: tuple[int, int], new: tuple[int, int], tasks: Mapping[str, TaskHead]
 ) -> ClipTargets:
     extra = {task.field: task.resize(target.extra[task.field], old, new) for task in tasks.values()}

@@ -27,7 +27,7 @@ def average_precision(pairs: Sequence[FramePair], kind: str, category: Category 
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise ImportError('average precision needs pycocotools: pip install "res3d[evaluation]"') from None
+        raise ImportError("average precision needs pycocotools: pip install pycocotools") from None
     with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress
         truth, found = COCO(), COCO()
         truth.dataset = _dataset([pair.truth for pair in pairs], kind)

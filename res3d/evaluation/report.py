@@ -82,7 +82,7 @@ def _kind_text(kind: str, report: KindReport, most_switches: int) -> str:
         cells = [_cell(score, scores[score]).rjust(max(8, len(column) + 2)) for column, score in columns.items()]
         lines.append(name.ljust(width) + "".join(cells))
     if report.joints:
-        lines += ["", "PCK@0.2: " + ", ".join(f"{name} {_cell('PCK', v)}" for name, v in report.joints.items())]
+        lines += ["", *_joint_lines(report.joints)]
     if report.switches:
         lines.append("")
     for video, name, switch in report.switches[:most_switches]:
@@ -92,6 +92,15 @@ def _kind_text(kind: str, report: KindReport, most_switches: int) -> str:
     if len(report.switches) > most_switches:
         lines.append(f"... and {len(report.switches) - most_switches} switches more")
     return "\n".join(lines)
+
+
+def _joint_lines(joints: Scores) -> list[str]:
+    """A line a class; joints are called CLASS: JOINT."""
+    lines: dict[str, list[str]] = {}
+    for name, value in joints.items():
+        category, _, joint = name.rpartition(": ")
+        lines.setdefault(category, []).append(f"{joint} {_cell('PCK', value)}")
+    return [f"PCK@0.2 {category}: {', '.join(cells)}" for category, cells in lines.items()]
 
 
 def _cell(name: str, value: float) -> str:

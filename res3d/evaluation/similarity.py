@@ -6,15 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res3d.ops.similarity import COCO_SIGMAS, DEFAULT_SIGMA, box_area, box_iou, keypoint_distance, mask_iou, oks
-from res3d.structures import Category, FrameTracks, VideoTracks
+from res3d.structures import COCO_KEYPOINTS, Category, FrameTracks, VideoTracks
 
 Array = NDArray[np.float64]
-
-COCO_KEYPOINTS = (
-    *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),
-    *("right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle"),
-    "right_ankle",
-)
 
 
 def sigmas_of(category: Category | None) -> Sequence[float] | float:

@@ -81,6 +81,6 @@ def _metrics() -> Mapping[str, Any]:
     try:
         from trackeval.metrics import CLEAR, HOTA, Identity
     except ImportError:
-        raise ImportError('tracking scores need trackeval: pip install "res3d[evaluation]"') from None
+        raise ImportError("tracking scores need trackeval: pip install trackeval") from None
     quiet = {"PRINT_CONFIG": False}
     return {"HOTA": HOTA(), "CLEAR": CLEAR(dict(quiet)), "Identity": Identity(dict(quiet))}

@@ -36,6 +36,35 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return pasted
 
 
+class BoxMasks:
+    """Masks of D tubes as they were predicted, for their boxes; put into a frame when asked for.
+
+    Whole, they need a float a pixel of every object and frame: gigabytes for a hundred objects in full HD.
+
+    Args:
+        masks: [D, T, S, S] in 0..1.
+        boxes: [D, T, 4] xyxy pixels of the frames.
+        size: (height, width) of the frames.
+    """
+
+    def __init__(self, masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> None:
+        self.masks = masks
+        self.boxes = boxes
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __getitem__(self, place: tuple[int, int]) -> Tensor:
+        """[H, W]: object ``d`` in frame ``t``."""
+        return paste_masks(self.masks[place][None], self.boxes[place][None], self.size)[0]
+
+    def whole(self) -> Tensor:
+        """[D, T, 1, H, W], all of them."""
+        pasted = paste_masks(self.masks.flatten(0, 1), self.boxes.flatten(0, 1), self.size)
+        return torch.unflatten(pasted, 0, self.boxes.shape[:2]).unsqueeze(2)
+
+
 def _grow(boxes: Tensor, scale: float) -> Tensor:
     """[R, 4] whole numbers: boxes scaled around their centers, then cut toward zero."""
     half = (boxes[:, 2:] - boxes[:, :2]) * 0.5

@@ -4,7 +4,7 @@ from res3d.tracking.frame_linker import FrameLinker
 from res3d.tracking.link import link_detections, link_tubes, stream_detections, stream_tubes
 from res3d.tracking.mixed_cost import CostTerm
 from res3d.tracking.settings import PRESETS, LinkSettings
-from res3d.tracking.track_video import stream_video, track_video
+from res3d.tracking.track_video import check_clips, stream_video, track_video
 from res3d.tracking.tube_linker import TubeLinker
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "FrameLinker",
     "LinkSettings",
     "TubeLinker",
+    "check_clips",
     "link_detections",
     "link_tubes",
     "stream_detections",

@@ -38,7 +38,8 @@ def track_video(
         video: a file, or a reader that limits or resamples one; frames are numbered as they are read, from 0.
         model: a detector: takes a list of clips [3, T, H, W] in 0..1 and gives a list of dictionaries with boxes
             [D, T, 4], visible [D, T], scores [D], labels [D], and optionally embeddings, masks and keypoints. A module
-            runs in eval mode and is given back in its own.
+            runs in eval mode and is given back in its own; if it has a method ``detect``, that is called in place of
+            the module itself (MaskRCNN3d's gives masks one at a time).
         clip_length, clip_stride: frames in a clip, and from the start of one to the start of the next. Clips must
             overlap: tubes are linked by the frames that two share. The last clip ends with the video. With
             ``clip_length=1``, and a stride of 1, detections are linked frame by frame.
@@ -86,16 +87,22 @@ def stream_video(
     **changes: Any,
 ) -> Iterator[FrameTracks]:
     """The same as ``track_video``, frame by frame, each as soon as it is final, in memory independent of the length."""
-    sampler = ClipSampler(clip_length, clip_stride, tail="shift")  # checks the numbers
+    sampler = check_clips(clip_length, clip_stride, batch_size)
+    chosen = LinkSettings.of(settings, changes)
+    clips = _clips(_pixels(reader, progress or (lambda frames: None)), sampler)
+    return _link(_detect(clips, model, batch_size, _device(model, device), chosen.min_score), clip_length, chosen)
+
+
+def check_clips(clip_length: int, clip_stride: int, batch_size: int = 1) -> ClipSampler:
+    """How a video is cut into clips; ValueError for numbers that are none or clips that do not overlap."""
+    sampler = ClipSampler(clip_length, clip_stride, tail="shift")
     if clip_stride >= clip_length and clip_length > 1:
         raise ValueError(f"clips must overlap: clip_stride must be below {clip_length}, the length, not {clip_stride}")
     if clip_length == 1 and clip_stride != 1:
         raise ValueError(f"clips of one frame are linked frame by frame: clip_stride must be 1, not {clip_stride}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be ≥ 1, not {batch_size}")
-    chosen = LinkSettings.of(settings, changes)
-    clips = _clips(_pixels(reader, progress or (lambda frames: None)), sampler)
-    return _link(_detect(clips, model, batch_size, _device(model, device), chosen.min_score), clip_length, chosen)
+    return sampler
 
 
 def _link(found: Iterator[ClipDetections], clip_length: int, settings: LinkSettings) -> Iterator[FrameTracks]:
@@ -167,8 +174,9 @@ def _detect(
 def _run(
     batch: list[tuple[list[int], Tensor]], model: Detector, device: torch.device, min_score: float
 ) -> list[ClipDetections]:
+    find: Detector = getattr(model, "detect", model)
     with torch.inference_mode():
-        results = model([clip.to(device).float() / 255 for _, clip in batch])
+        results = find([clip.to(device).float() / 255 for _, clip in batch])
         if len(results) != len(batch):
             raise ValueError(f"the model gave {len(results)} results for {len(batch)} clips")
         return [

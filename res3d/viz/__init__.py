@@ -1,4 +1,4 @@
-"""Pictures of tracks: annotated videos and contact sheets. Needs ``pip install "res3d[viz]"``."""
+"""Pictures of tracks: annotated videos and contact sheets. OpenCV, which draws, needs the system's libGL."""
 
 from res3d.viz.annotated_video import annotate_video
 from res3d.viz.contact_sheet import spread_frames, write_contact_sheet

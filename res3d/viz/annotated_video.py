@@ -15,7 +15,7 @@ def annotate_video(
     *,
     painter: TrackPainter,
     show: Collection[int] = (),
-    progress: Callable[[int], None] = lambda frames: None,
+    progress: Callable[[int], object] = lambda frames: None,
 ) -> dict[int, Image]:
     """Write an mp4 of the frames that ``reader`` gives, at their own times and size, with their tracks on them.
 

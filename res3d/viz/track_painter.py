@@ -122,5 +122,5 @@ def _import_supervision() -> Any:
     try:
         import supervision
     except ImportError as error:  # it brings OpenCV, which needs the system's libGL
-        raise ImportError(f'drawing needs supervision: pip install "res3d[viz]" ({error})') from None
+        raise ImportError(f"drawing needs supervision and OpenCV, and these the system's libGL ({error})") from None
     return supervision

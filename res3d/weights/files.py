@@ -8,17 +8,23 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from res3d.weights.kinds import KINDS, kind_of
 from res3d.weights.reading import METADATA_KEY, read_checkpoint
 from res3d.weights.report import WeightsError
 
 
-def save_weights(model: nn.Module, path: str | Path) -> None:
+def save_weights(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None) -> None:
     """Write the weights and spec of ``model`` as safetensors; the file appears whole or not at all.
 
+    Args:
+        model: a backbone, classifier or detector.
+        path: the file.
+        dtype: of floating-point weights in the file; ``torch.float16`` halves it. ``load_model`` gives float32.
+
     Raises:
+        ValueError: a ``dtype`` that is none of floats, or that cannot hold a weight.
         TypeError: a model that is no backbone, classifier or detector.
         OSError: the folder cannot be written to.
     """
@@ -26,7 +32,7 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     metadata = json.dumps({"kind": kind.name, **kind.describe(model)})
     path = Path(path)
     # Contiguous copies: safetensors stores plain memory, whatever layout the model computes in.
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {name: _stored(name, tensor, dtype).contiguous() for name, tensor in model.state_dict().items()}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         unfinished.touch()
@@ -37,6 +43,18 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    tensor = tensor.detach().cpu()
+    if dtype is None or not tensor.is_floating_point():
+        return tensor
+    if not dtype.is_floating_point:
+        raise ValueError(f"dtype must be one of floats, not {dtype}")
+    cast = tensor.to(dtype)
+    if not torch.equal(cast.isfinite(), tensor.isfinite()):
+        raise ValueError(f"{name} has values that {dtype} cannot hold")
+    return cast
 
 
 def load_model(path: str | Path) -> Any:

@@ -43,6 +43,8 @@ def run(*arguments: object) -> int:
         (["a", "b", "--times", 3], "['a', 'b'] 3 glad None (1.0, 2.0) False"),
         (["a", "--very-loud", "--mood", "sad"], "['a'] 1 sad None (1.0, 2.0) True"),
         (["a", "--pause=0.5", "--tones", "[3, 4.5]"], "['a'] 1 glad 0.5 (3.0, 4.5) False"),
+        (["--names", "a,b"], "['a', 'b'] 1 glad None (1.0, 2.0) False"),
+        (["--names", "[a, b]"], "['a', 'b'] 1 glad None (1.0, 2.0) False"),
         (["--times", 2, "a", "--no-very-loud", "b"], "['a', 'b'] 2 glad None (1.0, 2.0) False"),
         (["a", "--", "--times", "-1"], "['a', '--times', '-1'] 1 glad None (1.0, 2.0) False"),
         (["it's {odd}: [x", "ü\\n"], repr(["it's {odd}: [x", "ü\\n"]) + " 1 glad None (1.0, 2.0) False"),

@@ -32,7 +32,7 @@ def test_the_truth_against_itself_is_perfect(truth, tmp_path, capsys):
 
 def test_the_tool_is_the_command(truth):
     run = subprocess.run([sys.executable, TOOL, truth, truth], capture_output=True, text=True, check=True)
-    assert "PCK@0.2: fly: head 100.00" in run.stdout
+    assert "PCK@0.2 fly: head 100.00" in run.stdout
     assert run.stderr == ""
 
 

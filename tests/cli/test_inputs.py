@@ -46,7 +46,10 @@ def test_a_file_whose_name_looks_like_a_glob_is_a_file(tree):
         (["none"], "folder 'none' holds no video (.3gp, .asf"),
         (["*.mov"], "no file matches '*.mov'"),
         (["a.mp4", "*.mov"], "no file matches '*.mov'"),
-        (["a.mp4", "deep/a.avi"], "a.mp4 and deep/a.avi would both be written to a.npz; extract them to two folders"),
+        (
+            ["a.mp4", "deep/a.avi"],
+            "a.mp4 and deep/a.avi have one name, and so would their results; run them into two folders",
+        ),
     ],
 )
 def test_what_means_no_video_or_one_result_for_two_is_refused(tree, arguments, message):

@@ -15,6 +15,7 @@ TOOLS = {
     "convert": "convert_weights.py",
     "describe": "describe.py",
     "evaluate": "evaluate.py",
+    "track": "detect_and_track.py",
 }
 
 
@@ -37,7 +38,7 @@ def test_an_unknown_command_is_refused(capsys):
     assert main(["extrct"]) == 2
     assert (
         capsys.readouterr().err
-        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, describe, evaluate, convert)\n"
+        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, track, describe, evaluate, convert)\n"
     )
 
 

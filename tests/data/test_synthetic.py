@@ -114,3 +114,24 @@ def test_the_file_shows_the_frames(tmp_path):
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         SyntheticVideo(**arguments)
+
+
+def test_tracks_are_the_frames_truth_where_enough_is_seen():
+    video = SyntheticVideo(num_frames=30, size=(96, 128), num_objects=4, seed=3)
+    tracks = video.tracks("scene", min_visible=0.3)
+    assert (tracks.name, tracks.num_frames, tracks.fps, tracks.size) == ("scene", 30, 25.0, (96, 128))
+    assert {label: c.name for label, c in tracks.categories.items()} == dict(enumerate(CLASSES, 1))
+    by_id = {track.id: track for track in tracks.tracks}
+    hidden = 0
+    for number, frame in enumerate(video):
+        for n, identity in enumerate(video.track_ids.tolist()):
+            rows = np.flatnonzero(by_id[identity].frames == number)
+            assert len(rows) == (frame.visibility[n] >= 0.3)
+            hidden += not len(rows)
+            for row in rows:
+                track = by_id[identity]
+                assert track.label == video.labels[n]
+                assert np.array_equal(track.boxes[row], frame.boxes[n])
+                assert np.array_equal(track.keypoints[row], frame.keypoints[n])
+                assert np.array_equal(track.masks[row].decode(), frame.masks[n])
+    assert hidden > 0

@@ -6,6 +6,7 @@ from made_detectors import clip_targets, tiny
 
 import res3d
 from res3d.detection import MaskRCNN3d
+from res3d.structures import Category
 
 CLIPS = [(3, 5, 40, 56), (3, 5, 64, 48)]
 
@@ -174,3 +175,26 @@ def test_half_precision_keeps_boxes_and_scores_whole():
         assert result[name].dtype == torch.float32, name
     losses = model.train()(clips(), [clip_targets(size, ["masks", "keypoints"]) for size in CLIPS])
     assert all(loss.dtype == torch.float32 for loss in losses.values())
+
+
+def test_detect_gives_the_same_with_masks_one_at_a_time():
+    model = tiny(keypoints=5).eval()
+    shown = clips()
+    with torch.no_grad():
+        whole, held = model(shown), model.detect(shown)
+    for a, b in zip(whole, held, strict=True):
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[name], b[name]) for name in a if name != "masks")
+        assert len(b["masks"]) == len(a["masks"])
+        torch.testing.assert_close(b["masks"][1, 2], a["masks"][1, 2, 0])
+
+
+def test_a_detector_knows_its_categories(tmp_path):
+    names = tuple(Category(name=name, keypoints=("a", "b"), skeleton=((0, 1),)) for name in ("cat", "dog", "cat"))
+    model = tiny(categories=names)
+    assert model.categories == {1: names[0], 2: names[1], 3: names[2]}
+    assert tiny().categories == {}
+    res3d.save_weights(model, tmp_path / "d.safetensors")
+    assert res3d.load_model(tmp_path / "d.safetensors").categories == model.categories
+    with pytest.raises(ValueError, match="3 classes besides background, and 1 categories"):
+        tiny(categories=names[:1])

@@ -47,3 +47,14 @@ def test_none_from_none():
     assert paste_masks(torch.zeros(0, 28, 28), torch.zeros(0, 4), (10, 12)).shape == (0, 10, 12)
     places, scores = heatmaps_to_keypoints(torch.zeros(0, 5, 14, 14), torch.zeros(0, 4))
     assert (places.shape, scores.shape) == ((0, 5, 3), (0, 5))
+
+
+def test_box_masks_are_pasted_one_at_a_time_or_whole():
+    boxes, probabilities = random_tubes(3, 4, size=60), torch.rand(3, 4, 14, 14)
+    held = masks.BoxMasks(probabilities, boxes, (50, 70))
+    whole = held.whole()
+    assert whole.shape == (3, 4, 1, 50, 70)
+    assert len(held) == 3
+    for d in range(3):
+        for t in range(4):
+            torch.testing.assert_close(held[d, t], whole[d, t, 0])

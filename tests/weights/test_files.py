@@ -93,3 +93,23 @@ def test_wrong_files_are_refused_by_name(tmp_path, thin):
     with pytest.raises(FileNotFoundError, match=r"nowhere.safetensors: no such weight file"):
         res3d.load_model(tmp_path / "nowhere.safetensors")
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_file_of_halves_is_half_the_size_and_comes_back_whole(tmp_path, thin):
+    res3d.save_weights(thin, tmp_path / "w.safetensors")
+    res3d.save_weights(thin, tmp_path / "h.safetensors", dtype=torch.float16)
+    assert (tmp_path / "h.safetensors").stat().st_size < 0.6 * (tmp_path / "w.safetensors").stat().st_size
+    again = res3d.load_model(tmp_path / "h.safetensors")
+    for name, tensor in thin.state_dict().items():
+        assert again.state_dict()[name].dtype == tensor.dtype
+        assert torch.equal(again.state_dict()[name], tensor.half().to(tensor.dtype))
+
+
+def test_halves_that_cannot_hold_a_weight_are_refused(tmp_path, thin):
+    with torch.no_grad():
+        thin.stem.norm.running_var[0] = 1e6
+    with pytest.raises(ValueError, match=r"stem\.norm.running_var has values that torch.float16 cannot hold"):
+        res3d.save_weights(thin, tmp_path / "w.safetensors", dtype=torch.float16)
+    with pytest.raises(ValueError, match=r"dtype must be one of floats, not torch\.int8"):
+        res3d.save_weights(thin, tmp_path / "w.safetensors", dtype=torch.int8)
+    assert not list(tmp_path.iterdir())

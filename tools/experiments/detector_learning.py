@@ -6,7 +6,8 @@
 
 Clips of 8 × 128² show 2 to 4 sprites; two meet in the middle, one behind the other. With ``--labels shape`` the
 classes are disc, square and triangle; with ``--labels heading`` they are the four directions of motion, which no single
-frame shows. Training is under bfloat16 autocast, scoring in float32. The 2D twin has a temporal kernel of 1 everywhere, and is otherwise the same.
+frame shows. Training is under bfloat16 autocast, scoring in
+float32. The 2D twin has a temporal kernel of 1 everywhere, and is otherwise the same.
 
 ``run`` writes OUT/LABELS_MODE_seedN.json after every evaluation, and a checkpoint beside it from which the same command
 goes on, to more steps if asked. ``report`` prints Markdown tables of what is there. Scores are of weights averaged over

@@ -1,14 +1,15 @@
 """The files that tracks are kept in: MOTChallenge text, CocoVID JSON, PoseTrack18 JSON, a pandas table."""
 
 from res3d.structures.formats.anything import read_tracks
-from res3d.structures.formats.cocovid import read_cocovid, write_cocovid
+from res3d.structures.formats.cocovid import read_cocovid, read_cocovid_info, write_cocovid
 from res3d.structures.formats.mot import read_mot, read_mot_detections, write_mot
 from res3d.structures.formats.posetrack import read_posetrack, write_posetrack
-from res3d.structures.formats.table import from_table, to_table
+from res3d.structures.formats.table import from_table, to_table, write_table
 
 __all__ = [
     "from_table",
     "read_cocovid",
+    "read_cocovid_info",
     "read_mot",
     "read_mot_detections",
     "read_posetrack",
@@ -17,4 +18,5 @@ __all__ = [
     "write_cocovid",
     "write_mot",
     "write_posetrack",
+    "write_table",
 ]

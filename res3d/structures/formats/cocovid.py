@@ -21,8 +21,8 @@ from res3d.structures.track import Track
 from res3d.structures.video_tracks import VideoTracks
 
 
-def write_cocovid(videos: Iterable[VideoTracks], path: str | Path) -> None:
-    """Write videos to one file.
+def write_cocovid(videos: Iterable[VideoTracks], path: str | Path, *, info: Mapping[str, Any] | None = None) -> None:
+    """Write videos to one file; ``info`` is what else is to be known of them (COCO's key of that name).
 
     Raises:
         ValueError: two videos of one name, or with different categories under one label.
@@ -40,7 +40,13 @@ def write_cocovid(videos: Iterable[VideoTracks], path: str | Path) -> None:
                 raise ValueError(f"label {label} is {category.name!r} in video {video.name!r}, and another before")
         _add_video(data, video, number)
     data["categories"] = [category_entry(label, category) for label, category in sorted(categories.items())]
-    write_whole(path, json.dumps(data))
+    write_whole(path, json.dumps(data if info is None else {"info": info, **data}))
+
+
+def read_cocovid_info(path: str | Path) -> dict[str, Any]:
+    """The ``info`` of a file, empty where it has none. FileNotFoundError and ValueError as ``read_cocovid``."""
+    info = read_json(path).get("info")
+    return dict(info) if isinstance(info, Mapping) else {}
 
 
 def _add_video(data: dict[str, list[dict[str, Any]]], video: VideoTracks, number: int) -> None:

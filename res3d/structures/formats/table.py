@@ -4,12 +4,14 @@ Columns: frame (from 0), id, label, score, x1, y1, x2, y2; with keypoints, NAME_
 scores NAME_score; with masks, mask: "HEIGHT WIDTH COUNTS" of COCO's run lengths. What a row lacks is NaN or None.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from res3d.ops.rle import Rle
+from res3d.structures.formats.files import write_whole
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.video_tracks import VideoTracks
 
@@ -45,6 +47,15 @@ def to_table(video: VideoTracks) -> "pd.DataFrame":
     if not parts:
         return pd.DataFrame({name: np.zeros(0, np.int64 if name in FIXED[:3] else np.float32) for name in FIXED})
     return pd.concat(parts, ignore_index=True).sort_values(["frame", "id"], ignore_index=True)
+
+
+def write_table(video: VideoTracks, path: str | Path) -> None:
+    """The table as CSV text, whole or not at all.
+
+    Raises:
+        ImportError: pandas is not installed.
+    """
+    write_whole(path, to_table(video).to_csv(index=False))
 
 
 def from_table(table: "pd.DataFrame", **facts: Any) -> VideoTracks:

@@ -10,6 +10,7 @@ from made_tracks import FLY, assert_same, random_video, track_of
 from res3d.structures import Category, Rle, VideoTracks
 from res3d.structures.formats import (
     read_cocovid,
+    read_cocovid_info,
     read_mot,
     read_mot_detections,
     read_posetrack,
@@ -376,3 +377,12 @@ def test_the_flies_are_read(real_videos):
     video = VideoTracks.from_cocovid(real_videos.parent / "flies" / "flies.json")
     assert (video.num_frames, video.fps, video.size, len(video)) == (2000, 25, (1024, 1024), 2)
     assert [track.keypoints.shape for track in video.tracks] == [(2000, 13, 3)] * 2
+
+
+def test_info_is_kept_beside_the_tracks(tmp_path):
+    video = random_video()
+    write_cocovid([video], tmp_path / "a.json", info={"made by": "hand", "n": [1, 2.5]})
+    assert read_cocovid_info(tmp_path / "a.json") == {"made by": "hand", "n": [1, 2.5]}
+    assert_same(video, VideoTracks.from_cocovid(tmp_path / "a.json"))
+    video.to_cocovid(tmp_path / "b.json")
+    assert read_cocovid_info(tmp_path / "b.json") == {}

@@ -5,6 +5,7 @@ import pytest
 from made_tracks import assert_same, random_video
 
 from res3d.structures import VideoTracks
+from res3d.structures.formats import write_table
 
 pd = pytest.importorskip("pandas")
 FACTS = ("num_frames", "name", "fps", "size", "categories")
@@ -69,3 +70,9 @@ def test_absent_poses_in_a_track_are_zeros():
     first = (table["id"] == 1) & (table["frame"] == video.tracks[0].frames[0])
     table.loc[first, [c for c in table.columns if c.startswith(("head", "thorax", "abdomen"))]] = np.nan
     assert not VideoTracks.from_table(table, num_frames=31).tracks[0].keypoints[0].any()
+
+
+def test_the_command_lines_csv_is_the_tables(tmp_path):
+    video = random_video()
+    write_table(video, tmp_path / "b.csv")
+    assert_same(video, VideoTracks.from_table(pd.read_csv(tmp_path / "b.csv"), **facts_of(video)))

@@ -1,0 +1,90 @@
+"""``load_detector``: a detector from weights alone, whoever trained them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from res3d.backbone import BackboneSpec
+from res3d.detection.factory import check_settings, mask_rcnn_3d
+from res3d.detection.layouts import DETECT_AND_TRACK, DETECTOR_LAYOUTS
+from res3d.detection.mask_rcnn import MaskRCNN3d
+from res3d.structures import COCO_KEYPOINTS, COCO_PERSON, Category
+from res3d.weights import WeightsError, find_weights, is_registered, load_model
+from res3d.weights.layouts import recognise
+from res3d.weights.load import read_source
+
+# A small detector of the shapes of ``SyntheticVideo``, for trying things out; configs/demo_sprites.yaml trains it.
+DEMO_WEIGHTS = Path(__file__).with_name("demo_sprites.safetensors")
+
+
+def load_detector(
+    weights: str | Path, *, backbone: str | Path | BackboneSpec | None = None, **settings: Any
+) -> MaskRCNN3d:
+    """The detector that weights belong to: its classes, heads and neck are read off them.
+
+    torchvision's, which are of images, stay 2D (``temporal_kernel=1``): inflated by their center, as ``mask_rcnn_3d``
+    does it, they find the same, at more cost.
+
+    Args:
+        weights: a registered name (``torchvision/maskrcnn_resnet50_fpn.coco``), a detector that ``save_weights`` wrote,
+            or a file of torchvision's Faster, Mask or Keypoint R-CNN or of Detect-and-Track.
+        backbone: as for ``create_backbone``; by default what the weights say, ResNet-50 for torchvision's.
+        settings: fields of ``DetectorSettings`` to set, under torchvision's names.
+
+    Raises:
+        FileNotFoundError: no such file.
+        WeightsError: weights without a detector, or not of this backbone.
+        ValueError: an unknown setting, or weights that do not say what their backbone is.
+    """
+    check_settings(settings)
+    origin = read_source(weights)
+    if origin.metadata is not None:
+        return _saved(weights, backbone, settings)
+    try:
+        layout = recognise(origin.tensors, DETECTOR_LAYOUTS)
+    except ValueError as error:
+        raise WeightsError(f"{origin.name}: {error}") from None
+    shapes = {name: tensor.shape for key, tensor in origin.tensors.items() if (name := layout.rename(key))}
+    if "box_head.classes.weight" not in shapes:
+        raise WeightsError(f"{origin.name}: {layout.name} weights without a detector")
+    original = layout.name == DETECT_AND_TRACK.name
+    if backbone is None and original:
+        raise ValueError(f"{origin.name} does not say what its backbone is; name it (backbone='resnet18_3d')")
+    classes = shapes["box_head.classes.weight"][0]
+    keypoints = shapes["keypoints_head.upsample.weight"][1] if "keypoints_head.upsample.weight" in shapes else None
+    return mask_rcnn_3d(
+        backbone or "resnet50_3d",
+        classes,
+        weights=weights,
+        neck="fpn" if any(name.startswith("neck.") for name in shapes) else "c4",
+        mask="mask_head.masks.weight" in shapes,
+        keypoints=keypoints,
+        temporal_kernel=None if original else 1,
+        categories=_categories(weights, classes, keypoints),
+        **settings,
+    )
+
+
+def _saved(weights: str | Path, backbone: object, settings: Mapping[str, Any]) -> MaskRCNN3d:
+    if backbone is not None:
+        raise ValueError(f"{weights} says itself what its backbone is")
+    model = load_model(weights)
+    if not isinstance(model, MaskRCNN3d):
+        raise WeightsError(f"{weights}: holds a {type(model).__name__}, not a detector")
+    if not settings:
+        return model
+    changed = MaskRCNN3d(model.spec, replace(model.settings, **settings))
+    state: dict[str, Tensor] = model.state_dict()
+    changed.load_state_dict(state)
+    return changed
+
+
+def _categories(weights: str | Path, classes: int, keypoints: int | None) -> tuple[Category, ...]:
+    """Names where they are known; a detector of people with COCO's seventeen keypoints is one of COCO's."""
+    if keypoints == len(COCO_KEYPOINTS) and classes == 2:
+        return (COCO_PERSON,)
+    names = find_weights(str(weights)).categories if is_registered(weights) else None
+    return tuple(Category(name=name) for name in names[1:]) if names else ()

@@ -1,0 +1,205 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, gray_with_bar
+from made_detectors import tiny
+from made_videos import cut, write_h264
+
+import res3d
+from res3d.cli import main
+from res3d.structures import Category, VideoTracks
+from res3d.tracking import track_video
+from res3d.video import VideoReader
+
+pytest.importorskip("supervision")
+pytest.importorskip("trackeval")
+CATEGORIES = tuple(Category(name=name) for name in ("disc", "square", "triangle"))
+LOW = ["--min-score", "0.05", "--high-score", "0.05", "--new-score", "0.05"]  # a random detector is never sure
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A random detector's, which sees something everywhere."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    torch.manual_seed(0)
+    model = tiny(categories=CATEGORIES)
+    with torch.no_grad():
+        model.box_head.visible.bias.fill_(3)
+    res3d.save_weights(model, path)
+    return path
+
+
+@pytest.fixture
+def track(tmp_path, monkeypatch, weights):
+    """Runs the command in an empty folder; gives the exit code."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: object, weights: object = weights) -> int:
+        return main(["track", *map(str, arguments), "--weights", str(weights), *LOW])
+
+    return run
+
+
+@pytest.fixture
+def video(tmp_path) -> Path:
+    write_h264(tmp_path / "video.mp4", [gray_with_bar(n) for n in range(21)])
+    return tmp_path / "video.mp4"
+
+
+def files(folder: str = "tracks") -> list[str]:
+    path = Path(folder)
+    return sorted(p.name for p in path.iterdir()) if path.exists() else []
+
+
+def test_without_a_video_a_sample_is_tracked_and_scored(track, capsys):
+    assert track() == 0
+    names = ["", "_tracked", "_truth"]
+    assert files() == sorted([f"res3d_sample{n}" for n in ("_tracked.mp4", "_truth.json", ".json", ".mp4")]), names
+    out = capsys.readouterr().out
+    assert "no video given: wrote a sample of 100 frames to tracks/res3d_sample.mp4" in out
+    assert "classes: disc, square, triangle" in out
+    assert "HOTA" in out
+    assert "class triangle" in out
+    assert len(list(VideoReader("tracks/res3d_sample_tracked.mp4"))) == 100
+    assert len(VideoTracks.from_cocovid("tracks/res3d_sample_truth.json")) == 5
+
+
+def test_the_result_is_the_librarys(track, video, weights):
+    flags = ("--clip-length", 6, "--clip-stride", 3, "--batch-size", 2, "--min-length", 1, "--no-draw")
+    assert track(video, *flags) == 0
+    assert files() == ["video.json"]
+    model = res3d.load_model(weights)
+    low = {"min_score": 0.05, "high_score": 0.05, "new_score": 0.05, "min_length": 1}
+    expected = track_video(video, model, clip_length=6, clip_stride=3, batch_size=2, **low)
+    found = VideoTracks.from_cocovid("tracks/video.json")
+    assert len(found) == len(expected) > 0
+    assert (found.num_frames, found.size, found.name) == (21, (expected.size), "video")
+    for a, b in zip(found.tracks, expected.tracks, strict=True):
+        assert (a.id, a.label, a.frames.tolist()) == (b.id, b.label, b.frames.tolist())
+        assert a.boxes == pytest.approx(b.boxes, abs=1e-3)
+        assert a.masks == b.masks
+
+
+def test_the_drawn_video_has_the_originals_size_rate_and_frames(track, video):
+    assert track(video, "--show-frames", "--formats", "mot,table", "--out", "out") == 0
+    assert files("out") == ["video.csv", "video.json", "video.txt", "video_tracked.mp4", "video_tracked.png"]
+    before, after = VideoReader(video), VideoReader("out/video_tracked.mp4")
+    assert (after.info.width, after.info.height, after.info.fps) == (
+        before.info.width,
+        before.info.height,
+        before.info.fps,
+    )
+    assert [seconds for _, seconds in after] == pytest.approx([seconds for _, seconds in before], abs=1e-4)
+    assert len(VideoTracks.from_mot("out/video.txt")) == len(VideoTracks.from_cocovid("out/video.json"))
+
+
+def test_a_part_of_a_video_and_settings_of_the_detector(track, video):
+    assert track(video, "--start", 0.2, "--end", 0.6, "--no-draw", "--min-size", 48, "--max-size", 60) == 0
+    assert VideoTracks.from_cocovid("tracks/video.json").num_frames == 10
+    assert "min_size=48" in json.loads(Path("tracks/video.json").read_text())["info"]["settings"]
+
+
+def test_a_second_run_does_what_is_missing_only(track, video, capsys):
+    assert track(video) == 0
+    stamp = Path("tracks/video.json").stat().st_mtime_ns
+    assert track(video) == 0
+    assert "tracks/video.json is finished already (--overwrite makes it again)" in capsys.readouterr().out
+    assert Path("tracks/video.json").stat().st_mtime_ns == stamp
+    for again in (["--overwrite"], ["--max-lost", 5], ["--show-frames", "--max-lost", 5]):
+        assert track(video, *again) == 0
+        assert Path("tracks/video.json").stat().st_mtime_ns != stamp, again
+        stamp = Path("tracks/video.json").stat().st_mtime_ns
+        capsys.readouterr()
+
+
+def test_tracks_are_scored_against_a_truth_that_is_given(track, video, capsys):
+    assert track(video, "--no-draw", "--min-length", 1) == 0
+    truth = Path("tracks/video.json").rename("truth.json")
+    capsys.readouterr()
+    assert track(video, "--no-draw", "--min-length", 1, "--truth", truth) == 0
+    assert "100.00" in capsys.readouterr().out
+    video.with_name("other.mp4").write_bytes(video.read_bytes())
+    assert track(video, video.with_name("other.mp4"), "--truth", truth) == 2
+    assert "--truth truth.json is of other videos: it has video, and not other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--clip-stride", "8"], "clips must overlap: clip_stride must be below 8, the length, not 8"),
+        (["--batch-size", "0"], "batch_size must be ≥ 1, not 0"),
+        (["--formats", "posetrack"], "--formats posetrack: the detector has no keypoints"),
+        (["--formats", "avi"], "--formats must be a list like a,b of 'mot', 'posetrack', 'table', not 'avi'"),
+        (["--no-draw", "--show-frames"], "--show-frames shows drawn frames: it does not go with --no-draw"),
+        (["--max-tracks", "0"], "max_tracks must be a whole number ≥ 1, not 0"),
+        (["--min-size", "0"], "min_size must be a whole number ≥ 1, not 0"),
+        (["--end", "2", "--truth", "x.json"], "scores are of whole videos"),
+        (["--out", ""], "--out must name a folder"),
+        (["--backbone", "resnet18_3d"], "says itself what its backbone is"),
+    ],
+)
+def test_wrong_settings_end_before_any_work(track, video, capsys, flags, message):
+    assert track(video, *flags) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert files() == []
+
+
+def test_files_that_cannot_be_used_are_named(track, video, tmp_path, capsys, thin):
+    assert track("missing.mp4", video, "--no-draw") == 1
+    assert "missing.mp4: no such file" in capsys.readouterr().err
+    assert files() == ["video.json"]
+    assert track(video, weights="missing.pth") == 1
+    assert "missing.pth" in capsys.readouterr().err
+    res3d.save_weights(thin, tmp_path / "thin.safetensors")
+    assert track(video, weights=tmp_path / "thin.safetensors") == 1
+    assert "holds a ResNet3d, not a detector" in capsys.readouterr().err
+    assert track(video, "--truth", "missing.json") == 1
+    assert "missing.json: no such file" in capsys.readouterr().err
+
+
+def test_a_video_that_breaks_off_leaves_nothing_unless_that_is_allowed(track, video, capsys):
+    video = cut(video, 0.6)
+    assert track(video) == 1
+    assert files() == []
+    assert "res3d track: " in capsys.readouterr().err
+    assert track(video, "--allow-truncated") == 0
+    assert "truncated or damaged" in capsys.readouterr().out
+    assert 0 < VideoTracks.from_cocovid("tracks/cut_video.json").num_frames < 21
+
+
+def test_ctrl_c_keeps_the_frames_so_far_under_another_name(tmp_path, weights):
+    write_h264(tmp_path / "long.mp4", [gray_with_bar(n) for n in range(1500)])
+    out = tmp_path / "out"
+    command = [sys.executable, str(ROOT / "tools/detect_and_track.py"), str(tmp_path / "long.mp4"), "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--weights", str(weights), *LOW],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+    deadline = time.monotonic() + 120
+    while not (list(out.glob(".*.unfinished.mp4")) if out.exists() else []) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted; what was finished is kept" in err
+    assert "Traceback" not in err
+    assert files(str(out)) == ["long.partial.json", "long_tracked.partial.mp4"]
+    drawn = len(list(VideoReader(out / "long_tracked.partial.mp4")))
+    assert 0 < drawn < 1500
+    assert drawn <= VideoTracks.from_cocovid(out / "long.partial.json").num_frames <= drawn + 1

@@ -1,0 +1,61 @@
+"""Detectors from weights alone."""
+
+import pytest
+import torch
+from made_detectors import tiny
+from torchvision.models import detection as theirs
+
+import res3d
+from res3d.detection import load_detector
+from res3d.structures import COCO_PERSON
+from res3d.weights import WeightsError
+
+NO_WEIGHTS = {"weights": None, "weights_backbone": None}
+
+
+def test_a_saved_detector_comes_back_with_other_settings(tmp_path):
+    model = tiny().eval()
+    res3d.save_weights(model, tmp_path / "d.safetensors")
+    again = load_detector(tmp_path / "d.safetensors").eval()
+    assert (again.spec, again.settings) == (model.spec, model.settings)
+    changed = load_detector(tmp_path / "d.safetensors", box_detections_per_img=2).eval()
+    clip = torch.rand(3, 3, 40, 56)
+    with torch.no_grad():
+        (whole,), (same,), (few,) = model([clip]), again([clip]), changed([clip])
+    assert torch.equal(whole["boxes"], same["boxes"])
+    assert torch.equal(whole["boxes"][:2], few["boxes"])
+    with pytest.raises(ValueError, match="says itself what its backbone is"):
+        load_detector(tmp_path / "d.safetensors", backbone="resnet18_3d")
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "tasks"),
+    [
+        ("fasterrcnn_resnet50_fpn", 5, []),
+        ("maskrcnn_resnet50_fpn_v2", 4, ["mask"]),
+        ("keypointrcnn_resnet50_fpn", 2, ["keypoints"]),
+    ],
+)
+def test_torchvisions_files_say_all_there_is_to_know(tmp_path, name, classes, tasks):
+    peer = getattr(theirs, name)(num_classes=classes, **NO_WEIGHTS)
+    torch.save(peer.state_dict(), tmp_path / "peer.pth")
+    model = load_detector(tmp_path / "peer.pth", min_size=64)
+    assert (model.spec.num_classes, list(model.spec.tasks), model.settings.min_size) == (classes, tasks, 64)
+    assert model.spec.categories == ((COCO_PERSON,) if tasks == ["keypoints"] else ())
+    kernels = {m.kernel_size[0] for m in model.modules() if isinstance(m, torch.nn.Conv3d)}
+    assert kernels == {1}
+    assert torch.equal(model.backbone.stem.conv.weight[:, :, 0], peer.backbone.body.conv1.weight)
+
+
+def test_what_is_no_detector_is_refused(tmp_path, thin):
+    res3d.save_weights(thin, tmp_path / "backbone.safetensors")
+    with pytest.raises(WeightsError, match="holds a ResNet3d, not a detector"):
+        load_detector(tmp_path / "backbone.safetensors")
+    peer = theirs.fasterrcnn_resnet50_fpn(num_classes=3, **NO_WEIGHTS)
+    torch.save(peer.backbone.body.state_dict(), tmp_path / "body.pth")
+    with pytest.raises(WeightsError, match="weights without a detector"):
+        load_detector(tmp_path / "body.pth")
+    with pytest.raises(ValueError, match="unknown option 'min_sise'; did you mean 'min_size'"):
+        load_detector(tmp_path / "body.pth", min_sise=3)
+    with pytest.raises(FileNotFoundError):
+        load_detector(tmp_path / "missing.pth")
