@@ -169,7 +169,7 @@ def test_files_that_cannot_be_used_are_named(track, video, tmp_path, capsys, thi
 
 
 def test_a_video_that_breaks_off_leaves_nothing_unless_that_is_allowed(track, video, capsys):
-    video = cut(video, 0.6)
+    video = cut(video, 0.8)
     assert track(video) == 1
     assert files() == []
     assert "res3d track: " in capsys.readouterr().err
