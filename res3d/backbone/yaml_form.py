@@ -150,7 +150,7 @@ def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, Mapping):
         raise ValueError(f"{where}: expected the keys of {kind.__name__}, not {value!r}")
     hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}
+    known = {f.name: f for f in fields(kind) if f.init}
     for key in value:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)

@@ -148,9 +148,7 @@ def _split(
     flags: list[str] = []
     loose: list[str] = []
     changes: list[tuple[str, str]] = []
-    mappings = {
-        _flag(key) for key, hint in hints.items() if get_origin(hint) is dict or dict in map(get_origin, get_args(hint))
-    }
+    mappings = {_flag(key) for key, hint in hints.items() if _is_mapping(hint)}
     rest = iter(arguments)
     for word in rest:
         if word == "--":
@@ -167,6 +165,11 @@ def _split(
         else:
             loose.append(word)
     return flags, loose, changes
+
+
+def _is_mapping(hint: Any) -> bool:
+    """``dict[...]``, or that or None."""
+    return any(get_origin(choice) is dict for choice in (hint, *get_args(hint)))
 
 
 def _flag(name: str) -> str:

@@ -1,7 +1,7 @@
 """What a set of clips says of itself to whoever builds a model for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -15,6 +15,7 @@ class Facts:
 
     num_classes: int  # with background, where there is such a thing
     categories: tuple[Category, ...] = ()  # of labels 1, 2, ... of objects; of labels 0, 1, ... of whole clips
+    empty: tuple[str, ...] = field(default=(), compare=False)  # names of classes that no clip shows
 
 
 class ClipData(Protocol):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from res3d.data.synthetic_clips import SyntheticClips
+from res3d.data.tracked_clips import TrackedClips
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,5 +17,6 @@ class DataKind:
 
 
 DATA_KINDS: Mapping[str, DataKind] = {
+    "tracked": DataKind(data=TrackedClips, task="detector"),
     "synthetic": DataKind(data=SyntheticClips, task="detector"),
 }

@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
-from torch import Tensor, nn
+from torch import nn
 
 from res3d.data import ClipData
 from res3d.training.checkpoints import Checkpoints
 from res3d.training.curves import Curves
-from res3d.training.loading import Sample, ScoringLoader, TrainingLoader, Views
+from res3d.training.loading import Change, ScoringLoader, TrainingLoader, Views
 from res3d.training.module import TrainingModule
 from res3d.training.order import Order, share_out
 from res3d.training.schedule import Schedule
@@ -51,6 +50,7 @@ class Plan:
     task: Task
     model: nn.Module
     data: ClipData
+    change: Change  # of what is trained on
     validation: ClipData | None
     order: Order  # of the first process
     schedule: Schedule
@@ -64,7 +64,7 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
     checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best)
     module = TrainingModule(plan.model, plan.task, settings, plan.schedule)
     loader = TrainingLoader(
-        Views(plan.data, _unchanged, settings.seed),
+        Views(plan.data, plan.change, settings.seed),
         plan.order,
         lambda: module.global_step,
         num_views=settings.views,
@@ -110,10 +110,6 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
             scoring = ScoringLoader(plan.validation, numbers, workers=settings.workers)
         _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=plan.checkpoint, weights_only=True))
     return checkpoints.best, trainer.global_step
-
-
-def _unchanged(clip: Tensor, target: Any) -> Sample:
-    return clip, target
 
 
 @contextmanager

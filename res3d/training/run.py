@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import yaml
 from torch import nn
 
 from res3d.backbone import count_parameters
-from res3d.data import ClipData
+from res3d.backbone.yaml_form import build_dataclass
+from res3d.data import Augmentation, ClipData, mirror_pairs
 from res3d.structures.formats.files import write_whole
 from res3d.training.kinds import build_data, build_model, find_task
+from res3d.training.loading import Change
 from res3d.training.order import Order, seed_step
 from res3d.training.resume import BEST, FINAL, describe_run, find_checkpoint
 from res3d.training.schedule import Schedule
@@ -58,6 +61,9 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
     validation = None if settings.validate is None else build_data("validate", settings.validate, kind)
     if validation is not None:
         _check_classes(data, validation)
+    if data.facts.empty:
+        names = ", ".join(data.facts.empty)
+        raise ValueError(f"train: no clip shows {names}; name the classes to learn with train.classes")
     order = Order(
         num_clips=len(data),
         batch_size=settings.batch_size,
@@ -73,6 +79,7 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
         milestones=settings.milestones,
         decay=settings.decay,
     )
+    change = _augmentation(settings, data)
     seed_step(settings.seed)
     model = build_model(task, settings, data.facts)
     folder = Path(settings.out)
@@ -96,6 +103,7 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
             task=task,
             model=model,
             data=data,
+            change=change,
             validation=validation,
             order=order,
             schedule=schedule,
@@ -104,6 +112,12 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
         say=say,
     )
     return _result(folder, best, step)
+
+
+def _augmentation(settings: TrainingSettings, data: ClipData) -> Change:
+    augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
+    pairs = mirror_pairs(data.facts.categories, augmentation.pairs) if augmentation.flip else ()
+    return partial(augmentation, flip_pairs=pairs)
 
 
 def _silence(line: str) -> None:

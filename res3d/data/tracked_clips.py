@@ -1,0 +1,237 @@
+"""Clips of tracked videos: what CocoVID, PoseTrack18 or MOTChallenge files say, as a detector's targets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from res3d.data.facts import Facts, check_numbers
+from res3d.data.frames import PICTURES, VIDEOS, Frames, open_frames, resize_frames
+from res3d.structures import Category, Track, VideoTracks
+from res3d.structures.formats import read_tracks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """Where a clip is."""
+
+    video: str
+    start: int  # frame
+    earliest: int  # starts that time may be shifted to
+    latest: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackedClips:
+    """Clips [3, T, H, W] of videos with the objects in them; those absent from a frame are not visible there.
+
+    A video NAME of the annotations is NAME or NAME.mp4 (or .avi, ...) in the folder ``videos``, NAME/img1 as in
+    MOTChallenge, the one folder NAME_..., as in PoseTrack18, or ``videos`` itself where there is one video only. Frames
+    that nobody annotated are in no clip. Objects that are not to be counted (``iscrowd``, a score of 0) are left out.
+
+    Args (fields):
+        annotations: a CocoVID, PoseTrack18 or MOTChallenge file, or a folder of such files.
+        videos: a folder of video files or of folders of pictures.
+        length: T, frames.
+        step: from one frame of a clip to the next.
+        stride: from the first frame of a clip to that of the next.
+        frames: [first, one after the last) of those of each video that are used.
+        jitter: frames by which the start of a clip is shifted at random, at most.
+        side: pixels that frames' shorter side is resized to.
+        store: folder to keep decoded frames in; without it, videos are decoded from their beginning for every clip.
+        classes: names of the classes to use, as labels 1, 2, ...; by default all of the annotations'.
+
+    Raises:
+        FileNotFoundError: no such annotations or videos.
+        ValueError: annotations that cannot be read, of frames that a video does not have, or without one of
+            ``classes``; a video without a clip; numbers out of range.
+        VideoError: a video that cannot be read.
+    """
+
+    annotations: str
+    videos: str
+    length: int = 8
+    step: int = 1
+    stride: int = 4
+    frames: tuple[int, int] | None = None
+    jitter: int = 0
+    side: int | None = None
+    store: str | None = None
+    classes: tuple[str, ...] | None = None
+    _tracks: Mapping[str, VideoTracks] = field(init=False, repr=False, compare=False)
+    _frames: Mapping[str, Frames] = field(init=False, repr=False, compare=False)
+    _labels: Mapping[int, int] = field(init=False, repr=False, compare=False)  # of the annotations: ours
+    _categories: tuple[Category, ...] = field(init=False, repr=False, compare=False)
+    _places: tuple[_Place, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_numbers(self, length=1, step=1, stride=1, jitter=0)
+        if self.frames is not None and not 0 <= self.frames[0] < self.frames[1]:
+            raise ValueError(f"frames must be a range [first, one after the last), not {self.frames}")
+        if self.side is not None and self.side < 1:
+            raise ValueError(f"side must be ≥ 1 pixel, not {self.side}")
+        tracks = read_tracks(self.annotations)
+        labels, categories = choose_classes(tracks, self.classes, self.annotations)
+        for name, value in (("_tracks", tracks), ("_labels", labels), ("_categories", categories)):
+            object.__setattr__(self, name, value)
+        frames = {name: self._open(name, video, len(tracks) == 1) for name, video in tracks.items()}
+        object.__setattr__(self, "_frames", frames)
+        places = [place for name, video in tracks.items() for place in self._find_places(name, video)]
+        object.__setattr__(self, "_places", tuple(places))
+
+    @property
+    def facts(self) -> Facts:
+        """What the classes are."""
+        seen = {
+            self._labels[track.label]
+            for place in self._places
+            for track in self._tracks[place.video].tracks
+            if track.label in self._labels and (_rows(track, self._numbers(place.start)) >= 0).any()
+        }
+        empty = tuple(c.name for label, c in enumerate(self._categories, 1) if label not in seen)
+        return Facts(num_classes=1 + len(self._categories), categories=self._categories, empty=empty)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, dict[str, Tensor]]:
+        place = self._places[number]
+        start = place.start
+        if place.earliest < place.latest:
+            start = int(torch.randint(place.earliest, place.latest + 1, ()))
+        numbers = self._numbers(start)
+        source = self._frames[place.video]
+        frames = resize_frames(source.read(numbers.tolist()), self.side)
+        size = (frames.shape[2], frames.shape[3])
+        return frames.transpose(0, 1).float() / 255, self._target(place.video, numbers, size)
+
+    def _open(self, name: str, video: VideoTracks, only: bool) -> Frames:
+        frames = open_frames(find_video(Path(self.videos), name, only), store=self.store, side=self.side)
+        last = max((int(track.frames[-1]) for track in video.tracks), default=-1)
+        if last >= frames.num_frames:
+            raise ValueError(
+                f"{self.annotations}: video {name!r} has an object in frame {last} (from 0), "
+                f"and {frames.path} has {frames.num_frames} frames"
+            )
+        return frames
+
+    def _numbers(self, start: int) -> NDArray[np.int64]:
+        return start + self.step * np.arange(self.length)
+
+    def _find_places(self, name: str, video: VideoTracks) -> list[_Place]:
+        first, stop = self.frames or (0, self._frames[name].num_frames)
+        usable = np.zeros(max(stop, self._frames[name].num_frames), bool)
+        usable[range(video.num_frames) if video.annotated is None else video.annotated] = True
+        usable[:first] = usable[stop:] = usable[self._frames[name].num_frames :] = False
+        span = self.step * (self.length - 1) + 1
+        fits = [bool(usable[start : start + span : self.step].all()) for start in range(len(usable) - span + 1)]
+        places = []
+        for start in range(first, len(fits), self.stride):
+            if fits[start]:
+                earliest = latest = start
+                while earliest > max(0, start - self.jitter) and fits[earliest - 1]:
+                    earliest -= 1
+                while latest < min(len(fits) - 1, start + self.jitter) and fits[latest + 1]:
+                    latest += 1
+                places.append(_Place(video=name, start=start, earliest=earliest, latest=latest))
+        if not places:
+            raise ValueError(
+                f"{self.annotations}: video {name!r} has no clip: {self.length} annotated frames, {self.step} apart, "
+                f"in [{first}, {stop})"
+            )
+        return places
+
+    def _target(self, name: str, numbers: NDArray[np.int64], size: tuple[int, int]) -> dict[str, Tensor]:
+        """Of the objects that are in some frame, in pixels of frames of ``size``."""
+        held = [(t, _rows(t, numbers)) for t in self._tracks[name].tracks if t.label in self._labels]
+        held = [(track, rows) for track, rows in held if (rows >= 0).any()]
+        down, across = (new / old for new, old in zip(size, self._frames[name].size, strict=True))
+        scale = np.array([across, down, across, down], np.float32)
+        boxes = [_take(track.boxes * scale, rows) for track, rows in held]
+        target = {
+            "boxes": torch.from_numpy(np.array(boxes, np.float32).reshape(-1, len(numbers), 4)),
+            "visible": torch.from_numpy(np.array([rows >= 0 for _, rows in held], bool).reshape(-1, len(numbers))),
+            "labels": torch.tensor([self._labels[track.label] for track, _ in held], dtype=torch.int64),
+            "track_ids": torch.tensor([track.id for track, _ in held], dtype=torch.int64),
+        }
+        if count := max((len(category.keypoints) for category in self._categories), default=0):
+            points = np.zeros((len(held), len(numbers), count, 3), np.float32)
+            for n, (track, rows) in enumerate(held):
+                if track.keypoints is not None:
+                    points[n, :, : track.keypoints.shape[1]] = _take(
+                        track.keypoints * np.array([across, down, 1], np.float32), rows
+                    )
+            target["keypoints"] = torch.from_numpy(points)
+        if all(track.masks is not None for track in self._tracks[name].tracks):
+            target["masks"] = _masks(held, len(numbers), size)
+        return target
+
+
+def choose_classes(
+    tracks: Mapping[str, VideoTracks], classes: Sequence[str] | None, source: str
+) -> tuple[dict[int, int], tuple[Category, ...]]:
+    """Our label of each of the annotations' labels that is used, and the categories of ours from 1 on.
+
+    Raises:
+        ValueError: a class that the annotations do not have; names ``source``.
+    """
+    known = {label: category for video in tracks.values() for label, category in video.categories.items()}
+    for label in {track.label for video in tracks.values() for track in video.tracks}:
+        known.setdefault(label, Category(name=str(label)))
+    by_name = {category.name: label for label, category in sorted(known.items())}
+    chosen = list(by_name) if classes is None else list(classes)
+    for name in chosen:
+        if name not in by_name:
+            near = get_close_matches(name, by_name, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{source}: has no class {name!r}{hint} (it has {', '.join(by_name)})")
+    labels = {by_name[name]: number for number, name in enumerate(chosen, 1)}
+    return labels, tuple(known[by_name[name]] for name in chosen)
+
+
+def find_video(folder: Path, name: str, only: bool) -> Path:
+    """The file, or the folder of pictures, of a video; ``only``: ``folder`` may be it.
+
+    Raises:
+        FileNotFoundError: none is there, or several are; says where was looked.
+    """
+    if folder.is_file() and only:
+        return folder
+    for path in (folder / name / "img1", folder / name, *(folder / f"{name}{suffix}" for suffix in VIDEOS)):
+        if path.exists():
+            return path
+    if len(found := sorted(folder.glob(f"{name}_*"))) == 1:
+        return found[0]
+    if only and folder.is_dir() and any(file.suffix.lower() in PICTURES for file in folder.iterdir()):
+        return folder
+    raise FileNotFoundError(f"{folder}: has no video {name!r} (a file, or a folder of pictures, of that name)")
+
+
+def _rows(track: Track, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[T] rows of a track in the frames ``numbers``; -1 where it is absent, or not to be counted."""
+    rows = np.searchsorted(track.frames, numbers).clip(max=len(track) - 1)
+    return np.where((track.frames[rows] == numbers) & (track.scores[rows] > 0), rows, -1)
+
+
+def _take(values: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """``values[rows]``, and zeros where a row is -1."""
+    taken: NDArray[np.float32] = np.where((rows >= 0).reshape(-1, *[1] * (values.ndim - 1)), values[rows], 0)
+    return taken
+
+
+def _masks(held: Sequence[tuple[Track, NDArray[np.int64]]], length: int, size: tuple[int, int]) -> Tensor:
+    """[N, T, H, W]; a mask of another size is resized, to the nearest pixel."""
+    masks = torch.zeros(len(held), length, *size, dtype=torch.bool)
+    for n, (track, rows) in enumerate(held):
+        assert track.masks is not None  # asked for only where all have them
+        for t, row in enumerate(rows.tolist()):
+            if row >= 0 and (mask := track.masks[row]) is not None:
+                pixels = torch.from_numpy(mask.decode())[None, None].float()
+                masks[n, t] = F.interpolate(pixels, size=size)[0, 0] > 0
+    return masks
