@@ -123,7 +123,11 @@ def _unwrap(parts: dict[str, Any], target: Target, areas: Tensor, swapped: Seque
     boxes = parts["boxes"].as_subclass(Tensor)
     left = (_areas(boxes) >= SEEN * areas) & (_areas(boxes) > 0)
     visible = target["visible"] & torch.unflatten(left, 0, shape)
-    changed = {**target, "visible": visible, "boxes": torch.where(visible[..., None], torch.unflatten(boxes, 0, shape), 0)}
+    changed = {
+        **target,
+        "visible": visible,
+        "boxes": torch.where(visible[..., None], torch.unflatten(boxes, 0, shape), 0),
+    }
     if "masks" in parts:
         masks = torch.unflatten(parts["masks"].as_subclass(Tensor), 0, shape)
         changed["masks"] = masks & visible[..., None, None]

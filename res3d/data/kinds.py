@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from res3d.data.cifar10 import Cifar10Clips
+from res3d.data.labelled_clips import LabelledClips
+from res3d.data.sensor_windows import SensorWindows
 from res3d.data.synthetic_clips import SyntheticClips
 from res3d.data.tracked_clips import TrackedClips
 
@@ -19,4 +22,7 @@ class DataKind:
 DATA_KINDS: Mapping[str, DataKind] = {
     "tracked": DataKind(data=TrackedClips, task="detector"),
     "synthetic": DataKind(data=SyntheticClips, task="detector"),
+    "labelled": DataKind(data=LabelledClips, task="classifier"),
+    "cifar10": DataKind(data=Cifar10Clips, task="classifier"),
+    "sensor": DataKind(data=SensorWindows, task="classifier"),
 }

@@ -61,4 +61,13 @@ def _share(guesses: Tensor, labels: Tensor) -> float:
     return float((guesses == labels[:, None]).any(dim=1).double().mean())
 
 
-CLASSIFIER = Task(build=build_classifier, losses=_losses, predict=_predict, truth=int, score=_score, best="accuracy")
+CLASSIFIER = Task(
+    build=build_classifier,
+    losses=_losses,
+    predict=_predict,
+    truth=int,
+    score=_score,
+    best="accuracy",
+    normalizes=False,
+    scored_alone=False,
+)

@@ -67,4 +67,13 @@ def _score(results: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
     return {"box_ap": 0.0, **known}
 
 
-DETECTOR = Task(build=build_detector, losses=_losses, predict=_predict, truth=_truth, score=_score, best="box_ap")
+DETECTOR = Task(
+    build=build_detector,
+    losses=_losses,
+    predict=_predict,
+    truth=_truth,
+    score=_score,
+    best="box_ap",
+    normalizes=True,
+    scored_alone=True,
+)

@@ -18,7 +18,7 @@ from torch import nn
 from res3d.data import ClipData
 from res3d.training.checkpoints import Checkpoints
 from res3d.training.curves import Curves
-from res3d.training.loading import Change, ScoringLoader, TrainingLoader, Views
+from res3d.training.loading import Change, Normalization, ScoringLoader, TrainingLoader, Views
 from res3d.training.module import TrainingModule
 from res3d.training.order import Order, share_out
 from res3d.training.schedule import Schedule
@@ -63,8 +63,9 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
     folder = Path(settings.out)
     checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best)
     module = TrainingModule(plan.model, plan.task, settings, plan.schedule)
+    normalize = Normalization(mean=settings.mean, std=settings.std)
     loader = TrainingLoader(
-        Views(plan.data, plan.change, settings.seed),
+        Views(plan.data, plan.change, normalize, settings.seed),
         plan.order,
         lambda: module.global_step,
         num_views=settings.views,
@@ -107,7 +108,13 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
         scoring = None
         if plan.validation is not None:
             numbers = share_out(len(plan.validation), settings.processes, trainer.global_rank)
-            scoring = ScoringLoader(plan.validation, numbers, workers=settings.workers)
+            scoring = ScoringLoader(
+                plan.validation,
+                numbers,
+                batch_size=1 if plan.task.scored_alone else plan.order.part_size,
+                normalize=normalize,
+                workers=settings.workers,
+            )
         _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=plan.checkpoint, weights_only=True))
     return checkpoints.best, trainer.global_step
 

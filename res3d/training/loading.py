@@ -16,25 +16,50 @@ Sample = tuple[Tensor, Any]
 Change = Callable[[Tensor, Any], Sample]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Normalization:
+    """``(clip - mean) / std`` of every channel of a clip [C, T, H, W]; an empty mean is 0, an empty std 1.
+
+    Raises:
+        ValueError: when it is called: another number of channels.
+    """
+
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
+
+    def __call__(self, clip: Tensor) -> Tensor:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values and len(values) != clip.shape[0]:
+                raise ValueError(f"{name} has {len(values)} numbers for clips of {clip.shape[0]} channels")
+        if self.mean:
+            clip = clip - clip.new_tensor(self.mean).view(-1, 1, 1, 1)
+        if self.std:
+            clip = clip / clip.new_tensor(self.std).view(-1, 1, 1, 1)
+        return clip
+
+
 class Views(Dataset[Sample]):
     """Clips changed at random: view ``v`` of clip ``n``, asked for as ``(n, v)``, is the same whenever it is asked for.
 
     Args:
         data: the clips.
-        change: what is done to each; draws from torch's generator.
+        change: what is done to each at random; draws from torch's generator.
+        normalize: what is done to each clip after that.
         seed: decides what is drawn.
     """
 
-    def __init__(self, data: ClipData, change: Change, seed: int) -> None:
+    def __init__(self, data: ClipData, change: Change, normalize: Callable[[Tensor], Tensor], seed: int) -> None:
         self.data = data
         self.change = change
+        self.normalize = normalize
         self.seed = seed
 
     def __getitem__(self, asked: tuple[int, int]) -> Sample:
         number, view = asked
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix_seeds(self.seed, number, view))
-            return self.change(*self.data[number])
+            clip, target = self.change(*self.data[number])
+        return self.normalize(clip), target
 
 
 @dataclass
@@ -87,26 +112,37 @@ class TrainingLoader:
 
 
 class ScoringLoader:
-    """Iterating gives lists of (number, clip, target), one clip each.
+    """Iterating gives lists of (number, clip, target).
 
     Args:
         data: the clips.
         numbers: which of them this process scores.
+        batch_size: how many at a time.
+        normalize: what is done to each clip.
         workers: processes that load.
     """
 
-    def __init__(self, data: ClipData, numbers: Sequence[int], *, workers: int) -> None:
+    def __init__(
+        self,
+        data: ClipData,
+        numbers: Sequence[int],
+        *,
+        batch_size: int,
+        normalize: Callable[[Tensor], Tensor],
+        workers: int,
+    ) -> None:
         self.data = data
-        self.numbers = numbers
+        self.batches = [list(numbers[start : start + batch_size]) for start in range(0, len(numbers), batch_size)]
+        self.normalize = normalize
         self.workers = workers
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.batches)
 
     def __iter__(self) -> Iterator[list[tuple[int, Tensor, Any]]]:
-        batches = _loader(self.data, [[number] for number in self.numbers], self.workers)
-        for number, ((clip, target),) in zip(self.numbers, batches, strict=True):
-            yield [(number, clip, target)]
+        loaded = _loader(self.data, self.batches, self.workers)
+        for numbers, samples in zip(self.batches, loaded, strict=True):
+            yield [(n, self.normalize(clip), target) for n, (clip, target) in zip(numbers, samples, strict=True)]
 
 
 def _loader(data: Any, batches: list[Any], workers: int) -> DataLoader[Any]:

@@ -38,11 +38,16 @@ class Order:
     def steps_per_epoch(self) -> int:
         return self.num_clips // self.batch_size
 
+    @property
+    def part_size(self) -> int:
+        """Clips that go through the model of one process at once."""
+        return self.batch_size // (self.processes * self.accumulate)
+
     def rest_of_epoch(self, step: int) -> list[list[int]]:
         """From step ``step`` on (counted from the start of the run) to the end of its epoch: the parts in order."""
         epoch, first = divmod(step, self.steps_per_epoch)
         shuffled = self._shuffled(epoch)
-        size = self.batch_size // (self.processes * self.accumulate)
+        size = self.part_size
         return [
             shuffled[start : start + size].tolist()
             for number in range(first, self.steps_per_epoch)

@@ -57,13 +57,15 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
     say = say if is_first_process() else _silence
     task = find_task(settings)
     kind = settings.model["kind"]
+    if task.normalizes and (settings.mean or settings.std):
+        raise ValueError(f"mean and std are not for a {kind}, which has its own (model.image_mean and model.image_std)")
     data = build_data("train", settings.train, kind)
     validation = None if settings.validate is None else build_data("validate", settings.validate, kind)
     if validation is not None:
         _check_classes(data, validation)
     if data.facts.empty:
         names = ", ".join(data.facts.empty)
-        raise ValueError(f"train: no clip shows {names}; name the classes to learn with train.classes")
+        raise ValueError(f"train: no clip shows {names}; leave such classes out, or add examples")
     order = Order(
         num_clips=len(data),
         batch_size=settings.batch_size,

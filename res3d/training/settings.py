@@ -18,6 +18,8 @@ class TrainingSettings:
         train: kind of the data to train on (docs/training.md has the table) and its settings
         validate: likewise, the data that is scored; without it the last weights are exported
         augment: how training clips are changed at random; scale, crop, flip, color
+        mean: subtracted from each channel, of values in 0..1, before a classifier sees them; none is 0
+        std: each channel is divided by it; none is 1
         views: augmented views of each clip, taken in turn by epoch; none draws a new one every epoch
         out: folder of the run; a run that is there already is gone on with
         seed: decides everything that is random; two runs with one seed are the same
@@ -55,6 +57,8 @@ class TrainingSettings:
     train: dict[str, Any] = field(default_factory=dict)
     validate: dict[str, Any] | None = None
     augment: dict[str, Any] = field(default_factory=dict)
+    mean: list[float] = field(default_factory=list)
+    std: list[float] = field(default_factory=list)
     views: int | None = None
     out: str = "run"
     seed: int = 0
@@ -118,6 +122,10 @@ class TrainingSettings:
                 raise ValueError(
                     f"freeze_at and the values of unfreeze must be 0 to 5, its epochs ≥ 0, not {epoch}: {at}"
                 )
+        if any(not abs(value) < float("inf") for value in self.mean) or any(
+            not 0 < value < float("inf") for value in self.std
+        ):
+            raise ValueError(f"mean must be finite numbers and std numbers > 0, not {self.mean} and {self.std}")
         for part, rate in self.rates.items():
             if not 0 <= rate < float("inf"):
                 raise ValueError(f"rates: that of {part!r} must be ≥ 0, not {rate!r}")

@@ -22,5 +22,6 @@ class Task:
     predict: Callable[[Any, Samples], list[Any]]  # one result a clip, on the CPU
     truth: Callable[[Any], Any]  # of a clip's target, what scoring needs
     score: Callable[[Sequence[Any], Sequence[Any]], dict[str, float]]  # results and truths of all clips
-    best: str  # the score that says which weights are best, the higher the better
-    """In ``score``'s result always."""
+    best: str  # the score that says which weights are best, the higher the better; ``score`` gives it always
+    normalizes: bool  # whether the model itself brings clips in 0..1 to the mean and spread that it was made for
+    scored_alone: bool  # whether clips go through one by one: batches would be padded, and results change with that

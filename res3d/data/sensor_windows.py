@@ -1,0 +1,86 @@
+"""Windows of sensor signals as clips of one frame and one row."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from res3d.data.facts import Facts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SensorWindows:
+    """Windows [C, 1, 1, W] of C channels, and their classes from 0.
+
+    Args (fields):
+        windows: an ``.npy`` file [N, C, W], or [N, W] of one channel, of numbers; it is not read into memory.
+        labels: an ``.npy`` file [N] of whole numbers.
+        num_classes: classes; by default one more than the largest label.
+        rows: [first, one after the last) of those that are used.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: files of other shapes or types, labels out of range; a window that is not finite, when it is read.
+    """
+
+    windows: str
+    labels: str
+    num_classes: int | None = None
+    rows: tuple[int, int] | None = None
+    _windows: NDArray[Any] = field(init=False, repr=False, compare=False)
+    _labels: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        windows, labels = _load(self.windows), _load(self.labels)
+        if windows.ndim == 2:
+            windows = windows[:, None]
+        if windows.ndim != 3 or not np.issubdtype(windows.dtype, np.number):
+            raise ValueError(f"{self.windows}: must be numbers [N, C, W] or [N, W], not {_what(windows)}")
+        if labels.shape != windows.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"{self.labels}: must be whole numbers [{len(windows)}], not {_what(labels)}")
+        first, stop = self.rows or (0, len(windows))
+        if not 0 <= first < stop <= len(windows):
+            raise ValueError(f"rows must be a range [first, one after the last) of {len(windows)}, not {self.rows}")
+        classes = int(labels.max()) + 1 if self.num_classes is None else self.num_classes
+        if labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(f"{self.labels}: labels must be in [0, {classes}), not {labels.min()} to {labels.max()}")
+        object.__setattr__(self, "num_classes", classes)
+        object.__setattr__(self, "_windows", windows[first:stop])
+        object.__setattr__(self, "_labels", np.asarray(labels[first:stop], np.int64))
+
+    @property
+    def facts(self) -> Facts:
+        """How many classes there are; they have no names."""
+        assert self.num_classes is not None  # set above
+        held = set(self._labels.tolist())
+        empty = tuple(f"class {label}" for label in range(self.num_classes) if label not in held)
+        return Facts(num_classes=self.num_classes, empty=empty)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        window = np.array(self._windows[number], np.float32)
+        if not np.isfinite(window).all():
+            raise ValueError(f"{self.windows}: window {number} is not finite")
+        return torch.from_numpy(window)[:, None, None], int(self._labels[number])
+
+
+def _load(path: str) -> NDArray[Any]:
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged file can break in any way
+        raise ValueError(f"{path}: not an .npy file of numbers ({error})") from None
+    if not isinstance(array, np.ndarray) or not len(array):
+        raise ValueError(f"{path}: not an .npy file with a row at least")
+    return array
+
+
+def _what(array: NDArray[Any]) -> str:
+    return f"{array.dtype} {list(array.shape)}"
