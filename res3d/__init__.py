@@ -46,11 +46,12 @@ __all__ = [
     "save_weights",
     "structures",
     "tracking",
+    "training",
     "video",
     "viz",
 ]
 
-LAZY_ROOMS = ("evaluation", "tracking", "viz")  # imported when first asked for: not everybody needs SciPy
+LAZY_ROOMS = ("evaluation", "tracking", "training", "viz")  # imported when first asked for: not everybody needs SciPy
 
 _named_factory = cache(named_factory)
 

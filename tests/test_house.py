@@ -26,6 +26,7 @@ ARROWS = {
     "features": {"backbone", "weights", "video", "structures", "ops"},
     "tracking": {"video", "structures", "ops"},
     "evaluation": {"structures", "ops"},
+    "training": {"detection", "backbone", "weights", "data", "evaluation", "video", "structures", "ops"},
     "viz": {"video", "structures", "ops"},
     "cli": {
         "ops",
@@ -38,6 +39,7 @@ ARROWS = {
         "features",
         "tracking",
         "evaluation",
+        "training",
         "viz",
     },
 }

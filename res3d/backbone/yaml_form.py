@@ -59,6 +59,31 @@ def parse_dataclass(kind: type[T], text: str, *, root: str) -> T:
     return built
 
 
+def build_dataclass(kind: type[T], data: Mapping[str, Any], *, root: str) -> T:
+    """The ``kind`` that plain values describe, as ``parse_dataclass`` makes it of YAML; ``root`` as there.
+
+    Raises:
+        ValueError: likewise.
+    """
+    built: T = _build(kind, data, root)
+    return built
+
+
+def change_dataclass(value: T, changes: Mapping[str, Any], *, root: str) -> T:
+    """``value`` with what ``changes`` says in its place: fields by name, those of dataclasses within it likewise.
+
+    Raises:
+        ValueError: as ``build_dataclass``.
+    """
+    return build_dataclass(type(value), _merge(_plain(value), changes), root=root)
+
+
+def _merge(old: Any, new: Any) -> Any:
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return new
+    return {**old, **{key: _merge(old.get(key), item) for key, item in new.items()}}
+
+
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         pairs = {f.name: getattr(value, f.name) for f in fields(value)}

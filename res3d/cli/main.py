@@ -14,6 +14,7 @@ COMMANDS = {
     "classify": ("res3d.cli.classify", "classify", "what a video shows: the likeliest classes of its clips"),
     "track": ("res3d.cli.track", "track", "tracks of the objects in videos, in files and drawn on the videos"),
     "describe": ("res3d.cli.describe", "describe", "a network stage by stage: shapes, layers, costs; and as a drawing"),
+    "train": ("res3d.cli.train", "train", "a model from a config: detectors and classifiers, with frozen stages"),
     "evaluate": ("res3d.cli.evaluate", "evaluate", "scores of predicted tracks against the ground truth"),
     "convert": ("res3d.cli.convert", "convert", "a checkpoint of any origin to a file that rebuilds its model"),
 }

@@ -1,7 +1,7 @@
 """Clips of made-up videos with the targets that detectors train with, as many as one likes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from res3d.data.synthetic import CLASSES, MIN_VISIBLE, SyntheticFrame, SyntheticVideo
+from res3d.data.facts import Facts
+from res3d.data.synthetic import CATEGORIES, CLASSES, MIN_VISIBLE, SyntheticFrame, SyntheticVideo
 
 HEADINGS = ("right", "down", "left", "up")  # labels 1 to 4
 LABELS: Mapping[str, tuple[str, ...]] = {"shape": CLASSES, "heading": HEADINGS}
@@ -58,6 +59,16 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             raise ValueError(
                 f"min_visible must be in (0, 1], seconds > 0 and in order, not {self.min_visible} and {self.seconds}"
             )
+
+    @property
+    def facts(self) -> Facts:
+        """What the classes are."""
+        return Facts(
+            num_classes=self.num_classes,
+            categories=CATEGORIES
+            if self.labels == "shape"
+            else tuple(replace(CATEGORIES[0], name=n) for n in HEADINGS),
+        )
 
     @property
     def num_classes(self) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,7 +81,9 @@ def mask_rcnn_3d(
         WeightsError: weights that do not belong to this detector.
     """
     row = _design(design, weights)
-    check_settings(options, *(name for name in OVERRIDES if name not in ("norm_eps", "temporal_kernel")))
+    parameters = signature(mask_rcnn_3d).parameters.values()
+    own = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]  # one of them may be what was meant
+    check_settings(options, *own, *(name for name in OVERRIDES if name not in own))
     if neck not in NECKS:
         raise ValueError(f"neck must be 'fpn' or 'c4', not {neck!r}")
     if not isinstance(channels, int) or channels < 1:

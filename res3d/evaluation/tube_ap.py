@@ -84,10 +84,10 @@ def _visible_objects(target: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _mask_iou(truth: Tensor, found: Tensor, visible: Tensor) -> Tensor:
-    """[G, T, H, W] bool and [D, T, H, W] probabilities -> [G, D], the mean over the frames where truth is visible."""
-    total = found.new_zeros(len(truth), len(found))
+    """[G, T, H, W] bool and [D, T, H, W] probabilities or bool -> [G, D], a mean over frames with truth."""
+    total = torch.zeros(len(truth), len(found), device=found.device)
     for t in range(truth.shape[1]):
-        a, b = truth[:, t].flatten(1).to(found.dtype), (found[:, t] > 0.5).flatten(1).to(found.dtype)
+        a, b = truth[:, t].flatten(1).float(), (found[:, t] > 0.5).flatten(1).float()
         shared = a @ b.T
         union = a.sum(dim=1)[:, None] + b.sum(dim=1) - shared
         total += torch.where(visible[:, t, None], shared / union.clamp(min=1), 0)

@@ -16,6 +16,7 @@ TOOLS = {
     "describe": "describe.py",
     "evaluate": "evaluate.py",
     "track": "detect_and_track.py",
+    "train": "train.py",
 }
 
 
@@ -38,7 +39,8 @@ def test_an_unknown_command_is_refused(capsys):
     assert main(["extrct"]) == 2
     assert (
         capsys.readouterr().err
-        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, track, describe, evaluate, convert)\n"
+        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, track, describe, train, "
+        "evaluate, convert)\n"
     )
 
 

@@ -1,0 +1,26 @@
+"""``res3d train``: a model from a config."""
+
+from res3d.cli.command import UsageError
+from res3d.cli.inputs import complain
+from res3d.training import TrainingSettings
+from res3d.training import train as run_training
+from res3d.weights import WeightsError
+
+
+def train(settings: TrainingSettings) -> int:
+    """Train a detector or a classifier, and keep the weights that score best in OUT/best.safetensors.
+
+    A run that was interrupted goes on from OUT/last.ckpt when it is started again, and ends as if nothing had happened.
+    Settings under model, train, validate and augment can be given one by one: --model.width 0.5. Exit codes: 1 if a
+    file is missing or cannot be read or written, or the loss is no longer finite; 2 for wrong settings; 130 after
+    Ctrl-C.
+    """
+    try:
+        result = run_training(settings)
+    except (WeightsError, FloatingPointError, ImportError, OSError) as error:
+        return complain("train", str(error))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    shown = "" if result.score is None else f", score {result.score:.4f}"
+    print(f"{result.weights}: after {result.steps} steps{shown}; res3d.load_model({str(result.weights)!r}) rebuilds it")
+    return 0

@@ -1,0 +1,44 @@
+"""What a set of clips says of itself to whoever builds a model for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from res3d.structures import Category
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """Classes of a data set."""
+
+    num_classes: int  # with background, where there is such a thing
+    categories: tuple[Category, ...] = ()  # of labels 1, 2, ... of objects; of labels 0, 1, ... of whole clips
+
+
+class ClipData(Protocol):
+    """Clips by number, and what is true of them: [C, T, H, W] float in 0..1, and a label or a detector's targets.
+
+    What is drawn at random is drawn from torch's generator.
+    """
+
+    @property
+    def facts(self) -> Facts: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Any]: ...
+
+
+def check_numbers(data: object, **least: float) -> None:
+    """ValueError for a field below the least that it may be."""
+    for name, bound in least.items():
+        value = getattr(data, name)
+        if not value >= bound:
+            raise ValueError(f"{name} must be ≥ {bound}, not {value!r}")
+
+
+def named(names: Sequence[str]) -> tuple[Category, ...]:
+    """Categories that have names and no more."""
+    return tuple(Category(name=name) for name in names)

@@ -1,0 +1,80 @@
+"""Checkpoints to go on from, and the best weights: each file whole or not there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from res3d.training.module import TrainingModule
+from res3d.training.resume import BEST, FINAL, LAST
+from res3d.weights import save_weights
+
+
+class Checkpoints(Checkpoint):
+    """Writes ``last.ckpt`` every so many steps and after each epoch, and ``best.safetensors`` when scores are best.
+
+    Args:
+        folder: of the run.
+        every: steps; None writes after epochs only.
+        monitor: the score that decides, the higher the better.
+    """
+
+    def __init__(self, folder: Path, *, every: int | None, monitor: str) -> None:
+        self.folder = folder
+        self.every = every
+        self.monitor = monitor
+        self.best: float | None = None
+        self.stopped: int | None = None  # by which ``early_stopping``
+
+    def is_best(self, trainer: pl.Trainer) -> bool:
+        """Whether the validation that has just been is better than all before it."""
+        return self.best is None or self._score(trainer) > self.best
+
+    def _score(self, trainer: pl.Trainer) -> float:
+        return float(trainer.callback_metrics[f"validate/{self.monitor}"])
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        ends_epoch = batch_idx + 1 >= trainer.num_training_batches  # the epoch's end writes one, after validation
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if self.every and stepped and not ends_epoch and trainer.global_step % self.every == 0:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, TrainingModule)
+        if self.is_best(trainer):
+            self.best = self._score(trainer)
+            self._export(trainer, pl_module, BEST)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        stopper = trainer.early_stopping_callback
+        self.stopped = stopper.patience if stopper is not None and trainer.should_stop else None
+        self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, TrainingModule)
+        self._export(trainer, pl_module, FINAL)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "stopped": self.stopped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        """On every process: the state of some is in all of them."""
+        path, unfinished = self.folder / LAST, self.folder / f".{LAST}.unfinished"
+        try:
+            trainer.save_checkpoint(unfinished)
+            if trainer.is_global_zero:
+                unfinished.replace(path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            kept = "the one before it is kept" if path.exists() else "there is none"
+            raise OSError(f"{path}: the checkpoint cannot be written ({error.strerror or error}); {kept}") from None
+
+    def _export(self, trainer: pl.Trainer, module: TrainingModule, name: str) -> None:
+        if trainer.is_global_zero:
+            save_weights(module.scored, self.folder / name)

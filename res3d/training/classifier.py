@@ -1,0 +1,64 @@
+"""Training of ``ClipClassifier``."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from res3d.backbone import ClipClassifier
+from res3d.data import Facts
+from res3d.training.tasks import Options, Samples, Task
+from res3d.weights import create_classifier
+
+TOP = 5  # classes, of the second accuracy that is scored
+
+
+def build_classifier(options: Options, facts: Facts) -> ClipClassifier:
+    """``create_classifier(backbone, num_classes, ...)``; the number of classes is the data's.
+
+    Raises:
+        ValueError: options that do not fit.
+        WeightsError: weights that do not.
+    """
+    keywords = dict(options)
+    if "backbone" not in keywords:
+        raise ValueError("model.backbone is missing: a name from res3d.list_backbones() or a YAML spec file")
+    name = keywords.pop("backbone")
+    return create_classifier(name, keywords.pop("num_classes", facts.num_classes), **keywords)
+
+
+def _stack(model: ClipClassifier, samples: Samples) -> Tensor:
+    shapes = {tuple(clip.shape) for clip, _ in samples}
+    if len(shapes) > 1:
+        raise ValueError(f"clips of one batch must have one size, not {sorted(shapes)}; crop or resize them to one")
+    return torch.stack([clip for clip, _ in samples]).to(model.fc.weight.device)
+
+
+def _losses(model: ClipClassifier, samples: Samples) -> dict[str, Tensor]:
+    logits = model(_stack(model, samples))
+    labels = torch.tensor([label for _, label in samples], device=logits.device)
+    return {"loss_classifier": F.cross_entropy(logits.float(), labels)}
+
+
+def _predict(model: ClipClassifier, samples: Samples) -> list[Tensor]:
+    logits: Tensor = model(_stack(model, samples))
+    return list(logits.float().cpu())
+
+
+def _score(results: Sequence[Tensor], truths: Sequence[int]) -> dict[str, float]:
+    """Of clips: accuracy, that of the five likeliest where there are more classes, and cross entropy."""
+    logits, labels = torch.stack(list(results)), torch.tensor(list(truths))
+    order = logits.argsort(dim=1, descending=True, stable=True)
+    scores = {"accuracy": _share(order[:, :1], labels), "loss": float(F.cross_entropy(logits, labels))}
+    if logits.shape[1] > TOP:
+        scores[f"accuracy_top{TOP}"] = _share(order[:, :TOP], labels)
+    return scores
+
+
+def _share(guesses: Tensor, labels: Tensor) -> float:
+    """Of labels [N] that are among guesses [N, k]."""
+    return float((guesses == labels[:, None]).any(dim=1).double().mean())
+
+
+CLASSIFIER = Task(build=build_classifier, losses=_losses, predict=_predict, truth=int, score=_score, best="accuracy")

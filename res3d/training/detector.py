@@ -1,0 +1,70 @@
+"""Training of ``MaskRCNN3d``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from res3d.backbone.yaml_form import change_dataclass
+from res3d.data import Facts
+from res3d.detection import MaskRCNN3d, mask_rcnn_3d
+from res3d.evaluation import score_tubes
+from res3d.training.tasks import Options, Samples, Task
+
+ALWAYS = ("boxes", "visible", "labels", "track_ids")  # of a target
+
+
+def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
+    """``mask_rcnn_3d(**options)``; classes and their names are the data's.
+
+    ``options["spec"]`` changes what that makes: a mapping shaped like ``DetectorSpec``, with only what is to differ.
+
+    Raises:
+        ValueError: options that do not fit.
+        WeightsError: weights that do not.
+    """
+    keywords = {"num_classes": facts.num_classes, "categories": facts.categories, **options}
+    changes = keywords.pop("spec", None)
+    model = mask_rcnn_3d(**keywords)
+    if changes is None:
+        return model
+    if keywords.get("weights") is not None:
+        raise ValueError("model.spec changes a detector without weights; those of a backbone are weights_backbone")
+    changed = MaskRCNN3d(change_dataclass(model.spec, changes, root="model.spec"), model.settings)
+    if keywords.get("weights_backbone") is not None:
+        changed.backbone.load_state_dict(model.backbone.state_dict())
+    return changed
+
+
+def _losses(model: MaskRCNN3d, samples: Samples) -> dict[str, Tensor]:
+    used = (*ALWAYS, *(task.field for task in model.tasks.values()))
+    device = next(model.parameters()).device
+    clips = [clip.to(device) for clip, _ in samples]
+    targets = [{name: value.to(device) for name, value in t.items() if name in used} for _, t in samples]
+    losses: dict[str, Tensor] = model(clips, targets)
+    return losses
+
+
+def _predict(model: MaskRCNN3d, samples: Samples) -> list[dict[str, Tensor]]:
+    """Masks as bits: whole probabilities of every clip would fill the memory."""
+    device = next(model.parameters()).device
+    found: list[dict[str, Tensor]] = model([clip.to(device) for clip, _ in samples])
+    for result in found:
+        if "masks" in result:
+            result["masks"] = result["masks"] > 0.5
+    return [{name: value.cpu() for name, value in result.items() if name != "embeddings"} for result in found]
+
+
+def _truth(target: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return target
+
+
+def _score(results: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+    scores = asdict(score_tubes(results, truths))
+    del scores["by_class"]
+    known = {name: float(value) for name, value in scores.items() if value is not None}
+    return {"box_ap": 0.0, **known}
+
+
+DETECTOR = Task(build=build_detector, losses=_losses, predict=_predict, truth=_truth, score=_score, best="box_ap")

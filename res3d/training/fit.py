@@ -1,0 +1,146 @@
+"""A run under PyTorch Lightning's ``Trainer``."""
+
+import logging
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor, nn
+
+from res3d.data import ClipData
+from res3d.training.checkpoints import Checkpoints
+from res3d.training.curves import Curves
+from res3d.training.loading import Sample, ScoringLoader, TrainingLoader, Views
+from res3d.training.module import TrainingModule
+from res3d.training.order import Order, share_out
+from res3d.training.schedule import Schedule
+from res3d.training.settings import TrainingSettings
+from res3d.training.tasks import Task
+
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+# What Lightning warns of and is meant here.
+EXPECTED = (
+    "Found .* in eval mode at the start of training",  # frozen stages are
+    "The '.*_dataloader' does not have many workers",  # how many is the user's to say
+    "You're resuming from a checkpoint that ended before the epoch ended",  # the loader goes by the step
+    "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # torch's, of a line of Lightning's
+    "The number of training batches .* is smaller than the logging interval",  # Lightning's logging is not used
+)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes files and says what happens."""
+    return int(rank_zero_only.rank or 0) == 0  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Everything that a run is made of."""
+
+    settings: TrainingSettings
+    task: Task
+    model: nn.Module
+    data: ClipData
+    validation: ClipData | None
+    order: Order  # of the first process
+    schedule: Schedule
+    checkpoint: Path | None  # to go on from
+
+
+def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
+    """Train to the end; the best score, where there are scores, and the number of steps."""
+    settings = plan.settings
+    folder = Path(settings.out)
+    checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best)
+    module = TrainingModule(plan.model, plan.task, settings, plan.schedule)
+    loader = TrainingLoader(
+        Views(plan.data, _unchanged, settings.seed),
+        plan.order,
+        lambda: module.global_step,
+        num_views=settings.views,
+        workers=settings.workers,
+    )
+    curves = Curves(folder, every=settings.log_every, waiting=loader.waiting, checkpoints=checkpoints, say=say)
+    callbacks: list[pl.Callback] = [curves, checkpoints]
+    if settings.early_stopping is not None:
+        callbacks.append(
+            EarlyStopping(
+                f"validate/{plan.task.best}",
+                patience=settings.early_stopping,
+                mode="max",
+                check_on_train_epoch_end=False,
+                log_rank_zero_only=True,
+            )
+        )
+    shows_progress = sys.stderr.isatty()
+    if shows_progress:
+        callbacks.append(TQDMProgressBar())
+    with _quiet():
+        trainer = pl.Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            strategy="ddp" if settings.processes > 1 else "auto",
+            precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
+            max_epochs=settings.epochs,
+            accumulate_grad_batches=settings.accumulate,
+            gradient_clip_val=settings.clip_gradient,
+            check_val_every_n_epoch=settings.validate_every,
+            num_sanity_val_steps=0,
+            callbacks=callbacks,
+            logger=TensorBoardLogger(folder, name="tensorboard", version=""),
+            enable_progress_bar=shows_progress,
+            enable_model_summary=False,
+            use_distributed_sampler=False,  # the loaders know which clips are whose
+        )
+        loader.order = replace(plan.order, process=trainer.global_rank)
+        scoring = None
+        if plan.validation is not None:
+            numbers = share_out(len(plan.validation), settings.processes, trainer.global_rank)
+            scoring = ScoringLoader(plan.validation, numbers, workers=settings.workers)
+        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=plan.checkpoint, weights_only=True))
+    return checkpoints.best, trainer.global_step
+
+
+def _unchanged(clip: Tensor, target: Any) -> Sample:
+    return clip, target
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Lightning says of itself, and what it warns of in vain."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            for message in EXPECTED:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _run(trainer: pl.Trainer, action: Callable[[], None]) -> None:
+    """Ctrl-C comes out as KeyboardInterrupt; Lightning would exit by itself, and be deaf to it afterwards."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        action()
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -1,0 +1,106 @@
+"""Whether a folder holds a run that can be gone on with."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from res3d.training.settings import TrainingSettings
+from res3d.weights import WeightsError
+from res3d.weights.kinds import kind_of
+
+LAST = "last.ckpt"  # to go on from
+BEST = "best.safetensors"  # of the best score
+FINAL = "last.safetensors"
+KEY = "res3d"  # of ``describe_run`` in a checkpoint
+
+# Settings that a run may change when it is gone on with; all others decide what it learns.
+FREE = (
+    *("out", "epochs", "validate", "early_stopping", "validate_every", "checkpoint_every", "log_every"),
+    *("accelerator", "devices", "nodes", "workers"),
+)
+
+Run = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """What is known of a run that is to go on."""
+
+    path: Path
+    step: int
+    best: float | None  # score
+    stopped: int | None  # the ``early_stopping`` that ended it
+
+    def finishes(self, settings: TrainingSettings, steps: int) -> bool:
+        """Whether a run of so many steps has nothing left to do."""
+        return self.step >= steps or (self.stopped is not None and self.stopped == settings.early_stopping)
+
+
+def describe_run(model: nn.Module, settings: TrainingSettings) -> Run:
+    """What a checkpoint says of its run: plain values, by which one that goes on knows that it is the same."""
+    kind = kind_of(model)
+    return {"kind": kind.name, "model": kind.describe(model), "settings": asdict(settings)}
+
+
+def find_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
+    """The checkpoint in ``folder``, which is of ``run``; None where no run was begun.
+
+    Raises:
+        ValueError: another run: of other settings, or of another model; names what differs.
+        WeightsError: a checkpoint that cannot be read.
+    """
+    path = folder / LAST
+    if not path.exists():
+        if found := [name for name in (BEST, FINAL) if (folder / name).exists()]:
+            raise ValueError(f"{folder} holds {found[0]} but no {LAST}: it is no run to go on with; name another out")
+        return None
+    state = _read(path)
+    there = state[KEY]
+    where = f"{path} is of another run: "
+    if there["kind"] != run["kind"]:
+        raise ValueError(f"{where}it has a {there['kind']}, and this is of a {run['kind']}; name another out")
+    for name, text in run["model"].items():
+        if difference := _difference(str(there["model"].get(name)), str(text)):
+            raise ValueError(f"{where}its {run['kind']} has another architecture ({difference}); name another out")
+    if difference := _changed_setting(there["settings"], run["settings"]):
+        raise ValueError(f"{where}{difference}; name another out")
+    facts = state["callbacks"]["Checkpoints"]
+    return Checkpoint(path=path, step=state["global_step"], best=facts["best"], stopped=facts["stopped"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if KEY not in state:
+            raise ValueError("res3d did not write it")
+    except Exception as error:  # a damaged file can break in any way
+        raise WeightsError(f"{path}: not a checkpoint of a run, or a damaged one ({error})") from None
+    found: dict[str, Any] = state
+    return found
+
+
+def _difference(old: str, new: str) -> str | None:
+    """The first line that differs between two texts."""
+    if old == new:
+        return None
+    before, after = old.splitlines(), new.splitlines()
+    for a, b in zip(before, after, strict=False):
+        if a != b:
+            return f"{a.strip()!r} there, {b.strip()!r} here"
+    longer, where = (before, "there") if len(before) > len(after) else (after, "here")
+    return f"{longer[min(len(before), len(after))].strip()!r} {where} only"
+
+
+def _changed_setting(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str | None:
+    for name in [*new, *(key for key in old if key not in new)]:
+        a, b = old.get(name), new.get(name)
+        if a == b or (not prefix and name in FREE):
+            continue
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            return _changed_setting(a, b, f"{prefix}{name}.")
+        return f"{prefix}{name} is {a!r} there and {b!r} here"
+    return None

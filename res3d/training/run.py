@@ -1,0 +1,131 @@
+"""``train``: a run from its settings, begun or gone on with."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from res3d.backbone import count_parameters
+from res3d.data import ClipData
+from res3d.structures.formats.files import write_whole
+from res3d.training.kinds import build_data, build_model, find_task
+from res3d.training.order import Order, seed_step
+from res3d.training.resume import BEST, FINAL, describe_run, find_checkpoint
+from res3d.training.schedule import Schedule
+from res3d.training.settings import TrainingSettings
+
+CONFIG = "config.yaml"  # the settings of a run, as ``res3d train --config`` reads them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingResult:
+    """How a run ended."""
+
+    weights: Path  # the best where scores said which those are, else the last
+    score: float | None  # of the best, by ``Task.best``
+    steps: int
+
+
+def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> TrainingResult:
+    """Train as ``settings`` say, from the checkpoint in their folder where there is one.
+
+    The folder gets ``best.safetensors`` (with data to validate on) and ``last.safetensors``, which ``res3d.load_model``
+    reads, ``last.ckpt`` to go on from, ``train.csv`` and ``validate.csv``, and files for TensorBoard.
+
+    Args:
+        settings: of the run.
+        say: takes lines that tell how it goes.
+
+    Raises:
+        ImportError: PyTorch Lightning is not installed.
+        ValueError: settings that do not fit together or with the data, or a folder with another run.
+        FileNotFoundError: data that is not there.
+        WeightsError: weights that do not fit the model, or a checkpoint that cannot be read.
+        OSError: a file that cannot be written; the last checkpoint is kept.
+        FloatingPointError: a loss that is not finite; likewise.
+    """
+    try:
+        from res3d.training.fit import Plan, fit, is_first_process
+    except ImportError as error:
+        raise ImportError(f'training needs PyTorch Lightning: pip install "res3d[train]" ({error})') from None
+    say = say if is_first_process() else _silence
+    task = find_task(settings)
+    kind = settings.model["kind"]
+    data = build_data("train", settings.train, kind)
+    validation = None if settings.validate is None else build_data("validate", settings.validate, kind)
+    if validation is not None:
+        _check_classes(data, validation)
+    order = Order(
+        num_clips=len(data),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        accumulate=settings.accumulate,
+        processes=settings.processes,
+    )
+    schedule = Schedule(
+        kind=settings.schedule,
+        warm_up=settings.warm_up,
+        epochs=settings.epochs,
+        steps_per_epoch=order.steps_per_epoch,
+        milestones=settings.milestones,
+        decay=settings.decay,
+    )
+    seed_step(settings.seed)
+    model = build_model(task, settings, data.facts)
+    folder = Path(settings.out)
+    checkpoint = find_checkpoint(folder, describe_run(model, settings))
+    steps = settings.epochs * order.steps_per_epoch
+    if checkpoint is not None and checkpoint.finishes(settings, steps):
+        say(f"{folder} is finished, after {checkpoint.step} steps: nothing to do; with more epochs it would go on")
+        return _result(folder, checkpoint.best, checkpoint.step)
+    if is_first_process():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / CONFIG, yaml.safe_dump(asdict(settings), sort_keys=False, allow_unicode=True))
+    say(_describe(model, settings))
+    say(f"train: {len(data)} clips, {order.steps_per_epoch} steps of {settings.batch_size} an epoch, {steps} in all")
+    if validation is not None:
+        say(f"validate: {len(validation)} clips every {settings.validate_every} epochs")
+    if checkpoint is not None:
+        say(f"going on from {checkpoint.path}, after {checkpoint.step} of {steps} steps")
+    best, step = fit(
+        Plan(
+            settings=settings,
+            task=task,
+            model=model,
+            data=data,
+            validation=validation,
+            order=order,
+            schedule=schedule,
+            checkpoint=None if checkpoint is None else checkpoint.path,
+        ),
+        say=say,
+    )
+    return _result(folder, best, step)
+
+
+def _silence(line: str) -> None:
+    pass
+
+
+def _describe(model: nn.Module, settings: TrainingSettings) -> str:
+    backbone: Any = model.backbone
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    frozen = f"; frozen: {', '.join(backbone.frozen_stages)}" if backbone.frozen_stages else ""
+    return (
+        f"{settings.model['kind']}: {backbone.spec.name}, {count_parameters(model):,} parameters, "
+        f"{trained:,} of them trained{frozen}"
+    )
+
+
+def _check_classes(data: ClipData, validation: ClipData) -> None:
+    if data.facts != validation.facts:
+        a, b = data.facts, validation.facts
+        names = [", ".join(c.name for c in facts.categories) or f"{facts.num_classes} classes" for facts in (a, b)]
+        raise ValueError(f"train and validate must be of the same classes and keypoints, not {names[0]} and {names[1]}")
+
+
+def _result(folder: Path, best: float | None, steps: int) -> TrainingResult:
+    return TrainingResult(weights=folder / (FINAL if best is None else BEST), score=best, steps=steps)

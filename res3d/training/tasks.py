@@ -1,0 +1,26 @@
+"""Kinds of models as rows: how each is built, what it learns from a batch, and how it is scored."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from res3d.data import Facts
+
+Samples = Sequence[tuple[Tensor, Any]]  # clips and what is true of them
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """What training needs to know of one kind of model, which has a ``backbone``."""
+
+    build: Callable[[Options, Facts], nn.Module]
+    """From the config's ``model`` and what is known of the data, unfrozen; ValueError for what does not fit."""
+    losses: Callable[[Any, Samples], dict[str, Tensor]]  # to be added up
+    predict: Callable[[Any, Samples], list[Any]]  # one result a clip, on the CPU
+    truth: Callable[[Any], Any]  # of a clip's target, what scoring needs
+    score: Callable[[Sequence[Any], Sequence[Any]], dict[str, float]]  # results and truths of all clips
+    best: str  # the score that says which weights are best, the higher the better
+    """In ``score``'s result always."""

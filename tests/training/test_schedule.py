@@ -1,0 +1,28 @@
+import pytest
+
+from res3d.training.schedule import Schedule
+
+
+def rates(kind: str, epochs: int = 4, steps: int = 5, **more) -> list[float]:
+    schedule = Schedule(kind=kind, warm_up=more.pop("warm_up", 0), epochs=epochs, steps_per_epoch=steps, **more)
+    return [schedule(step) for step in range(epochs * steps)]
+
+
+def test_the_warm_up_rises_in_a_line_to_the_full_rate():
+    assert rates("constant", warm_up=4)[:6] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    assert rates("constant")[0] == 1.0
+
+
+def test_steps_fall_at_their_milestones_to_the_step():
+    made = rates("step", milestones=[1, 2.4], decay=0.5)
+    assert made == [1.0] * 5 + [0.5] * 7 + [0.25] * 8
+
+
+def test_the_cosine_goes_from_one_to_nothing():
+    made = rates("cosine")
+    assert made[0] == 1.0
+    assert made[10] == pytest.approx(0.5)
+    assert 0 < made[-1] < 0.01
+    assert all(a > b for a, b in zip(made, made[1:], strict=False))
+    schedule = Schedule(kind="cosine", warm_up=0, epochs=1, steps_per_epoch=1)
+    assert schedule(7) == 0.0, "beyond the end it stays there"
