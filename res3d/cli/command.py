@@ -149,7 +149,9 @@ def _split(
     loose: list[str] = []
     changes: list[tuple[str, str]] = []
     mappings = {
-        _flag(key) for key, hint in hints.items() if get_origin(hint) is dict or dict in map(get_origin, get_args(hint))
+        _flag(key)
+        for key, hint in hints.items()
+        if dict in (get_origin(hint), *(get_origin(choice) for choice in get_args(hint)))
     }
     rest = iter(arguments)
     for word in rest:

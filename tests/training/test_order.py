@@ -1,3 +1,5 @@
+from itertools import chain
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from res3d.training.order import Order, mix_seeds, seed_step, share_out
 def test_every_epoch_shows_every_clip_once_in_another_order():
     order = Order(num_clips=12, batch_size=4)
     assert order.steps_per_epoch == 3
-    epochs = [sum(order.rest_of_epoch(step), []) for step in (0, 3, 6)]
+    epochs = [list(chain(*order.rest_of_epoch(step))) for step in (0, 3, 6)]
     assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 3
     assert order.rest_of_epoch(0) == Order(num_clips=12, batch_size=4).rest_of_epoch(0)
@@ -34,7 +36,7 @@ def test_a_step_has_the_same_clips_however_it_is_divided(processes, accumulate):
     for number, batch in enumerate(whole):
         parts = [share[number * accumulate + part] for part in range(accumulate) for share in shares]
         assert {len(part) for part in parts} == {8 // (processes * accumulate)}
-        assert sum(parts, []) == batch
+        assert list(chain(*parts)) == batch
 
 
 def test_fewer_clips_than_a_batch_are_refused():
@@ -46,7 +48,7 @@ def test_fewer_clips_than_a_batch_are_refused():
 def test_processes_score_equally_many_clips_and_all_of_them(clips, processes):
     shares = [share_out(clips, processes, n) for n in range(processes)]
     assert len({len(share) for share in shares}) == 1
-    assert set(sum(shares, [])) == set(range(clips))
+    assert set(chain(*shares)) == set(range(clips))
     assert len(shares[0]) == -(-clips // processes)
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from res3d.training.schedule import Schedule
@@ -23,6 +25,6 @@ def test_the_cosine_goes_from_one_to_nothing():
     assert made[0] == 1.0
     assert made[10] == pytest.approx(0.5)
     assert 0 < made[-1] < 0.01
-    assert all(a > b for a, b in zip(made, made[1:], strict=False))
+    assert all(a > b for a, b in pairwise(made))
     schedule = Schedule(kind="cosine", warm_up=0, epochs=1, steps_per_epoch=1)
     assert schedule(7) == 0.0, "beyond the end it stays there"
