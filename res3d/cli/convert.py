@@ -70,10 +70,9 @@ def convert(
     dtype = torch.float16 if half else None
     try:
         if not is_registered(source) and read_checkpoint(source).metadata is not None:
-            if model is not None or overrides:
-                raise UsageError(
-                    f"{source} says itself what its model is: --model, --stride-on, --shortcut do not apply"
-                )
+            asked = (model, head, inflate, channels, norm, norm_eps) != (None, "keep", "center", "keep", "batch", None)
+            if asked or overrides:
+                raise UsageError(f"{source} says itself what its model is: it is copied as it is, or with --half")
             return _copy(source, target, dtype)
         if model is None:
             if not is_registered(source):
