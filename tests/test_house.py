@@ -99,12 +99,13 @@ def test_the_readme_names_files_that_exist():
             assert (document.parent / target).exists(), f"{document.name} points to {target}"
 
 
-def test_what_the_readme_shows_is_what_comes_out():
-    """Its Python examples, but for the one that reads a user's file."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "count"), [("README.md", 2), ("docs/detection.md", 1)])
+def test_what_the_documents_show_is_what_comes_out(name, count):
+    """Their Python examples, but for the one that reads a user's file."""
+    text = (ROOT / name).read_text(encoding="utf-8")
     blocks = [b for b in re.findall(r"```python\n(.*?)```", text, re.S) if ">>>" in b and "np.load" not in b]
-    assert len(blocks) == 2
-    example = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "README.md", "README.md", 0)
+    assert len(blocks) == count
+    example = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, name, name, 0)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     runner.run(example)
     assert runner.summarize(verbose=False).failed == 0

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from res3d.backbone import ClipClassifier, ResNet3d
+import torch
+
+from res3d.backbone import ClipClassifier, ResNet3d, count_parameters
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import complain
 from res3d.weights import (
@@ -14,10 +16,12 @@ from res3d.weights import (
     find_weights,
     head_classes,
     is_registered,
+    load_model,
     load_weights,
     save_weights,
 )
 from res3d.weights.inflation import Channels, Inflation
+from res3d.weights.reading import read_checkpoint
 
 
 def convert(
@@ -31,9 +35,12 @@ def convert(
     shortcut: Literal["project", "pool_pad"] | None = None,
     norm: Literal["batch", "frozen_batch", "group", "sync_batch"] = "batch",
     norm_eps: float | None = None,
+    half: bool = False,
     overwrite: bool = False,
 ) -> int:
     """Convert IN to OUT.safetensors, which res3d.load_model rebuilds the model from, and print what went where.
+
+    A file that res3d wrote says itself what its model is, detector, classifier or backbone; --half makes it smaller.
 
     Args:
         paths: IN OUT - a checkpoint file or a name from res3d.list_weights(), and the file to write
@@ -45,6 +52,7 @@ def convert(
         shortcut: kind of shortcut; 3D-ResNets' type A is pool_pad
         norm: kind of norm
         norm_eps: eps of the norms, if the checkpoint was trained with another one than 1e-5
+        half: keep weights as float16, in half the space; load_model gives float32
         overwrite: replace OUT if it exists
     """
     if len(paths) != 2:
@@ -59,7 +67,13 @@ def convert(
     overrides: dict[str, Any] = {
         k: v for k, v in {"stride_on": stride_on, "shortcut": shortcut}.items() if v is not None
     }
+    dtype = torch.float16 if half else None
     try:
+        if not is_registered(source) and read_checkpoint(source).metadata is not None:
+            asked = (model, head, inflate, channels, norm, norm_eps) != (None, "keep", "center", "keep", "batch", None)
+            if asked or overrides:
+                raise UsageError(f"{source} says itself what its model is: it is copied as it is, or with --half")
+            return _copy(source, target, dtype)
         if model is None:
             if not is_registered(source):
                 raise UsageError(f"--model: {source} does not say what backbone it belongs to; name one")
@@ -71,12 +85,20 @@ def convert(
         else:
             made = create_classifier(model, classes, norm=norm, **overrides)
         report = load_weights(made, source, inflate=inflate, norm_eps=norm_eps, channels=channels)
-        save_weights(made, target)
+        save_weights(made, target, dtype=dtype)
     except (WeightsError, OSError) as error:
         return complain("convert", str(error))
     except ValueError as error:
         raise UsageError(str(error)) from None
     _print_report(report, target, classes)
+    return 0
+
+
+def _copy(source: str, target: Path, dtype: torch.dtype | None) -> int:
+    model = load_model(source)
+    save_weights(model, target, dtype=dtype)
+    size = target.stat().st_size / 1e6
+    print(f"{source}: a {type(model).__name__} of {count_parameters(model):,} parameters -> {target} ({size:.1f} MB)")
     return 0
 
 

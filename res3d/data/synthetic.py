@@ -81,9 +81,10 @@ class SyntheticVideo:
         num_frames, fps: length and rate.
         size: (height, width) in pixels.
         num_objects: how many sprites, N.
+        kinds: what each is, of ``CLASSES``; None goes through them in turn.
 
     Raises:
-        ValueError: a size below 32 pixels, or no frame, object or rate.
+        ValueError: a size below 32 pixels, no frame, object or rate, or kinds that are none.
     """
 
     seed: int = 0
@@ -91,6 +92,7 @@ class SyntheticVideo:
     fps: float = 25.0
     size: tuple[int, int] = (240, 320)
     num_objects: int = 5
+    kinds: tuple[str, ...] | None = None
     _sprites: tuple[_Sprite, ...] = field(init=False, repr=False, compare=False)
     _background: Image = field(init=False, repr=False, compare=False)
 
@@ -101,6 +103,8 @@ class SyntheticVideo:
             raise ValueError(
                 f"num_frames, num_objects and fps must be > 0, not {self.num_frames}, {self.num_objects}, {self.fps}"
             )
+        if self.kinds is not None and (len(self.kinds) != self.num_objects or not set(self.kinds) <= set(CLASSES)):
+            raise ValueError(f"kinds must be {self.num_objects} of {', '.join(CLASSES)}, not {self.kinds!r}")
         rng = np.random.default_rng(self.seed)
         object.__setattr__(self, "_background", _background(rng, self.size))
         object.__setattr__(self, "_sprites", tuple(self._sprite(rng, n) for n in range(self.num_objects)))
@@ -201,7 +205,7 @@ class SyntheticVideo:
         elif number == 1:  # and meets the second halfway
             x, y = 0.5 * width - vx * middle, 0.5 * height - vy * middle
         return _Sprite(
-            kind=CLASSES[number % len(CLASSES)],
+            kind=self.kinds[number] if self.kinds else CLASSES[number % len(CLASSES)],
             radius=rng.uniform(0.09, 0.17) * side,
             path=(float(x), float(y), float(vx), float(vy)),
             turn=(rng.uniform(-0.4, 0.4), rng.uniform(-0.5, 0.5)),

@@ -21,16 +21,17 @@ LABELS: Mapping[str, tuple[str, ...]] = {"shape": CLASSES, "heading": HEADINGS}
 class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     """Clips [3, T, H, W] RGB in 0..1 and their targets; clip ``n`` is the same whenever it is asked for.
 
-    In every clip two sprites meet in the middle, others cross, leave and enter. Whole scenes are turned by a random
-    quarter, so that no direction is special. Targets have boxes [N, T, 4] around the visible pixels, visible [N, T],
-    labels [N], track_ids [N], masks [N, T, H, W] and keypoints [N, T, 5, 3].
+    In every clip two sprites meet in the middle, others cross, leave and enter; which shape a sprite has says nothing
+    of what it does. Whole scenes are turned by a random quarter, so that no direction is special. Targets have boxes
+    [N, T, 4] around the visible pixels, visible [N, T], labels [N], track_ids [N], masks [N, T, H, W] and keypoints
+    [N, T, 5, 3].
 
     Args (fields):
         seed: decides everything; train and test on different ones.
         num_clips: how many clips there are.
         length: T, frames.
         side: H and W in pixels.
-        seconds: between the first frame and one after the last.
+        seconds: between the first frame and one after the last, the least and the most.
         objects: the least and the most sprites.
         labels: "shape" says what a sprite looks like; "heading" where it goes (``HEADINGS``), which no single frame
             shows.
@@ -44,7 +45,7 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     num_clips: int = 1000
     length: int = 8
     side: int = 128
-    seconds: float = 0.8
+    seconds: tuple[float, float] = (0.8, 0.8)
     objects: tuple[int, int] = (2, 4)
     labels: Literal["shape", "heading"] = "shape"
     min_visible: float = MIN_VISIBLE
@@ -54,9 +55,9 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             raise ValueError(f"labels must be one of {', '.join(map(repr, LABELS))}, not {self.labels!r}")
         if self.num_clips < 1 or not 1 <= self.objects[0] <= self.objects[1]:
             raise ValueError(f"num_clips and objects must be ≥ 1 and in order, not {self.num_clips}, {self.objects}")
-        if not 0 < self.min_visible <= 1 or not self.seconds > 0:
+        if not 0 < self.min_visible <= 1 or not 0 < self.seconds[0] <= self.seconds[1]:
             raise ValueError(
-                f"min_visible must be in (0, 1] and seconds > 0, not {self.min_visible} and {self.seconds}"
+                f"min_visible must be in (0, 1], seconds > 0 and in order, not {self.min_visible} and {self.seconds}"
             )
 
     @property
@@ -81,12 +82,14 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         if not 0 <= number < self.num_clips:
             raise IndexError(f"clip must be in [0, {self.num_clips}), not {number}")
         rng = np.random.default_rng([self.seed, number])
+        objects = int(rng.integers(self.objects[0], self.objects[1] + 1))
         video = SyntheticVideo(
             seed=int(rng.integers(1 << 31)),
             num_frames=self.length,
-            fps=self.length / self.seconds,
+            fps=self.length / float(rng.uniform(*self.seconds)),
             size=(self.side, self.side),
-            num_objects=int(rng.integers(self.objects[0], self.objects[1] + 1)),
+            num_objects=objects,
+            kinds=tuple(CLASSES[i] for i in rng.integers(len(CLASSES), size=objects)),
         )
         turns = int(rng.integers(4))
         frames = list(video)

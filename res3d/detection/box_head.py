@@ -93,7 +93,7 @@ class BoxHead(nn.Module):
         """[R, T, 4] of each clip -> [R of all clips, E, T, 1, 1]."""
         x: Tensor = self.convs(self.stages(pool(tubes, self.spec.roi_size)))
         for fc in self.fcs:
-            x = F.relu(fc(x))
+            x = F.relu_(fc(x))
         if x.shape[-1] > 1:
             x = x.mean(dim=(3, 4), keepdim=True)
         return x

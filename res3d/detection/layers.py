@@ -61,15 +61,13 @@ class WindowConv3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.permute(2, 0, 1, 3, 4).flatten(2)  # [T, R, C · size²], the order in which tubes are pooled
-        reach = min(self.kernel_size[0] // 2, x.shape[2] - 1)  # beyond it there are only zeros
-        total: Tensor | None = None
-        for shift in range(-reach, reach + 1):  # frame t takes frame t + shift
-            part = F.linear(flat, self.weight[:, :, self.kernel_size[0] // 2 + shift].flatten(1))
-            part = F.pad(part, (0, 0, 0, 0, -shift, shift)) if shift else part
-            total = part if total is None else total + part
-        assert total is not None
-        assert self.bias is not None
-        return (total + self.bias).permute(1, 2, 0)[..., None, None]
+        middle = self.kernel_size[0] // 2
+        total = F.linear(flat, self.weight[:, :, middle].flatten(1), self.bias)
+        reach = min(middle, x.shape[2] - 1)  # beyond it there are only zeros
+        for shift in (s for s in range(-reach, reach + 1) if s):  # frame t takes frame t + shift
+            part = F.linear(flat, self.weight[:, :, middle + shift].flatten(1))
+            total = total + F.pad(part, (0, 0, 0, 0, -shift, shift))
+        return total.permute(1, 2, 0)[..., None, None]
 
 
 def full_precision(x: Tensor) -> Tensor:

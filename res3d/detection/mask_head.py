@@ -51,7 +51,7 @@ class MaskHead(TaskHead):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.masks(F.relu(self.upsample(self.convs(x))))
+        logits: Tensor = self.masks(F.relu_(self.upsample(self.convs(x))))
         return full_precision(logits)
 
     @staticmethod

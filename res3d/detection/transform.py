@@ -60,6 +60,9 @@ class ClipTransform(nn.Module):
 def _stack(clips: Sequence[Tensor]) -> Tensor:
     height, width = (-(-max(clip.shape[axis] for clip in clips) // MULTIPLE) * MULTIPLE for axis in (2, 3))
     pixels = clips[0].new_zeros(len(clips), *clips[0].shape[:2], height, width)
+    pixels = pixels.contiguous(
+        memory_format=torch.channels_last_3d
+    )  # in which convolutions are fastest, on CPU and GPU
     for row, clip in zip(pixels, clips, strict=True):
         row[:, :, : clip.shape[2], : clip.shape[3]] = clip
     return pixels

@@ -95,3 +95,16 @@ def test_bad_input_is_one_line_and_writes_nothing(checkpoint, tmp_path, capsys):
         assert not out.exists()
     assert (tmp_path / "taken.safetensors").read_text() == "mine"
     assert convert(path, tmp_path / "taken.safetensors", *model, "--overwrite") == 0
+
+
+def test_a_file_of_ours_is_copied_in_half_the_space(tmp_path, thin, capsys):
+    res3d.save_weights(thin, tmp_path / "a.safetensors")
+    assert main(["convert", str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors"), "--half"]) == 0
+    assert "a ResNet3d of" in capsys.readouterr().out
+    again = res3d.load_model(tmp_path / "b.safetensors")
+    assert again.spec == thin.spec
+    assert torch.equal(again.stem.conv.weight, thin.stem.conv.weight.half().float())
+    paths = [str(tmp_path / "a.safetensors"), str(tmp_path / "c.safetensors")]
+    assert main(["convert", *paths, "--model", "r3d_18"]) == 2
+    assert "says itself what its model is" in capsys.readouterr().err
+    assert not (tmp_path / "c.safetensors").exists()

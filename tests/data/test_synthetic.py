@@ -88,6 +88,13 @@ def test_labels_and_ids_name_every_object():
     assert max(video.labels) <= len(CLASSES)
 
 
+def test_kinds_change_nothing_but_the_shapes():
+    cycled, chosen = SyntheticVideo(num_objects=3), SyntheticVideo(num_objects=3, kinds=("disc", "disc", "disc"))
+    assert chosen.labels.tolist() == [1, 1, 1]
+    assert np.array_equal(cycled.frame(50).boxes[0], chosen.frame(50).boxes[0])
+    assert np.array_equal(cycled.frame(0).keypoints[:, 0], chosen.frame(0).keypoints[:, 0])
+
+
 def test_one_object_is_enough():
     assert SyntheticVideo(num_objects=1, num_frames=1).frame(0).boxes.shape == (1, 4)
 
@@ -109,6 +116,8 @@ def test_the_file_shows_the_frames(tmp_path):
         ({"num_frames": 0}, "num_frames, num_objects and fps must be > 0, not 0, 5, 25.0"),
         ({"num_objects": 0}, "not 100, 0, 25.0"),
         ({"fps": 0}, "not 100, 5, 0"),
+        ({"kinds": ("disc",)}, r"kinds must be 5 of disc, square, triangle, not \('disc',\)"),
+        ({"kinds": ("cat",), "num_objects": 1}, "kinds must be 1 of"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):

@@ -51,6 +51,25 @@ def test_turned_scenes_keep_boxes_masks_and_keypoints_together():
         assert on_mask.float().mean() > 0.95  # a place on a border turns from one pixel's edge to its neighbour's
 
 
+def test_shapes_are_independent_of_what_sprites_do():
+    """Else a detector learns that what crosses the middle is a disc. Sprites 0 and 1 have parts of their own."""
+    clips = SyntheticClips(seed=1, num_clips=60, length=1, side=32)
+    labels = [clips[n][1]["labels"] for n in range(60)]
+    for sprite in (0, 1):
+        assert {int(each[sprite]) for each in labels} == {1, 2, 3}
+    assert len({(int(each[0]), int(each[1])) for each in labels}) == 9
+
+
+def test_a_range_of_seconds_makes_slow_and_fast_clips():
+    def travel(seconds: tuple[float, float]) -> list[float]:
+        clips = SyntheticClips(seed=1, num_clips=20, length=2, side=64, seconds=seconds, objects=(1, 1))
+        boxes = [clips[n][1]["boxes"][0] for n in range(20)]
+        return [float((b[1] - b[0])[:2].norm()) for b in boxes]
+
+    slow, fast, mixed = travel((0.2, 0.2)), travel((0.8, 0.8)), travel((0.2, 0.8))
+    assert sum(slow) < sum(mixed) < sum(fast)
+
+
 def test_what_is_barely_seen_is_not_visible():
     strict, loose = SyntheticClips(seed=2, min_visible=0.9), SyntheticClips(seed=2, min_visible=0.01)
     visible = [torch.cat([clips[n][1]["visible"].flatten() for n in range(20)]) for clips in (strict, loose)]
@@ -91,8 +110,9 @@ def test_headings_by_hand():
         ({"labels": "color"}, "labels must be one of 'shape', 'heading', not 'color'"),
         ({"num_clips": 0}, "num_clips and objects must be ≥ 1 and in order"),
         ({"objects": (3, 2)}, r"num_clips and objects must be ≥ 1 and in order, not 1000, \(3, 2\)"),
-        ({"min_visible": 0.0}, r"min_visible must be in \(0, 1\] and seconds > 0, not 0.0 and 0.8"),
-        ({"seconds": 0.0}, "seconds > 0"),
+        ({"min_visible": 0.0}, r"min_visible must be in \(0, 1\], seconds > 0 and in order, not 0.0 and \(0.8, 0.8\)"),
+        ({"seconds": (0.0, 0.8)}, "seconds > 0"),
+        ({"seconds": (0.8, 0.4)}, "in order"),
     ],
 )
 def test_what_makes_no_clips_is_refused(fields, message):

@@ -43,7 +43,7 @@ def test_the_report_accounts_for_every_blob(pair):
 def test_every_part_computes_what_the_blobs_do(pair):
     _, theirs, ours = pair
     clip = torch.rand(*CLIP)
-    batch, _ = ours.transform(list(clip), None, {})
+    batch = ours.transform(list(clip))
     mean = torch.tensor([102.9801, 115.9465, 122.7717]).view(1, 3, 1, 1, 1)  # of BGR, Detectron's
     assert_close(batch.pixels[..., :96, :112], clip.flip(1) * 255 - mean)
     (conv4,) = ours.neck(list(ours.backbone(batch.pixels).values()), CLIP[2])

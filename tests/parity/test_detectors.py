@@ -131,7 +131,7 @@ def dense_outputs_of_theirs(model: nn.Module, images: list[torch.Tensor]) -> lis
 
 @torch.no_grad()
 def dense_outputs_of_ours(model: nn.Module, clips: list[torch.Tensor], frame: int) -> list[torch.Tensor]:
-    batch, _ = model.transform(clips, None, {})
+    batch = model.transform(clips)
     maps = model.neck(list(model.backbone(batch.pixels).values()), batch.pixels.shape[2])
     hidden = [model.tpn.convs(m) for m in maps]
     outputs = [*maps, *map(model.tpn.objectness, hidden), *map(model.tpn.deltas, hidden)]

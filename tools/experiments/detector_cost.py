@@ -6,17 +6,16 @@
 All are Mask R-CNNs on a ResNet-50 with a feature pyramid, with torchvision's weights as they are drawn at random (ours
 inflated from them), on the same clip of noise, with the same counts of proposals and detections. Prints a Markdown
 table: seconds of a pass, the median of several that are taken in turn, so that other load on the machine falls on all;
-multiply-adds of convolutions and linear layers; the largest resident memory of a process that makes one pass, less that
-of the same process before it.
+multiply-adds of convolutions and linear layers; how far the resident memory of a fresh process rises in a pass (Linux).
 """
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -92,9 +91,16 @@ def memory_of(way: str) -> float:
 def print_memory(arguments: argparse.Namespace) -> None:
     run = build(arguments.memory_of, arguments.size, arguments.proposals)
     clip = torch.rand(3, arguments.frames, arguments.size, arguments.size)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of building the models
+    before = resident("VmRSS")
     run(clip)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(resident("VmHWM") - before)
+
+
+def resident(name: str) -> float:
+    """Megabytes, as Linux counts them."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{name}:")[2].split()[0]) / 1024
 
 
 def main() -> None:
