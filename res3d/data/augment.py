@@ -62,7 +62,7 @@ class Augmentation:
         parts = self._crop(parts)
         flipped = bool(torch.rand(()) < self.flip)
         if flipped:
-            parts = _apply(v2.functional.horizontal_flip, parts)
+            parts = _flip(parts)
         if any(self.color) and clip.shape[0] == 3:
             brightness, contrast, saturation, hue = self.color
             parts["clip"] = v2.ColorJitter(brightness, contrast, saturation, hue)(parts["clip"])
@@ -109,6 +109,18 @@ def _wrap(clip: Tensor, target: Any) -> dict[str, Any]:
 
 def _apply(function: Any, parts: dict[str, Any], *arguments: Any) -> dict[str, Any]:
     return {name: function(part, *arguments) for name, part in parts.items()}
+
+
+def _flip(parts: dict[str, Any]) -> dict[str, Any]:
+    """Points are places in the plane, as the corners of boxes are: x becomes W - x. (torchvision's flip takes them for
+    numbers of pixels, W - 1 - x, which would move them by a pixel against their boxes.)
+    """
+    flipped = _apply(v2.functional.horizontal_flip, {name: part for name, part in parts.items() if name != "keypoints"})
+    if "keypoints" in parts:
+        points = parts["keypoints"]
+        x, y = points.as_subclass(Tensor).unbind(-1)
+        flipped["keypoints"] = tv_tensors.wrap(torch.stack([points.canvas_size[1] - x, y], dim=-1), like=points)
+    return flipped
 
 
 def _areas(boxes: Tensor) -> Tensor:

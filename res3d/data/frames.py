@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 
 from res3d.video import VideoError, VideoReader
 
@@ -56,10 +56,11 @@ class PictureFolder:
     @staticmethod
     def _decode(file: Path) -> Tensor:
         try:
-            picture: Tensor = decode_image(str(file), mode=ImageReadMode.RGB)
-        except (RuntimeError, OSError) as error:
-            raise ValueError(f"{file}: not a picture that can be read ({str(error).splitlines()[0]})") from None
-        return picture
+            with Image.open(file) as picture:
+                pixels = np.array(picture.convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
+            raise ValueError(f"{file}: not a picture that can be read ({error})") from None
+        return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 class VideoFile:

@@ -91,7 +91,7 @@ class LabelledClips:
 
 
 def _in_folders(source: Path) -> Iterator[Video]:
-    for folder in sorted(path for path in source.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")):
         videos = sorted(path for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in VIDEOS)
         if not videos:
             pictures = any(path.suffix.lower() in PICTURES for path in folder.iterdir())

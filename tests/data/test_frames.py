@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+from made_videos import decode_with_pyav, write_h264
+from PIL import Image
+
+from res3d.data.frames import PictureFolder, StoredFrames, VideoFile, open_frames, resize_frames
+from res3d.video import VideoError
+
+
+def images(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
+    made = []
+    for n in range(count):
+        image = np.full((height, width, 3), 6 * n % 256, np.uint8)
+        image[: height // 4, : 1 + n % width] = 255
+        made.append(image)
+    return made
+
+
+def folder_of(path, pictures) -> None:
+    path.mkdir()
+    for n, image in enumerate(pictures):
+        Image.fromarray(image).save(path / f"{n:06}.png")
+
+
+def test_a_video_file_gives_the_frames_asked_for(video):
+    frames = VideoFile(video)
+    assert (frames.num_frames, frames.size) == (40, (48, 64))
+    oracle = decode_with_pyav(video)
+    for numbers in ([0, 1, 2], [7, 9, 11], [38, 39, 39, 39]):
+        read = frames.read(numbers)
+        assert (read.dtype, tuple(read.shape)) == (torch.uint8, (len(numbers), 3, 48, 64))
+        for picture, number in zip(read, numbers, strict=True):
+            assert np.array_equal(picture.permute(1, 2, 0).numpy(), oracle[number][1])
+
+
+def test_a_frame_that_a_file_only_declares_is_missed_by_number(video, tmp_path, monkeypatch):
+    frames = VideoFile(video)
+    frames.num_frames = 50
+    with pytest.raises(VideoError, match=r"video\.mp4: has no frame 40, though it declares 50"):
+        frames.read([39, 40])
+
+
+def test_a_folder_gives_its_pictures_in_order(tmp_path):
+    made = images(5)
+    folder_of(tmp_path / "v", made)
+    (tmp_path / "v" / "notes.txt").write_text("no picture")
+    frames = PictureFolder(tmp_path / "v")
+    assert (frames.num_frames, frames.size) == (5, (48, 64))
+    read = frames.read([0, 3, 3])
+    assert [np.array_equal(p.permute(1, 2, 0).numpy(), made[n]) for p, n in zip(read, (0, 3, 3), strict=True)]
+
+
+def test_what_is_no_folder_of_pictures_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
+        PictureFolder(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="a folder without pictures"):
+        PictureFolder(tmp_path)
+    folder_of(tmp_path / "v", images(2))
+    (tmp_path / "v" / "000001.png").write_bytes(b"no picture at all")
+    with pytest.raises(ValueError, match=r"000001\.png: not a picture that can be read"):
+        PictureFolder(tmp_path / "v").read([0, 1])
+
+
+@pytest.mark.parametrize("kind", ["video", "folder"])
+@pytest.mark.parametrize("side", [None, 24])
+def test_a_store_holds_every_frame_resized(tmp_path, video, kind, side):
+    if kind == "folder":
+        video = tmp_path / "v"
+        folder_of(video, images(9))
+    stored = StoredFrames(video, tmp_path / "store", side)
+    source = open_frames(video, store=None, side=None)
+    assert (stored.num_frames, stored.size) == (source.num_frames, (48, 64))
+    numbers = [0, 1, 5, 8, 8]
+    assert torch.equal(stored.read(numbers), resize_frames(source.read(numbers), side))
+    assert stored.read([0]).shape[2:] == ((48, 64) if side is None else (24, 32))
+
+
+def test_a_store_is_made_once_and_again_for_another_size_or_file(tmp_path, video, monkeypatch):
+    files = [StoredFrames(video, tmp_path / "store", side).file for side in (24, None, 24)]
+    assert files[0] == files[2] != files[1]
+    before = files[0].stat().st_mtime_ns
+    StoredFrames(video, tmp_path / "store", 24)
+    assert files[0].stat().st_mtime_ns == before
+    write_h264(video, images(12))
+    assert StoredFrames(video, tmp_path / "store", 24).num_frames == 12
+    assert not list((tmp_path / "store").glob(".*")), "nothing unfinished is left"
+
+
+def test_a_store_that_cannot_be_written_leaves_nothing(tmp_path, video, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("res3d.data.frames._write_header", full)
+    with pytest.raises(OSError, match=r"\.npy: the store of frames cannot be written \(No space left on device\)"):
+        StoredFrames(video, tmp_path / "store", 24)
+    assert not list((tmp_path / "store").iterdir())
+
+
+def test_frames_are_resized_as_detectors_do_it():
+    frames = torch.randint(0, 256, (2, 3, 30, 40), dtype=torch.uint8)
+    resized = resize_frames(frames, 15)
+    exact = torch.nn.functional.interpolate(frames.float(), size=(15, 20), mode="bilinear", align_corners=False)
+    assert (resized.float() - exact).abs().max() <= 0.5
+    assert resize_frames(frames, None) is frames
+    assert resize_frames(frames, 30) is frames

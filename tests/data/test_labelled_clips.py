@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+from made_videos import write_h264
+from PIL import Image
+
+from res3d.data import LabelledClips
+
+
+def gray(level: int, frames: int, height: int = 20, width: int = 32) -> list[np.ndarray]:
+    """Frame n is of brightness ``level`` + 4 n."""
+    return [np.full((height, width, 3), level + 4 * n, np.uint8) for n in range(frames)]
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Two classes: videos a/1.mp4 and a/2.mp4, and b/3, a folder of pictures."""
+    for name, level in (("a/1.mp4", 0), ("a/2.mp4", 100)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_h264(tmp_path / name, gray(level, 20))
+    (tmp_path / "b" / "3").mkdir(parents=True)
+    for n, image in enumerate(gray(150, 6)):
+        Image.fromarray(image).save(tmp_path / "b" / "3" / f"{n}.png")
+    return tmp_path
+
+
+def levels(clip: torch.Tensor) -> list[float]:
+    return (clip.mean(dim=(0, 2, 3)) * 255).round().tolist()
+
+
+def test_folders_are_classes_and_a_clip_is_the_middle_of_its_video(clips):
+    data = LabelledClips(source=str(clips), length=3, step=4, place="middle")
+    assert len(data) == 3
+    assert [c.name for c in data.facts.categories] == ["a", "b"]
+    assert [data[n][1] for n in range(3)] == [0, 0, 1]
+    clip, _ = data[1]
+    assert (clip.dtype, tuple(clip.shape)) == (torch.float32, (3, 3, 20, 32))
+    assert np.allclose(levels(clip), [100 + 4 * n for n in (5, 9, 13)], atol=3)
+
+
+def test_the_last_frame_of_a_short_video_is_repeated(clips):
+    clip, _ = LabelledClips(source=str(clips), length=8, place="middle")[2]
+    assert levels(clip) == [150, 154, 158, 162, 166, 170, 170, 170]
+
+
+def test_places_are_drawn_from_the_whole_video(clips):
+    data = LabelledClips(source=str(clips), length=3)
+    torch.manual_seed(0)
+    starts = {round((levels(data[2][0])[0] - 150) / 4) for _ in range(40)}
+    assert starts == {0, 1, 2, 3}
+
+
+def test_frames_are_resized_and_cut(clips):
+    data = LabelledClips(source=str(clips), length=2, side=10, crop=(8, 6), store=str(clips / ".store"))
+    assert data[0][0].shape == (3, 2, 8, 6)
+    with pytest.raises(ValueError, match=r"1\.mp4: frames of 20×32 are smaller than the crop 24×24"):
+        LabelledClips(source=str(clips), length=2, crop=(24, 24))[0]
+
+
+def test_a_list_names_videos_and_classes(clips):
+    (clips / "list.csv").write_text("b/3,two\n\na/1.mp4, one\n")
+    data = LabelledClips(source=str(clips / "list.csv"), classes=("one", "two", "three"), length=2)
+    assert [data[n][1] for n in range(2)] == [1, 0]
+    assert data.facts.num_classes == 3
+    assert data.facts.empty == ("three",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "message"),
+    [
+        ("a/9.mp4,x", FileNotFoundError, r"line 1: .*9\.mp4: no such file"),
+        ("a/1.mp4,x\na/1.mp4", ValueError, "line 2 must be path,class, not 'a/1.mp4'"),
+        ("a/1.mp4,", ValueError, "line 1 must be path,class"),
+        ("", ValueError, "holds no videos of classes"),
+        ("a/1.mp4,q", ValueError, r"1\.mp4 is of class 'q', which is none of x, y"),
+    ],
+)
+def test_wrong_lists_are_refused(clips, lines, error, message):
+    (clips / "list.csv").write_text(lines)
+    with pytest.raises(error, match=message):
+        LabelledClips(source=str(clips / "list.csv"), classes=("x", "y"))
+
+
+def test_a_class_without_a_video_is_refused(clips):
+    (clips / "c").mkdir()
+    with pytest.raises(ValueError, match="c: a class without a video$"):
+        LabelledClips(source=str(clips))
+    Image.fromarray(gray(0, 1)[0]).save(clips / "c" / "1.png")
+    with pytest.raises(ValueError, match="c: a class without a video; pictures of one video are a folder in it"):
+        LabelledClips(source=str(clips))
+
+
+def test_a_source_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder or list"):
+        LabelledClips(source="nowhere")
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"x\.csv: holds no text"):
+        LabelledClips(source=str(tmp_path / "x.csv"))

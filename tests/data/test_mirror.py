@@ -1,0 +1,36 @@
+import pytest
+
+from res3d.data import mirror_pairs
+from res3d.structures import COCO_PERSON, Category
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        (("nose", "left_eye", "right_eye"), [(1, 2)]),
+        (("RightHip", "LeftHip", "Neck"), [(1, 0)]),
+        (("head", "wingL", "wingR", "legL4", "legR4"), [(1, 2), (3, 4)]),
+        (("l_ear", "r_ear", "eye_l", "eye_r"), [(0, 1), (2, 3)]),
+        (("head", "tail", "left_behind"), []),
+        (("L", "tail"), []),
+    ],
+)
+def test_names_say_what_changes_places(names, pairs):
+    assert list(mirror_pairs([Category(name="x", keypoints=names)])) == pairs
+
+
+def test_coco_persons_have_eight_pairs():
+    assert len(mirror_pairs([COCO_PERSON, Category(name="ball")])) == 8
+
+
+def test_pairs_can_be_named():
+    fly = Category(name="fly", keypoints=("a", "b", "c"))
+    assert mirror_pairs([fly], [("c", "a")]) == ((2, 0),)
+    with pytest.raises(ValueError, match=r"pairs: there is no keypoint 'd' \(accepted: a, b, c\)"):
+        mirror_pairs([fly], [("a", "d")])
+
+
+def test_classes_must_agree():
+    with pytest.raises(ValueError, match="different keypoints have no common pairs"):
+        mirror_pairs([Category(name="a", keypoints=("x",)), Category(name="b", keypoints=("y",))])
+    assert mirror_pairs([]) == ()
