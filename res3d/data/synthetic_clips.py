@@ -55,7 +55,9 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             raise ValueError(f"labels must be one of {', '.join(map(repr, LABELS))}, not {self.labels!r}")
         if self.num_clips < 1 or not 1 <= self.objects[0] <= self.objects[1]:
             raise ValueError(f"num_clips and objects must be ≥ 1 and in order, not {self.num_clips}, {self.objects}")
-        if not 0 < self.min_visible <= 1 or not 0 < self.seconds[0] <= self.seconds[1]:
+        if self.length < (2 if self.labels == "heading" else 1):
+            raise ValueError(f"length must be ≥ 1 frame, and ≥ 2 for headings, not {self.length}")
+        if not 0 < self.min_visible <= 1 or not 0 < self.seconds[0] <= self.seconds[1] < float("inf"):
             raise ValueError(
                 f"min_visible must be in (0, 1], seconds > 0 and in order, not {self.min_visible} and {self.seconds}"
             )

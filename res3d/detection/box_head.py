@@ -132,6 +132,8 @@ class BoxHead(nn.Module):
         """Detections of each clip from its proposals [P, T, 4]; ``sizes`` are the frames' (height, width)."""
         x = self.features(pool, proposals)
         scores = full_precision(self.classes(x))[..., 0, 0].mean(dim=2).softmax(dim=1)
+        if not torch.isfinite(scores).all():  # no comparison with them is true, and nothing would be found
+            raise FloatingPointError("scores of classes are not finite: the weights, or numbers on the way, are not")
         deltas = self._deltas(x)
         visible = full_precision(self.visible(x))[:, 0, :, 0, 0].sigmoid()
         counts = [len(p) for p in proposals]

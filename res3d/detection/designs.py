@@ -14,6 +14,8 @@ class Design:
     """One family. Widths are multiples of the neck's, 256 in all of them."""
 
     layout: Layout  # of its checkpoints, which it is recognised by
+    necks: tuple[Literal["fpn", "c4"], ...] = ("fpn", "c4")
+    conv5_kernel: int | None = None  # in time, of conv5 as a box head (C4); None: the backbone's own
     norm: NormSpec | None = None  # of neck, box head and mask head
     proposal_depth: int = 1  # convolutions of the tube proposal network
     box_convs: tuple[int, ...] = ()
@@ -33,6 +35,8 @@ DESIGNS = {
     ),
     "detect_and_track": Design(
         layout=DETECT_AND_TRACK,
+        necks=("c4",),
+        conv5_kernel=1,
         keypoint_border="zeros",
         anchor_sizes=(64, 128, 256, 512),
         anchor_placement="cell",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from res3d.backbone import OVERRIDES, BackboneSpec, StageSpec, apply_overrides
+from res3d.backbone import OVERRIDES, BackboneSpec, ConvSpec, StageSpec, apply_overrides
 from res3d.detection.anchors import AnchorSpec
 from res3d.detection.box_head import BoxHeadSpec
 from res3d.detection.designs import DESIGNS, KEYPOINT_CONVS, MASK_CONVS, TEMPORAL_KERNELS, Design
@@ -23,7 +23,7 @@ from res3d.detection.settings import DetectorSettings
 from res3d.detection.spec import DetectorSpec
 from res3d.structures import Category
 from res3d.weights import WeightsError, load_weights, resolve_spec
-from res3d.weights.inflation import Inflation
+from res3d.weights.inflation import INFLATIONS, Inflation
 from res3d.weights.layouts import recognise
 from res3d.weights.load import read_source
 
@@ -86,8 +86,18 @@ def mask_rcnn_3d(
     check_settings(options, *own, *(name for name in OVERRIDES if name not in own))
     if neck not in NECKS:
         raise ValueError(f"neck must be 'fpn' or 'c4', not {neck!r}")
-    if not isinstance(channels, int) or channels < 1:
+    if neck not in row.necks:
+        raise ValueError(
+            f"detectors of design {row.layout.name} have neck {' or '.join(map(repr, row.necks))}, not {neck!r}"
+        )
+    if not isinstance(channels, int) or isinstance(channels, bool) or channels < 1:
         raise ValueError(f"channels must be a whole number ≥ 1, not {channels!r}")
+    if temporal_kernel is not None and not (isinstance(temporal_kernel, int) and temporal_kernel % 2 == 1):
+        raise ValueError(f"temporal_kernel must be an odd number of frames, not {temporal_kernel!r}")
+    if anchor_sizes is not None and not (anchor_sizes and all(isinstance(side, int) for side in anchor_sizes)):
+        raise ValueError(f"anchor_sizes must be a list of whole pixels like [32, 64, ...], not {anchor_sizes!r}")
+    if inflate not in INFLATIONS:
+        raise ValueError(f"inflate must be one of {', '.join(map(repr, INFLATIONS))}, not {inflate!r}")
     overrides = {name: value for name, value in options.items() if name in OVERRIDES}
     if norm_eps is not None:
         overrides["norm_eps"] = norm_eps
@@ -158,7 +168,7 @@ def _proposals(row: Design, neck: str, sizes: Sequence[int] | None, temporal_ker
 
 def _box_head(row: Design, neck: str, body: BackboneSpec, channels: int, temporal_kernel: int) -> BoxHeadSpec:
     if neck == "c4":
-        stages = tuple(_head_stage(stage, temporal_kernel) for stage in body.split("conv4")[1])
+        stages = tuple(_head_stage(stage, row.conv5_kernel) for stage in body.split("conv4")[1])
         return BoxHeadSpec(stages=stages, fcs=(), temporal_kernel=temporal_kernel)
     return BoxHeadSpec(
         convs=tuple(channels * n for n in row.box_convs),
@@ -168,15 +178,14 @@ def _box_head(row: Design, neck: str, body: BackboneSpec, channels: int, tempora
     )
 
 
-def _head_stage(stage: StageSpec, temporal_kernel: int) -> StageSpec:
-    """A stage as an RoI head: without stride, as its input is 7×7 already, and with a temporal kernel of the head's."""
-    blocks = tuple(
-        replace(
-            block,
-            convs=tuple(replace(c, kernel=(min(c.kernel[0], temporal_kernel), *c.kernel[1:])) for c in block.convs),
-        )
-        for block in stage.blocks
-    )
+def _head_stage(stage: StageSpec, temporal_kernel: int | None) -> StageSpec:
+    """A stage as an RoI head: without stride, as its input is 7×7 already, and with a temporal kernel of its own."""
+
+    def kernel(conv: ConvSpec) -> ConvSpec:
+        frames = conv.kernel[0] if temporal_kernel is None else min(conv.kernel[0], temporal_kernel)
+        return replace(conv, kernel=(frames, *conv.kernel[1:]))
+
+    blocks = tuple(replace(block, convs=tuple(map(kernel, block.convs))) for block in stage.blocks)
     return replace(stage, blocks=blocks, stride=(1, 1, 1), pool=None)
 
 

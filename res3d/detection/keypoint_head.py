@@ -31,7 +31,7 @@ class KeypointHeadSpec(TaskSpec):
     which does it by a deconvolution with fixed weights)."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.num_keypoints, int) or self.num_keypoints < 1:
+        if not isinstance(self.num_keypoints, int) or isinstance(self.num_keypoints, bool) or self.num_keypoints < 1:
             raise ValueError(f"keypoints must be a whole number ≥ 1, not {self.num_keypoints!r}")
         if self.border not in ("replicate", "zeros"):
             raise ValueError(f"border must be 'replicate' or 'zeros', not {self.border!r}")

@@ -25,6 +25,29 @@ def _whole_backbone(spec: DetectorSpec) -> BackboneSpec:
     return replace(spec.backbone, stages=(*spec.backbone.stages, *spec.box.stages))
 
 
+# What changes a detector's function and no tensor's shape.
+_CONVENTIONS = ("box_offset", "channel_order", "proposals", "box", "mask", "keypoints")
+
+
+def _check_saved(model: MaskRCNN3d, metadata: Metadata) -> None:
+    saved = DetectorSpec.from_yaml(str(metadata["spec"]))
+    for name in _CONVENTIONS:
+        theirs, ours = getattr(saved, name), getattr(model.spec, name)
+        if name == "box" and theirs is not None:  # the stages are compared with the backbone's
+            theirs, ours = replace(theirs, stages=()), replace(ours, stages=())
+        if theirs is not None and ours is not None and theirs != ours:
+            raise ValueError(
+                f"was saved with {name} = {theirs}, not {ours} (res3d.detection.load_detector rebuilds it)"
+            )
+    settings = parse_dataclass(DetectorSettings, str(metadata["settings"]), root="settings")
+    for name in ("image_mean", "image_std", "bbox_reg_weights"):
+        theirs, ours = getattr(settings, name), getattr(model.settings, name)
+        if theirs != ours:
+            raise ValueError(
+                f"was saved with {name} = {theirs}, not {ours} (res3d.detection.load_detector rebuilds it)"
+            )
+
+
 DETECTOR = ModelKind(
     name="detector",
     model=MaskRCNN3d,
@@ -35,4 +58,5 @@ DETECTOR = ModelKind(
     set_norm_eps=MaskRCNN3d.set_norm_eps,
     prefixes=("backbone.", "box_head.stages."),
     layouts=DETECTOR_LAYOUTS,
+    check_saved=_check_saved,
 )

@@ -112,7 +112,7 @@ class MaskRCNN3d(nn.Module):
         if not self.training:
             found = self.detect(clips)
             return [{k: v.whole() if isinstance(v, BoxMasks) else v for k, v in result.items()} for result in found]
-        check_clips(clips, self.spec.backbone.in_channels)
+        self._check(clips)
         fields = {task.field: task.shape for task in self.tasks.values()}
         objects = check_targets(clips, targets, fields, self.spec.num_classes)
         batch: ClipBatch = self.transform(clips)
@@ -125,12 +125,19 @@ class MaskRCNN3d(nn.Module):
         asked for, since whole ones fill the memory where frames are large and objects many.
 
         Raises:
-            ValueError: clips that are none, naming the first.
+            ValueError: clips that are none, naming the first; or a model in training mode.
+            FloatingPointError: scores that are not finite: the weights are damaged, or a number was too large.
         """
-        check_clips(clips, self.spec.backbone.in_channels)
+        if self.training:
+            raise ValueError("detect is for models in eval mode: call model.eval() first")
+        self._check(clips)
         batch: ClipBatch = self.transform(clips)
         pool, proposals, _ = self._propose(batch, None)
         return self._detect(pool, proposals, batch)
+
+    def _check(self, clips: Sequence[Tensor]) -> None:
+        dtype = next(self.parameters()).dtype
+        check_clips(clips, self.spec.backbone.in_channels, dtype)
 
     def _propose(
         self, batch: ClipBatch, targets: Sequence[ClipTargets] | None

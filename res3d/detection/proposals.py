@@ -86,6 +86,8 @@ class TubeProposalNetwork(nn.Module):
             targets: of each clip; None at inference.
         """
         levels = [self._predict(level) for level in maps]
+        if not self.training and not all(torch.isfinite(level.objectness).all() for level in levels):
+            raise FloatingPointError("objectness is not finite: the weights, or numbers on the way, are not")
         anchors = self.anchors(maps, padded_size, levels[0].deltas.dtype)
         proposals = self._propose(levels, anchors, sizes)
         return proposals, {} if targets is None else self._losses(levels, torch.cat(anchors), targets)

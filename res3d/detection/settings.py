@@ -1,5 +1,6 @@
 """How a detector is run: sizes, thresholds and counts, under torchvision's names."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -41,9 +42,15 @@ class DetectorSettings:
                 if not _is_number(value) or not 0 <= value <= 1:
                     raise ValueError(f"{name} must be in [0, 1], not {value!r}")
             elif name in ("image_mean", "image_std", "bbox_reg_weights"):
-                if not all(map(_is_number, value)) or (name != "image_mean" and min(value) <= 0):
+                numbers = isinstance(value, (tuple, list)) and len(value) > 0 and all(map(_is_number, value))
+                if not numbers or (name != "image_mean" and min(value) <= 0):
                     raise ValueError(f"{name} must be numbers{'' if name == 'image_mean' else ' > 0'}, not {value!r}")
-            elif not all(isinstance(v, int) and v >= 1 for v in (value if isinstance(value, tuple) else (value,))):
+                object.__setattr__(self, name, tuple(value))
+            elif name == "min_size" and isinstance(value, (tuple, list)):
+                if not value or not all(map(_is_count, value)):
+                    raise ValueError(f"min_size must be whole numbers ≥ 1, not {value!r}")
+                object.__setattr__(self, name, tuple(value))
+            elif not _is_count(value):
                 raise ValueError(f"{name} must be a whole number ≥ 1, not {value!r}")
         if len(self.image_mean) != len(self.image_std) or len(self.bbox_reg_weights) != 4:
             raise ValueError("image_mean and image_std need one number a channel, bbox_reg_weights four")
@@ -54,4 +61,8 @@ class DetectorSettings:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -20,8 +20,8 @@ class ClipTargets:
     extra: Mapping[str, Tensor]  # of tasks by field, [G, T, ...]
 
 
-def check_clips(clips: Sequence[Tensor], channels: int) -> None:
-    """Refuse what is no list of clips [channels, T, H, W] of one length with finite float pixels.
+def check_clips(clips: Sequence[Tensor], channels: int, dtype: torch.dtype) -> None:
+    """Refuse what is no list of clips [channels, T, H, W] of one length with finite pixels of type ``dtype``.
 
     Raises:
         ValueError: naming the clip.
@@ -34,6 +34,8 @@ def check_clips(clips: Sequence[Tensor], channels: int) -> None:
             raise ValueError(f"clip {number}: must be [{channels}, T, H, W], not {shape}")
         if not clip.is_floating_point():
             raise ValueError(f"clip {number}: must be float in 0..1, not {str(clip.dtype).removeprefix('torch.')}")
+        if clip.dtype != dtype:
+            raise ValueError(f"clip {number}: must be {dtype} like the model, not {clip.dtype}")
         if min(clip.shape) == 0:
             raise ValueError(f"clip {number}: T, H and W must be ≥ 1, not {list(clip.shape[1:])}")
         if clip.shape[1] != clips[0].shape[1]:
@@ -75,6 +77,8 @@ def check_targets(
 
 
 def _check(clip: Tensor, target: Mapping[str, Tensor], fields: Mapping[str, str], num_classes: int) -> ClipTargets:
+    if not isinstance(target, Mapping):
+        raise ValueError(f"its target must be a dictionary, not {type(target).__name__}")
     shapes = {**REQUIRED, **OPTIONAL, **fields}
     if unknown := [name for name in target if name not in shapes]:
         raise ValueError(f"this model has no use for {unknown[0]!r} (accepted: {', '.join(shapes)})")
@@ -96,6 +100,8 @@ def _check(clip: Tensor, target: Mapping[str, Tensor], fields: Mapping[str, str]
     _check_sides(target["boxes"], target["visible"])
     for name in fields:
         _check_places(name, target[name], target["visible"])
+    if "masks" in fields and not _is_mask(target["masks"]):
+        raise ValueError(f"masks must be bool, or 0 and 1, not {target['masks'].dtype} with other values")
     return _visible_objects(target, fields, clip.device)
 
 
@@ -117,6 +123,10 @@ def _check_places(name: str, value: Tensor, visible: Tensor) -> None:
             raise ValueError(f"{name} must be finite where visible, and some are NaN or infinite")
     elif name in ("boxes", "keypoints"):
         raise ValueError(f"{name} must be float, not {value.dtype}")
+
+
+def _is_mask(value: Tensor) -> bool:
+    return value.dtype == torch.bool or bool(((value == 0) | (value == 1)).all())
 
 
 def _check_sides(boxes: Tensor, visible: Tensor) -> None:

@@ -28,16 +28,24 @@ class TubeScores:
 def score_tubes(
     results: Sequence[Mapping[str, Tensor]], targets: Sequence[Mapping[str, Tensor]], *, threshold: float = 0.5
 ) -> TubeScores:
-    """Scores of a detector's results against targets, both as ``MaskRCNN3d`` has them.
+    """Scores of a detector's results against targets, both as ``MaskRCNN3d`` has them (masks whole).
 
     A detection is true if its mean IoU with an object of its class that no better detection has is at least
     ``threshold``. Objects that are never visible do not count. AP is the mean over classes with objects.
 
     Raises:
-        ValueError: numbers of clips that differ.
+        ValueError: numbers of clips, or of the frames of one, that differ.
     """
     if len(results) != len(targets):
         raise ValueError(f"results of {len(results)} clips and targets of {len(targets)}")
+    if not results:
+        return TubeScores(
+            box_ap=None, mask_ap=None, recall=None, keypoint_error=None, visibility_error=None, by_class={}
+        )
+    for number, (result, target) in enumerate(zip(results, targets, strict=True)):
+        if result["boxes"].shape[1] != target["boxes"].shape[1]:
+            frames = f"{result['boxes'].shape[1]} frames, and its targets of {target['boxes'].shape[1]}"
+            raise ValueError(f"clip {number}: results of {frames}")
     pairs = [(r, _visible_objects(t)) for r, t in zip(results, targets, strict=True)]
     boxes = [_Clip.of(r, t, tube_iou(t["boxes"], r["boxes"], visible=t["visible"]), threshold) for r, t in pairs]
     by_class = _average_precisions(boxes)

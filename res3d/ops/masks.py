@@ -56,7 +56,9 @@ class BoxMasks:
         return len(self.masks)
 
     def __getitem__(self, place: tuple[int, int]) -> Tensor:
-        """[H, W]: object ``d`` in frame ``t``."""
+        """[H, W]: object ``d`` in frame ``t``. IndexError for anything but a pair (d, t)."""
+        if not isinstance(place, tuple) or len(place) != 2:
+            raise IndexError(f"masks are taken one at a time, masks[d, t], not masks[{place!r}]; whole() gives all")
         return paste_masks(self.masks[place][None], self.boxes[place][None], self.size)[0]
 
     def whole(self) -> Tensor:

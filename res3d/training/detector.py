@@ -31,9 +31,12 @@ def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
         return model
     if keywords.get("weights") is not None:
         raise ValueError("model.spec changes a detector without weights; those of a backbone are weights_backbone")
-    changed = MaskRCNN3d(change_dataclass(model.spec, changes, root="model.spec"), model.settings)
+    stages = keywords.get("checkpoint_stages", ())
+    spec = change_dataclass(model.spec, changes, root="model.spec")
+    changed = MaskRCNN3d(spec, model.settings, checkpoint_stages=stages)
     if keywords.get("weights_backbone") is not None:
         changed.backbone.load_state_dict(model.backbone.state_dict())
+        changed.box_head.stages.load_state_dict(model.box_head.stages.state_dict())
     return changed
 
 

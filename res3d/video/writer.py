@@ -127,4 +127,8 @@ class VideoWriter:
             self.discard()
             raise
         self._container = None
-        self._unfinished.replace(path)
+        try:
+            self._unfinished.replace(path)
+        except OSError:
+            self.discard()
+            raise

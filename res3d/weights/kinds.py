@@ -25,6 +25,9 @@ class ModelKind:
     set_norm_eps: Callable[[Any, float], None]  # in the modules and in the spec
     prefixes: tuple[str, ...] = ()  # in front of stages' names in the model's own keys
     layouts: tuple[Layout, ...] = LAYOUTS  # of the checkpoints that it takes
+    check_saved: Callable[[Any, Metadata], None] = lambda model, metadata: None
+    """ValueError if a file of this kind holds a model that computes something else with the same tensors, apart from
+    its backbone."""
 
 
 def kind_of(model: nn.Module) -> ModelKind:

@@ -80,6 +80,9 @@ def load_weights(
         _check_strides(layout, saved, spec)
         if saved is not None:
             _check_saved(saved, spec, norm_eps)
+            described = json.loads(origin.metadata or "{}")
+            if described["kind"] == kind.name:
+                kind.check_saved(model, described)
         eps = spec.norm.eps if norm_eps is None else norm_eps
         plan = _Plan(model, kind, layout, origin.tensors, eps=eps, inflate=inflate, channels=channels)
         plan.fill()

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from made_detectors import clip_targets, tiny
+from made_detectors import THIN, clip_targets, tiny
 
 import res3d
 from res3d.detection import MaskRCNN3d
+from res3d.detection.detections import Detections
 from res3d.structures import Category
 
 CLIPS = [(3, 5, 40, 56), (3, 5, 64, 48)]
@@ -133,13 +134,192 @@ def test_targets_are_checked_before_anything_else():
         model.eval()([torch.full((3, 2, 40, 40), float("nan"))])
 
 
-def test_a_frozen_backbone_stays_frozen_and_checkpointing_changes_nothing():
-    model = tiny(freeze_at=2, checkpoint_stages=["conv4"]).train()
+def test_a_frozen_backbone_stays_frozen():
+    model = tiny(freeze_at=2).train()
     assert model.backbone.frozen_stages == ("stem", "conv2")
-    losses = model(clips(), [clip_targets(size, ["masks"]) for size in CLIPS])
-    sum(losses.values()).backward()
+    sum(model(clips(), [clip_targets(size, ["masks"]) for size in CLIPS]).values()).backward()
     assert model.backbone.stem.conv.weight.grad is None
     assert model.backbone.conv3[0].branch.a.conv.weight.grad is not None
+
+
+def test_checkpointing_changes_nothing():
+    shown, targets = clips(), [clip_targets(size, ["masks"]) for size in CLIPS]
+    plain, checkpointed = tiny().train(), tiny(checkpoint_stages=["conv2", "conv4"]).train()
+    saving = [
+        name for name in checkpointed.spec.backbone.stage_names if getattr(checkpointed.backbone, name).checkpointed
+    ]
+    assert saving == ["conv2", "conv4"]
+    checkpointed.load_state_dict(plain.state_dict())
+    grads = []
+    for model in (plain, checkpointed):
+        torch.manual_seed(3)
+        losses = model(shown, targets)
+        sum(losses.values()).backward()
+        grads.append([losses[name].item() for name in sorted(losses)] + [p.grad for p in model.parameters()])
+    assert all(torch.allclose(torch.as_tensor(a), torch.as_tensor(b), atol=1e-6) for a, b in zip(*grads, strict=True))
+
+
+def test_several_sizes_are_drawn_in_training_and_the_last_is_kept_for_use():
+    model = tiny(min_size=(32, 48, 64))
+    batches = [model.train().transform([torch.rand(3, 2, 40, 40)]).sizes[0] for _ in range(40)]
+    assert set(batches) == {(32, 32), (48, 48), (64, 64)}
+    assert {model.eval().transform([torch.rand(3, 2, 40, 40)]).sizes[0] for _ in range(9)} == {(64, 64)}
+
+
+@pytest.mark.parametrize("neck", ["fpn", "c4"])
+def test_weights_of_a_backbone_go_where_its_stages_are(neck):
+    """conv5 is the backbone's on a pyramid, and the box head's without one, with its kernel in time."""
+    donor = res3d.create_backbone(THIN)
+    model = tiny(neck=neck, weights_backbone=donor.state_dict())
+    head = model.backbone if neck == "fpn" else model.box_head.stages
+    assert torch.equal(model.backbone.conv4[0].branch.a.conv.weight, donor.conv4[0].branch.a.conv.weight)
+    assert torch.equal(head.conv5[0].branch.a.conv.weight, donor.conv5[0].branch.a.conv.weight)
+    assert head.conv5[0].branch.a.conv.weight.shape[2] == 3
+
+
+def test_image_weights_of_a_backbone_are_inflated_as_asked():
+    flat = {
+        k: v.mean(dim=2, keepdim=True) if v.dim() == 5 else v
+        for k, v in res3d.create_backbone(THIN).state_dict().items()
+    }
+    center, mean = (
+        tiny(weights_backbone=flat, inflate=how).backbone.conv4[0].branch.a.conv.weight for how in ("center", "mean")
+    )
+    source = flat["conv4.0.branch.a.conv.weight"][:, :, 0]
+    assert torch.equal(center[:, :, 1], source)
+    assert center[:, :, 0].abs().max() == 0
+    assert torch.allclose(mean[:, :, 0], source / 3)
+    with pytest.raises(res3d.WeightsError, match="but not of this backbone"):
+        tiny(weights_backbone={k: v for k, v in flat.items() if not k.startswith("conv5")})
+
+
+def test_a_temporal_kernel_is_that_of_everything():
+    for frames in (1, 3, 5):
+        model = tiny(temporal_kernel=frames, keypoints=5)
+        spans = (model.neck.output[0], model.tpn.convs, model.mask_head.convs, model.keypoints_head.convs)
+        for part in spans:
+            assert {m.kernel_size[0] for m in part.modules() if isinstance(m, torch.nn.Conv3d)} == {frames}
+        assert model.box_head.fcs[0].kernel_size[0] == frames
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"temporal_kernel": 2}, "temporal_kernel must be an odd number of frames, not 2"),
+        ({"temporal_kernel": 0}, "temporal_kernel must be an odd number of frames, not 0"),
+        ({"anchor_sizes": ((32,), (64,))}, r"anchor_sizes must be a list of whole pixels like \[32, 64, ...\]"),
+        ({"anchor_sizes": ()}, "anchor_sizes must be a list of whole pixels"),
+        ({"channels": True}, "channels must be a whole number ≥ 1, not True"),
+        ({"keypoints": True}, "keypoints must be a whole number ≥ 1, not True"),
+        ({"inflate": "centre"}, "inflate must be one of 'center'"),
+        ({"design": "detect_and_track"}, "detectors of design detect-and-track have neck 'c4', not 'fpn'"),
+        ({"min_size": ()}, r"min_size must be whole numbers ≥ 1, not \(\)"),
+        ({"max_size": (10, 20)}, r"max_size must be a whole number ≥ 1, not \(10, 20\)"),
+        ({"min_size": True}, "min_size must be a whole number ≥ 1, not True"),
+        ({"image_mean": 0.5}, "image_mean must be numbers, not 0.5"),
+        ({"image_std": (float("nan"),) * 3}, "image_std must be numbers > 0"),
+        ({"bbox_reg_weights": None}, "bbox_reg_weights must be numbers > 0, not None"),
+    ],
+)
+def test_keywords_that_are_none_are_refused(keywords, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(**keywords)
+
+
+def test_lists_from_a_config_are_as_good_as_tuples():
+    settings = tiny(min_size=[32, 48], image_mean=[0.5, 0.5, 0.5]).settings
+    assert (settings.min_size, settings.image_mean) == ((32, 48), (0.5, 0.5, 0.5))
+
+
+def test_damaged_weights_do_not_find_nothing_in_silence():
+    model = tiny().eval()
+    with torch.no_grad():
+        model.backbone.conv3[0].branch.a.conv.weight[0] = float("nan")
+    with pytest.raises(FloatingPointError, match="objectness is not finite"):
+        model(clips())
+    model = tiny().eval()
+    with torch.no_grad():
+        model.box_head.classes.bias[1] = float("nan")
+    with pytest.raises(FloatingPointError, match="scores of classes are not finite"):
+        model(clips())
+
+
+def test_masks_and_keypoints_of_a_frame_are_that_frames():
+    """With a kernel of 1 in time a clip of different frames has, in each frame, what that frame alone has."""
+    model = tiny(keypoints=5, temporal_kernel=1).eval()
+    clip, boxes = torch.rand(3, 4, 64, 96), torch.tensor([[8.0, 8, 40, 40], [30, 10, 90, 60]])[:, None].repeat(1, 4, 1)
+    boxes = boxes + 2 * torch.arange(4)[None, :, None]
+
+    def predict(frames: slice) -> dict[str, torch.Tensor]:
+        batch = model.transform([clip[:, frames]])
+        pool, _, _ = model._propose(batch, None)
+        count = batch.pixels.shape[2]
+        found = Detections(
+            boxes=boxes[:, frames],
+            visible=torch.ones(2, count),
+            scores=torch.ones(2),
+            labels=torch.tensor([1, 2]),
+            embeddings=torch.ones(2, 4),
+        )
+        features = model._features(pool, [found.boxes])
+        return {
+            k: v for task in model.tasks.values() for k, v in task.predict(features[task.roi_size], [found])[0].items()
+        }
+
+    with torch.no_grad():
+        whole = predict(slice(0, 4))
+        for t in range(4):
+            alone = predict(slice(t, t + 1))
+            assert torch.allclose(whole["masks"][:, t], alone["masks"][:, 0], atol=1e-5)
+            assert torch.allclose(whole["keypoints"][:, t], alone["keypoints"][:, 0], atol=1e-3)
+            assert torch.allclose(whole["keypoints_scores"][:, t], alone["keypoints_scores"][:, 0], atol=1e-4)
+    assert not torch.allclose(whole["masks"][:, 0], whole["masks"][:, 3], atol=1e-2)
+
+
+def test_embeddings_are_means_weighted_by_visibility():
+    head = tiny().box_head
+    x, settings = torch.rand(5, 32, 3, 1, 1), {"visible": torch.tensor([[1.0, 0, 0.5]]).repeat(5, 1)}
+    scores = torch.full((5, 4), 0.05)
+    scores[torch.arange(5), [1, 2, 3, 1, 2]] = 0.85
+    tubes = (torch.tensor([0.0, 0, 20, 20]) + 21 * torch.arange(5)[:, None])[:, None].repeat(1, 3, 1)
+    found = head._detect(x, scores, torch.zeros(5, 4, 3, 4), settings["visible"], tubes, (200, 200))
+    expected = (x[..., 0, 0] * torch.tensor([1.0, 0, 0.5])).sum(dim=2)
+    expected = expected / expected.norm(dim=1, keepdim=True)
+    best = found.embeddings[found.scores > 0.5]
+    assert len(best) == 5
+    assert (best @ expected.T > 0.99999).any(dim=0).all()
+
+
+def test_boxes_that_name_their_last_pixel_are_cut_to_it():
+    """Detectron's convention: the last column of a frame 96 wide is 95."""
+    original, ours = (tiny(neck="c4", design=design, mask=False) for design in ("detect_and_track", "torchvision"))
+    frames = torch.rand(3, 2, 64, 96)
+    for model, right, bottom in ((original, 95, 63), (ours, 96, 64)):
+        with torch.no_grad():
+            model.box_head.deltas.weight.zero_()
+            model.box_head.deltas.bias.view(-1, 4)[:, 2:] = 15  # boxes grow e³ times, beyond the frame
+            (found,) = model.eval()([frames])
+        assert found["boxes"][..., 2].max() == right
+        assert found["boxes"][..., 3].max() == bottom
+
+
+def test_detect_is_for_eval_mode():
+    with pytest.raises(ValueError, match="detect is for models in eval mode"):
+        tiny().train().detect(clips())
+
+
+def test_a_file_of_other_conventions_is_refused(tmp_path):
+    """The same tensors, boxes that name their last pixel, and BGR: loaded, they would find other things."""
+    original = tiny(neck="c4", design="detect_and_track", mask=False)
+    res3d.save_weights(original, tmp_path / "d.safetensors")
+    sides = original.spec.proposals.anchors.sizes[0]
+    with pytest.raises(res3d.WeightsError, match=r"was saved with box_offset = 1, not 0 .*load_detector rebuilds it"):
+        tiny(neck="c4", mask=False, anchor_sizes=sides, weights=tmp_path / "d.safetensors")
+    twin = tiny(neck="c4", design="detect_and_track", mask=False)
+    assert res3d.load_weights(twin, tmp_path / "d.safetensors").missing == ()
+    other = tiny(neck="c4", design="detect_and_track", mask=False, image_std=(1.0, 1.0, 1.0))
+    with pytest.raises(res3d.WeightsError, match=r"was saved with image_std = "):
+        res3d.load_weights(other, tmp_path / "d.safetensors")
 
 
 @pytest.mark.parametrize("keywords", [{"keypoints": 5}, {"neck": "c4", "design": "detect_and_track"}])

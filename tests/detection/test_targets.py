@@ -40,12 +40,13 @@ def with_value(field: str, index: tuple[int, ...], value: float) -> dict[str, to
         ([torch.zeros(3, T, H, W, dtype=torch.uint8)], r"clip 0: must be float in 0..1, not uint8"),
         ([torch.rand(3, 0, H, W)], r"clip 0: T, H and W must be ≥ 1, not \[0, 20, 30\]"),
         ([clip(), torch.rand(3, 5, H, W)], r"clip 1: all clips of a call must have one length T, not \[3, 5\]"),
+        ([clip().double()], r"clip 0: must be torch.float32 like the model, not torch.float64"),
         ([clip(), clip() / 0], r"clip 1: pixels must be finite, and some are NaN or infinite"),
     ],
 )
 def test_what_is_no_clip_is_refused(clips, message):
     with pytest.raises(ValueError, match=message):
-        check_clips(clips, 3)
+        check_clips(clips, 3, torch.float32)
 
 
 @pytest.mark.parametrize(

@@ -112,3 +112,15 @@ def test_average_precision_is_the_definition():
 def test_clips_must_come_in_pairs():
     with pytest.raises(ValueError, match="results of 1 clips and targets of 0"):
         score_tubes([result([], [], [])], [])
+
+
+def test_nothing_to_score_scores_nothing():
+    scores = score_tubes([], [])
+    assert (scores.box_ap, scores.recall, scores.by_class) == (None, None, {})
+
+
+def test_frames_must_match():
+    result = {"boxes": torch.zeros(0, 4, 4), "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=torch.int64)}
+    target = {"boxes": torch.zeros(0, 5, 4), "visible": torch.zeros(0, 5).bool(), "labels": torch.zeros(0).long()}
+    with pytest.raises(ValueError, match="clip 0: results of 4 frames, and its targets of 5"):
+        score_tubes([result], [target])

@@ -125,3 +125,10 @@ def test_a_closed_writer_takes_no_more_frames(tmp_path):
         writer.write(gray_with_bar(1))
     writer.close()
     assert (tmp_path / "out.mp4").read_bytes() == before
+
+
+def test_nothing_is_left_where_the_name_is_taken_by_a_folder(tmp_path):
+    (tmp_path / "a.mp4").mkdir()
+    with pytest.raises(OSError), VideoWriter(tmp_path / "a.mp4") as writer:  # noqa: PT011 (which one is the system's)
+        writer.write(np.zeros((32, 32, 3), np.uint8))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
