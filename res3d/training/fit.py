@@ -33,6 +33,7 @@ EXPECTED = (
     "You're resuming from a checkpoint that ended before the epoch ended",  # the loader goes by the step
     "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # torch's, of a line of Lightning's
+    "You defined a `validation_step` but have no `val_dataloader`",  # nothing to validate on
     "The number of training batches .* is smaller than the logging interval",  # Lightning's logging is not used
 )
 
@@ -104,6 +105,7 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
             enable_model_summary=False,
             use_distributed_sampler=False,  # the loaders know which clips are whose
         )
+        _check_norms(plan.model, trainer)
         loader.order = replace(plan.order, process=trainer.global_rank)
         scoring = None
         if plan.validation is not None:
@@ -117,6 +119,12 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
             )
         _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=plan.checkpoint, weights_only=True))
     return checkpoints.best, trainer.global_step
+
+
+def _check_norms(model: nn.Module, trainer: pl.Trainer) -> None:
+    synchronized = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
+    if synchronized and trainer.strategy.root_device.type == "cpu":
+        raise ValueError("norm 'sync_batch' needs a GPU; on a CPU take group, frozen_batch or batch")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ class TrainingModule(pl.LightningModule):
     """A model that learns.
 
     What a step draws at random (which proposals are sampled, what is dropped) is a function of the seed, the step and
-    the process, so that a run that was interrupted ends where one that was not does.
+    the part of its batch, so that a run that was interrupted ends where one that was not does.
 
     Args:
         model: what is trained.
@@ -69,13 +69,15 @@ class TrainingModule(pl.LightningModule):
         backbone.freeze(self.settings.frozen_in(self.global_step // self.schedule.steps_per_epoch))
 
     def on_train_batch_start(self, batch: list[Sample], batch_idx: int) -> None:
-        seed_step(self.settings.seed, self.global_step, self.global_rank, batch_idx % self.settings.accumulate)
+        # Numbered as the order has them: parts of a batch draw the same whether processes or time divide it.
+        part = batch_idx % self.settings.accumulate * self.settings.processes + self.global_rank
+        seed_step(self.settings.seed, self.global_step, part)
 
     def training_step(self, batch: list[Sample], batch_idx: int) -> dict[str, Tensor]:
         losses = self.task.losses(self.model, batch)
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         if not torch.isfinite(total):
-            values = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
+            values = ", ".join(f"{name} {loss.item():.3g}" for name, loss in losses.items())
             raise FloatingPointError(
                 f"step {self.global_step}: the loss is not finite ({values}); a lower learning_rate, a longer warm_up "
                 "or clip_gradient may help"

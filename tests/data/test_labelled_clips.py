@@ -83,7 +83,7 @@ def test_wrong_lists_are_refused(clips, lines, error, message):
 
 def test_a_class_without_a_video_is_refused(clips):
     (clips / "c").mkdir()
-    with pytest.raises(ValueError, match="c: a class without a video$"):
+    with pytest.raises(ValueError, match=r"c: a class without a video$"):
         LabelledClips(source=str(clips))
     Image.fromarray(gray(0, 1)[0]).save(clips / "c" / "1.png")
     with pytest.raises(ValueError, match="c: a class without a video; pictures of one video are a folder in it"):
