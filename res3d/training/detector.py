@@ -10,7 +10,7 @@ from res3d.backbone.yaml_form import change_dataclass
 from res3d.data import Facts
 from res3d.detection import MaskRCNN3d, mask_rcnn_3d
 from res3d.evaluation import score_tubes
-from res3d.training.tasks import Options, Samples, Task
+from res3d.training.tasks import Maps, Options, Samples, Task
 
 ALWAYS = ("boxes", "visible", "labels", "track_ids")  # of a target
 
@@ -37,13 +37,22 @@ def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
     return changed
 
 
-def _losses(model: MaskRCNN3d, samples: Samples) -> dict[str, Tensor]:
+def _losses(model: MaskRCNN3d, samples: Samples, known: Maps | None) -> dict[str, Tensor]:
     used = (*ALWAYS, *(task.field for task in model.tasks.values()))
     device = next(model.parameters()).device
     clips = [clip.to(device) for clip, _ in samples]
     targets = [{name: value.to(device) for name, value in t.items() if name in used} for _, t in samples]
-    losses: dict[str, Tensor] = model(clips, targets)
+    losses: dict[str, Tensor] = model(clips, targets, known=known)
     return losses
+
+
+def _pixels(model: MaskRCNN3d, clip: Tensor) -> Tensor:
+    if isinstance(model.settings.min_size, tuple):
+        raise ValueError(
+            f"a cache needs frames of one size: model.min_size must be a number, not {model.settings.min_size}"
+        )
+    pixels: Tensor = model.transform([clip]).pixels
+    return pixels
 
 
 def _predict(model: MaskRCNN3d, samples: Samples) -> list[dict[str, Tensor]]:
@@ -70,6 +79,7 @@ def _score(results: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
 DETECTOR = Task(
     build=build_detector,
     losses=_losses,
+    pixels=_pixels,
     predict=_predict,
     truth=_truth,
     score=_score,

@@ -18,6 +18,7 @@ from torch import nn
 from res3d.data import ClipData
 from res3d.training.checkpoints import Checkpoints
 from res3d.training.curves import Curves
+from res3d.training.feature_cache import FeatureCache
 from res3d.training.loading import Change, Normalization, ScoringLoader, TrainingLoader, Views
 from res3d.training.module import TrainingModule
 from res3d.training.order import Order, share_out
@@ -63,7 +64,8 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
     settings = plan.settings
     folder = Path(settings.out)
     checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best)
-    module = TrainingModule(plan.model, plan.task, settings, plan.schedule)
+    cache = None if settings.cache is None else FeatureCache.of_run(plan.model, plan.task, settings, say)
+    module = TrainingModule(plan.model, plan.task, settings, plan.schedule, cache)
     normalize = Normalization(mean=settings.mean, std=settings.std)
     loader = TrainingLoader(
         Views(plan.data, plan.change, normalize, settings.seed),
@@ -71,6 +73,7 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
         lambda: module.global_step,
         num_views=settings.views,
         workers=settings.workers,
+        kept=cache,
     )
     curves = Curves(folder, every=settings.log_every, waiting=loader.waiting, checkpoints=checkpoints, say=say)
     callbacks: list[pl.Callback] = [curves, checkpoints]

@@ -21,6 +21,8 @@ class TrainingSettings:
         mean: subtracted from each channel, of values in 0..1, before a classifier sees them; none is 0
         std: each channel is divided by it; none is 1
         views: augmented views of each clip, taken in turn by epoch; none draws a new one every epoch
+        cache: folder for the maps of stages that stay frozen, computed once for each view; needs views
+        cache_gigabytes: what the folder may grow to; clips beyond that are computed every time
         out: folder of the run; a run that is there already is gone on with
         seed: decides everything that is random; two runs with one seed are the same
         epochs: passes over the training data
@@ -60,6 +62,8 @@ class TrainingSettings:
     mean: list[float] = field(default_factory=list)
     std: list[float] = field(default_factory=list)
     views: int | None = None
+    cache: str | None = None
+    cache_gigabytes: float = 10.0
     out: str = "run"
     seed: int = 0
     epochs: int = 10
@@ -93,6 +97,8 @@ class TrainingSettings:
         for name, accepted in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} must be one of {', '.join(accepted)}, not {getattr(self, name)!r}")
+        if self.cache is not None and (self.views is None or not self.least_frozen):
+            raise ValueError("cache needs stages that stay frozen (freeze_at) and a number of views that come again")
         if self.early_stopping is not None and self.validate is None:
             raise ValueError("early_stopping needs scores, and so data to validate on")
         if self.milestones and self.schedule != "step":
@@ -108,7 +114,7 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise ValueError(f"{name} must be a whole number ≥ {least}, not {value!r}")
-        for name in ("learning_rate", "decay"):
+        for name in ("learning_rate", "decay", "cache_gigabytes"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be > 0, not {getattr(self, name)!r}")
         for name in ("weight_decay", "clip_gradient"):

@@ -12,7 +12,7 @@ def test_rows_are_written_as_they_come(tmp_path):
     file = CurveFile(tmp_path / "c.csv", after=0)
     file.add({"step": 1, "loss": 0.123456789})
     file.add({"step": 2, "loss": 3.0})
-    assert (tmp_path / "c.csv").read_text() == "step,loss\n1,0.123457\n2,3\n".replace("\n", "\r\n")
+    assert (tmp_path / "c.csv").read_text() == "step,loss\n1,0.123457\n2,3\n"
 
 
 def test_a_new_column_is_added_to_all_rows(tmp_path):

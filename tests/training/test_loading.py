@@ -33,15 +33,15 @@ def loader_of(*, step=lambda: 0, num_views=None, workers=0, change=changed, coun
 def test_batches_are_the_orders_and_a_step_says_where_they_begin():
     loader = loader_of()
     assert len(loader) == 3
-    whole = [[target for _, target in batch] for batch in loader]
+    whole = [[item.target for item in batch] for batch in loader]
     assert whole == loader.order.rest_of_epoch(0)
     later = loader_of(step=lambda: 4)
-    assert [[target for _, target in batch] for batch in later] == loader.order.rest_of_epoch(4)
+    assert [[item.target for item in batch] for batch in later] == loader.order.rest_of_epoch(4)
     assert len(later) == 3, "Lightning counts whole epochs"
 
 
 def clips_by_number(loader) -> dict[int, torch.Tensor]:
-    return {target: clip for batch in loader for clip, target in batch}
+    return {item.target: item.clip for batch in loader for item in batch}
 
 
 def test_a_view_is_the_same_whenever_it_is_asked_for():
