@@ -75,7 +75,7 @@ def run(settings: TrainingSettings) -> tuple[TrainingResult, list[str]]:
 
 def curve(out: Path, name: str = "train") -> list[dict[str, float]]:
     with (out / f"{name}.csv").open() as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
 def losses(out: Path) -> list[float]:

@@ -25,7 +25,7 @@ def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
         WeightsError: weights that do not.
     """
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    keywords = {"num_classes": facts.num_classes, "categories": facts.categories, **given}
+    keywords: dict[str, Any] = {"num_classes": facts.num_classes, "categories": facts.categories, **given}
     changes = keywords.pop("spec", None)
     model = mask_rcnn_3d(**keywords)
     if changes is None:

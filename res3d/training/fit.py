@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 from torch import nn
 
 from res3d.data import ClipData
@@ -35,6 +36,7 @@ EXPECTED = (
     "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # torch's, of a line of Lightning's
     "You defined a `validation_step` but have no `val_dataloader`",  # nothing to validate on
+    "GPU available but not used",  # the user's choice
     "The number of training batches .* is smaller than the logging interval",  # Lightning's logging is not used
 )
 
@@ -132,7 +134,7 @@ def _check_norms(model: nn.Module, trainer: pl.Trainer) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what Lightning says of itself, and what it warns of in vain."""
+    """Without what Lightning says of itself and what it warns of in vain; what it refuses is a ValueError."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     try:
@@ -142,6 +144,8 @@ def _quiet() -> Iterator[None]:
             for message in EXPECTED:
                 warnings.filterwarnings("ignore", message=message)
             yield
+    except MisconfigurationException as error:
+        raise ValueError(" ".join(str(error).split())) from None
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

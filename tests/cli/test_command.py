@@ -162,6 +162,7 @@ def bake(cake: Cake) -> int:
         (["--filling", "{a: 1}"], "2 {'a': 1} None"),
         (["--filling.a", "1e-3", "--filling.b.c=[x, 2]"], "2 {'a': 0.001, 'b': {'c': ['x', 2]}} None"),
         (["--topping.nuts", "true"], "2 {} {'nuts': True}"),
+        (["--topping.3", "x"], "2 {} {3: 'x'}"),
         (["--filling.a", "{b: c"], "2 {'a': '{b: c'} None"),
     ],
 )

@@ -43,11 +43,13 @@ def kill_at(step: int, monkeypatch) -> None:
 
 def test_a_detector_learns_and_its_best_weights_are_kept(tmp_path):
     settings = detector_settings(tmp_path / "run", epochs=2, averaging=0.5, warm_up=3, clip_gradient=5.0)
+    settings.model.update(mask=True, keypoints=5, spec={"keypoints": {"convs": [8]}, "mask": {"convs": [8]}})
     result, lines = run(settings)
     assert result.steps == 8
     assert result.weights == tmp_path / "run" / "best.safetensors"
     model = res3d.load_model(result.weights)
     assert isinstance(model, res3d.detection.MaskRCNN3d)
+    assert (model.spec.keypoints.convs, model.spec.mask.convs) == ((8,), (8,))
     assert [c.name for c in model.spec.categories] == ["disc", "square", "triangle"]
     rows = curve(tmp_path / "run")
     assert [row["step"] for row in rows] == list(range(1, 9))
@@ -57,6 +59,7 @@ def test_a_detector_learns_and_its_best_weights_are_kept(tmp_path):
     assert parts == pytest.approx(losses(tmp_path / "run"), rel=1e-4)
     scores = curve(tmp_path / "run", "validate")
     assert [row["step"] for row in scores] == [4, 8]
+    assert {"box_ap", "mask_ap", "recall"} <= scores[0].keys()
     assert result.score == pytest.approx(max(row["box_ap"] for row in scores), abs=1e-6)
     assert lines[0].startswith("detector: resnet10_3d_thin, ")
     assert lines[1] == "train: 8 clips, 4 steps of 2 an epoch, 8 in all"
@@ -258,6 +261,12 @@ def test_norms_over_processes_need_a_gpu(tmp_path):
     model = {"kind": "classifier", "backbone": str(tmp_path / "sensor.yaml"), "norm": "sync_batch"}
     with pytest.raises(ValueError, match="norm 'sync_batch' needs a GPU; on a CPU take group, frozen_batch or batch"):
         run(sensor_settings(tmp_path / "run", model=model))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match="No supported gpu backend found"):
+        run(sensor_settings(tmp_path / "run", accelerator="gpu"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
