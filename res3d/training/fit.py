@@ -62,10 +62,13 @@ class Plan:
 
 
 def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
-    """Train to the end; the best score, where there are scores, and the number of steps."""
+    """Train to the end; the best score, where there are scores, and the number of steps.
+
+    Raises:
+        as ``train``.
+    """
     settings = plan.settings
     folder = Path(settings.out)
-    checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best)
     cache = None if settings.cache is None else FeatureCache.of_run(plan.model, plan.task, settings, say)
     module = TrainingModule(plan.model, plan.task, settings, plan.schedule, cache)
     normalize = Normalization(mean=settings.mean, std=settings.std)
@@ -77,53 +80,64 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
         workers=settings.workers,
         kept=cache,
     )
+    checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best)
     curves = Curves(folder, every=settings.log_every, waiting=loader.waiting, checkpoints=checkpoints, say=say)
-    callbacks: list[pl.Callback] = [curves, checkpoints]
+    with _quiet():
+        trainer = _trainer(settings, [curves, checkpoints, *_more_callbacks(settings, plan.task)])
+        _check_norms(plan.model, trainer)
+        loader.order = replace(plan.order, process=trainer.global_rank)
+        scoring = _scoring_loader(plan, normalize, trainer.global_rank)
+        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=plan.checkpoint, weights_only=True))
+    return checkpoints.best, trainer.global_step
+
+
+def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        strategy="ddp" if settings.processes > 1 else "auto",
+        precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
+        max_epochs=settings.epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip_gradient,
+        check_val_every_n_epoch=settings.validate_every,
+        num_sanity_val_steps=0,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(settings.out, name="tensorboard", version=""),
+        enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # the loaders know which clips are whose
+    )
+
+
+def _more_callbacks(settings: TrainingSettings, task: Task) -> list[pl.Callback]:
+    made: list[pl.Callback] = []
     if settings.early_stopping is not None:
-        callbacks.append(
+        made.append(
             EarlyStopping(
-                f"validate/{plan.task.best}",
+                f"validate/{task.best}",
                 patience=settings.early_stopping,
                 mode="max",
                 check_on_train_epoch_end=False,
                 log_rank_zero_only=True,
             )
         )
-    shows_progress = sys.stderr.isatty()
-    if shows_progress:
-        callbacks.append(TQDMProgressBar())
-    with _quiet():
-        trainer = pl.Trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.nodes,
-            strategy="ddp" if settings.processes > 1 else "auto",
-            precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
-            max_epochs=settings.epochs,
-            accumulate_grad_batches=settings.accumulate,
-            gradient_clip_val=settings.clip_gradient,
-            check_val_every_n_epoch=settings.validate_every,
-            num_sanity_val_steps=0,
-            callbacks=callbacks,
-            logger=TensorBoardLogger(folder, name="tensorboard", version=""),
-            enable_progress_bar=shows_progress,
-            enable_model_summary=False,
-            use_distributed_sampler=False,  # the loaders know which clips are whose
-        )
-        _check_norms(plan.model, trainer)
-        loader.order = replace(plan.order, process=trainer.global_rank)
-        scoring = None
-        if plan.validation is not None:
-            numbers = share_out(len(plan.validation), settings.processes, trainer.global_rank)
-            scoring = ScoringLoader(
-                plan.validation,
-                numbers,
-                batch_size=1 if plan.task.scored_alone else plan.order.part_size,
-                normalize=normalize,
-                workers=settings.workers,
-            )
-        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=plan.checkpoint, weights_only=True))
-    return checkpoints.best, trainer.global_step
+    if sys.stderr.isatty():
+        made.append(TQDMProgressBar())
+    return made
+
+
+def _scoring_loader(plan: Plan, normalize: Normalization, process: int) -> ScoringLoader | None:
+    if plan.validation is None:
+        return None
+    return ScoringLoader(
+        plan.validation,
+        share_out(len(plan.validation), plan.settings.processes, process),
+        batch_size=1 if plan.task.scored_alone else plan.order.part_size,
+        normalize=normalize,
+        workers=plan.settings.workers,
+    )
 
 
 def _check_norms(model: nn.Module, trainer: pl.Trainer) -> None:
