@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Literal
@@ -26,6 +27,9 @@ from res3d.viz import TrackPainter, annotate_video, spread_frames, write_contact
 from res3d.weights import WeightsError, hash_weights
 
 SHOWN = 9  # frames on a contact sheet
+OURS = "tracks by res3d"
+WHERE = ("files", "path")  # of what a result's info says: not what decides it
+SHOWN_LINK = ("min_score", "high_score", "new_score", "max_tracks", "max_lost", "fill_gaps", "min_length")
 
 Format = Literal["mot", "posetrack", "table"]
 # How a format's file is named, and what writes it.
@@ -51,6 +55,7 @@ def track(
     batch_size: int = 1,
     min_size: int | None = None,
     max_size: int | None = None,
+    norm_eps: float | None = None,
     min_score: float = 0.1,
     high_score: float = 0.5,
     new_score: float = 0.6,
@@ -88,13 +93,14 @@ def track(
         batch_size: clips that run through the detector together
         min_size: shorter side, in pixels, that frames are resized to; by default the detector's own
         max_size: what the longer side stays below; likewise
+        norm_eps: of weights that were trained with another one than they say
         min_score: detections below are not looked at
         high_score: from here on detections are matched first; below they only go on with tracks
         new_score: from here on a detection that nothing explains starts a track
         max_tracks: number of objects, where it is known
         max_lost: frames that a track is kept without being seen
         fill_gaps: gaps of up to so many frames are filled in a straight line
-        min_length: tracks seen in fewer frames are dropped
+        min_length: tracks seen in fewer frames are dropped, all of a video that has fewer
         start: seconds to begin at
         end: seconds to end before
         fps: resample videos to this frame rate
@@ -105,14 +111,20 @@ def track(
     whole = (start, end, fps) == (0.0, None, None)
     if not whole and (truth is not None or not videos):
         raise UsageError("scores are of whole videos: --start, --end and --fps need a video, and no --truth")
+    if weights == "":
+        raise UsageError("--weights must name a detector, or be left out for the demonstration's")
     sizes = {name: side for name, side in (("min_size", min_size), ("max_size", max_size)) if side is not None}
     folder = Path(out)
     try:
         check_range(start, end, fps)
-        paths = expand_videos(videos) if videos else None
-        truths = _truths_of(paths or [], truth) if truth is not None else None
+        paths = _without_own(expand_videos(videos), videos) if videos else None
+        model = load_detector(weights or DEMO_WEIGHTS, backbone=backbone, norm_eps=norm_eps, **sizes)
+        if min_score < model.settings.box_score_thresh:
+            model = load_detector(
+                weights or DEMO_WEIGHTS, backbone=backbone, norm_eps=norm_eps, box_score_thresh=min_score, **sizes
+            )
         tracker = _Tracker(
-            model=load_detector(weights or DEMO_WEIGHTS, backbone=backbone, **sizes).eval().to(find_device(device)),
+            model=model.eval().to(find_device(device)),
             clips={"clip_length": clip_length, "clip_stride": clip_stride, "batch_size": batch_size},
             link=LinkSettings(
                 min_score=min_score,
@@ -127,25 +139,37 @@ def track(
             formats=tuple(formats),
             draw=draw,
             show_frames=show_frames,
+            overwrite=overwrite,
         )
+        if paths is not None:
+            tracker.check_outputs([*paths, *([] if truth is None else [Path(truth)])])
     except (WeightsError, FileNotFoundError, ImportError) as error:
         return complain("track", str(error))
     except ValueError as error:
         raise UsageError(str(error)) from None
+    try:
+        truths = _truths_of(paths or [], truth) if truth is not None else None
+    except (FileNotFoundError, ValueError) as error:
+        return complain("track", str(error))
     _make_folder(out)
     if paths is None:
         paths, truths = [sample.make_sample(folder)], _sample_truth(folder)
     tracker.print_settings(weights, demo=weights is None and bool(videos))
+    print(
+        f"video: from {start} s to {'the end' if end is None else f'{end} s'}, {fps or 'its own'} frames/s; to {folder}"
+    )
     found: dict[str, VideoTracks] = {}
 
     def track_one(path: Path) -> None:
         reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated)
-        found[path.stem] = tracker.run(reader, overwrite=overwrite)
+        tracks = tracker.run(reader)
+        if truths is not None:
+            found[path.stem] = tracks
 
     failures = process_videos(paths, track_one, command="track", smaller="--batch-size, --clip-length or --min-size")
     if len(paths) > 1:
         print(f"{len(paths) - failures} of {len(paths)} videos done")
-    if truths is not None and not _print_scores(found, truths):
+    if found and truths is not None and not _print_scores(found, truths):
         failures += 1
     return FAILED if failures else 0
 
@@ -166,6 +190,7 @@ class _Tracker:
     formats: tuple[Format, ...]
     draw: bool
     show_frames: bool
+    overwrite: bool
 
     def __post_init__(self) -> None:
         if self.draw:
@@ -193,16 +218,37 @@ class _Tracker:
                 "weights: NONE GIVEN, so this is the demonstration's detector, which knows made-up shapes only; "
                 "for real videos: --weights torchvision/maskrcnn_resnet50_fpn.coco"
             )
-        print(f"clips: {self.clips['clip_length']} frames, stride {self.clips['clip_stride']}", flush=True)
+        settings = self.model.settings
+        print(f"frames: shorter side {settings.min_size}, longer at most {settings.max_size}")
+        link = ", ".join(f"{f.name} {getattr(self.link, f.name)}" for f in fields(self.link) if f.name in SHOWN_LINK)
+        print(
+            f"clips: {self.clips['clip_length']} frames, stride {self.clips['clip_stride']}; links: {link}", flush=True
+        )
 
-    def run(self, reader: VideoReader, *, overwrite: bool) -> VideoTracks:
+    def check_outputs(self, inputs: Sequence[Path]) -> None:
+        """ValueError if something would be written over what is read, or over what this command did not make."""
+        read = {path.resolve() for path in inputs}
+        for path in inputs:
+            for file in self._files(path.stem):
+                if file.resolve() in read:
+                    raise ValueError(f"{file} would be written, and is read; choose another --out")
+                if file.exists() and not self.overwrite and not _made_from(file, path, self.folder):
+                    raise ValueError(f"{file} exists and was not made from {path.name} here (--overwrite replaces it)")
+
+    def run(self, reader: VideoReader) -> VideoTracks:
         """Track one video and write its files; what is finished already is read."""
-        path = self.folder / f"{reader.path.stem}.json"
-        info = self._info(reader)
-        wanted = [path, *(self._file(reader, suffix) for suffix in self._suffixes())]
-        if not overwrite and all(file.is_file() for file in wanted) and _info_of(path) == info:
+        name = reader.path.stem
+        path = self.folder / f"{name}.json"
+        info, before = self._info(reader), _info_of(path)
+        wanted = self._files(name)
+        same = {key: value for key, value in before.items() if key not in WHERE} == info
+        there = all(file.is_file() and file.name in before.get("files", ()) for file in wanted)
+        if same and there and not self.overwrite:
             print(f"{reader.path}: {path} is finished already (--overwrite makes it again)")
             return VideoTracks.from_cocovid(path)
+        for old in before.get("files", ()):  # of other settings: they would not fit what is made now
+            (self.folder / Path(old).name).unlink(missing_ok=True)
+        info |= {"files": [file.name for file in wanted], "path": str(reader.path.resolve())}
         began = time.perf_counter()
         frames: list[FrameTracks] = []
         try:
@@ -214,13 +260,17 @@ class _Tracker:
                 write_cocovid([tracks], path.with_suffix(".partial.json"), info=info)
             raise
         tracks = self._tracks(reader, frames)
-        for name in self.formats:
-            suffix, write = FORMATS[name]
-            write(tracks, self._file(reader, suffix))
+        for format_name in self.formats:
+            suffix, write = FORMATS[format_name]
+            write(tracks, self._file(name, suffix))
         write_cocovid([tracks], path, info=info)  # last: where it is, the others are
+        for partial in (path.with_suffix(".partial.json"), self._file(name, "_tracked.partial.mp4")):
+            partial.unlink(missing_ok=True)
         seconds = time.perf_counter() - began
         speed = f"{seconds:.1f} s, {len(frames) / seconds:.1f} frames/s"
         print(f"{reader.path}: {len(frames)} frames, {len(tracks)} tracks -> {', '.join(map(str, wanted))} ({speed})")
+        if len(frames) < self.link.min_length:
+            print(f"{reader.path}: fewer frames than --min-length {self.link.min_length}, so no track counts")
         if reader.damage:
             print(f"{reader.path}: truncated or damaged: {reader.damage}; the frames that decode were kept")
         return tracks
@@ -241,20 +291,21 @@ class _Tracker:
         shown = annotate_video(
             reader,
             found,
-            self._file(reader, "_tracked.mp4"),
+            self._file(reader.path.stem, "_tracked.mp4"),
             painter=TrackPainter(categories=self.model.categories),
             show=spread_frames(reader.num_frames or 1, SHOWN) if self.show_frames else (),
             progress=progress,
         )
         if self.show_frames:
-            write_contact_sheet(list(shown.values()), self._file(reader, "_tracked.png"))
+            write_contact_sheet(list(shown.values()), self._file(reader.path.stem, "_tracked.png"))
 
-    def _suffixes(self) -> list[str]:
+    def _files(self, name: str) -> list[Path]:
+        """All that a video's tracks are written to."""
         drawn = ["_tracked.mp4"] * self.draw + ["_tracked.png"] * self.show_frames
-        return [*(FORMATS[name][0] for name in self.formats), *drawn]
+        return [self._file(name, s) for s in (".json", *(FORMATS[f][0] for f in self.formats), *drawn)]
 
-    def _file(self, reader: VideoReader, suffix: str) -> Path:
-        return self.folder / f"{reader.path.stem}{suffix}"
+    def _file(self, name: str, suffix: str) -> Path:
+        return self.folder / f"{name}{suffix}"
 
     def _tracks(self, reader: VideoReader, frames: list[FrameTracks]) -> VideoTracks:
         return VideoTracks.from_frames(
@@ -267,23 +318,54 @@ class _Tracker:
 
     def _info(self, reader: VideoReader) -> dict[str, Any]:
         """What decides the result, as JSON gives it back."""
-        state = reader.path.stat()
         return {
-            "description": f"tracks by res3d {__version__}",
-            "video": {"file": reader.path.name, "bytes": state.st_size, "modified": state.st_mtime},
+            "description": f"{OURS} {__version__}",
+            "video": _identity(reader.path),
             "range": [reader.start, reader.end, reader.fps],
-            "detector": {"name": self.model.spec.name, "sha256": hash_weights(self.model)},
+            "detector": {
+                "name": self.model.spec.name,
+                "spec": sha256(self.model.spec.to_yaml().encode()).hexdigest(),
+                "weights": hash_weights(self.model),
+            },
             "settings": repr(self.model.settings),
             "clips": self.clips,
             "link": repr(self.link),
         }
 
 
-def _info_of(path: Path) -> dict[str, Any] | None:
+def _info_of(path: Path) -> dict[str, Any]:
+    """What a file of ours says of itself; nothing, if it is none."""
     try:
-        return read_cocovid_info(path)
+        info = read_cocovid_info(path)
     except (OSError, ValueError):
-        return None
+        return {}
+    return info if str(info.get("description", "")).startswith(OURS) else {}
+
+
+def _made_from(file: Path, video: Path, folder: Path) -> bool:
+    """Whether this command made ``file`` in ``folder`` from that video."""
+    info = _info_of(folder / f"{video.stem}.json")
+    if file.name not in info.get("files", ()):
+        return False
+    return info["path"] == str(video.resolve()) or (video.exists() and info["video"] == _identity(video))
+
+
+def _identity(video: Path) -> dict[str, Any]:
+    state = video.stat()
+    return {"file": video.name, "bytes": state.st_size, "modified": state.st_mtime}
+
+
+def _without_own(paths: Sequence[Path], named: Sequence[str]) -> list[Path]:
+    """Videos, but for drawn ones of ours that a folder or glob turned up."""
+
+    def is_own(path: Path) -> bool:
+        made_of = path.with_name(path.name.replace("_tracked.", ".")).with_suffix(".json")
+        return path.name in _info_of(made_of).get("files", ())
+
+    kept = [path for path in paths if str(path) in named or not is_own(path)]
+    if not kept:
+        raise UsageError("there are only videos that were drawn by this command; name one to track it all the same")
+    return kept
 
 
 def _make_folder(out: str) -> None:

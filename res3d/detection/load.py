@@ -21,7 +21,11 @@ DEMO_WEIGHTS = Path(__file__).with_name("demo_sprites.safetensors")
 
 
 def load_detector(
-    weights: str | Path, *, backbone: str | Path | BackboneSpec | None = None, **settings: Any
+    weights: str | Path,
+    *,
+    backbone: str | Path | BackboneSpec | None = None,
+    norm_eps: float | None = None,
+    **settings: Any,
 ) -> MaskRCNN3d:
     """The detector that weights belong to: its classes, heads and neck are read off them.
 
@@ -32,6 +36,7 @@ def load_detector(
         weights: a registered name (``torchvision/maskrcnn_resnet50_fpn.coco``), a detector that ``save_weights`` wrote,
             or a file of torchvision's Faster, Mask or Keypoint R-CNN or of Detect-and-Track.
         backbone: as for ``create_backbone``; by default what the weights say, ResNet-50 for torchvision's.
+        norm_eps: of all norms; by default what is known of the weights (0 for torchvision's v1 of COCO, by name).
         settings: fields of ``DetectorSettings`` to set, under torchvision's names.
 
     Raises:
@@ -42,7 +47,9 @@ def load_detector(
     check_settings(settings)
     origin = read_source(weights)
     if origin.metadata is not None:
-        return _saved(weights, backbone, settings)
+        if backbone is not None or norm_eps is not None:
+            raise ValueError(f"{weights} says itself what its backbone and norms are")
+        return _saved(weights, settings)
     try:
         layout = recognise(origin.tensors, DETECTOR_LAYOUTS)
     except ValueError as error:
@@ -64,13 +71,12 @@ def load_detector(
         keypoints=keypoints,
         temporal_kernel=None if original else 1,
         categories=_categories(weights, classes, keypoints),
+        norm_eps=norm_eps,
         **settings,
     )
 
 
-def _saved(weights: str | Path, backbone: object, settings: Mapping[str, Any]) -> MaskRCNN3d:
-    if backbone is not None:
-        raise ValueError(f"{weights} says itself what its backbone is")
+def _saved(weights: str | Path, settings: Mapping[str, Any]) -> MaskRCNN3d:
     model = load_model(weights)
     if not isinstance(model, MaskRCNN3d):
         raise WeightsError(f"{weights}: holds a {type(model).__name__}, not a detector")

@@ -1,10 +1,10 @@
-"""Non-maximum suppression of tubes: greedy by score, by the IoU averaged over all frames (Detect-and-Track)."""
+"""Non-maximum suppression of tubes: greedy by score, by the IoU averaged over frames (Detect-and-Track)."""
 
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from res3d.ops.tubes import tube_iou
+from res3d.ops.tubes import box_sizes, tube_iou
 
 BLOCK = 256  # tubes decided together; what they suppress is not looked at again
 
@@ -13,7 +13,8 @@ def tube_nms(tubes: Tensor, scores: Tensor, threshold: float, *, offset: int = 0
     """Indices of the tubes that are kept, best first.
 
     A tube is dropped if its mean IoU with a better one that is kept is above ``threshold``; of equal scores, the
-    earlier is better.
+    earlier is better. Frames where both are empty do not count: two tubes that leave the picture together are no less
+    the same for it.
 
     Args:
         tubes: [N, T, 4].
@@ -23,12 +24,28 @@ def tube_nms(tubes: Tensor, scores: Tensor, threshold: float, *, offset: int = 0
     kept = []
     while len(order):
         block, order = order[:BLOCK], order[BLOCK:]
-        block = block[_greedy(tube_iou(tubes[block], tubes[block], offset=offset).double() > threshold)]
+        block = block[_greedy(_overlap(tubes[block], tubes[block], offset) > threshold)]
         kept.append(block)
         if len(order):
-            over = tube_iou(tubes[block], tubes[order], offset=offset).double() > threshold
+            over = _overlap(tubes[block], tubes[order], offset) > threshold
             order = order[~over.any(dim=0)]
     return torch.cat(kept) if kept else order
+
+
+def _overlap(tubes: Tensor, others: Tensor, offset: int) -> Tensor:
+    """[N, T, 4], [M, T, 4] -> [N, M] mean IoU over the frames where one of the two is not empty."""
+    iou = tube_iou(tubes, others, offset=offset).double()
+    empty, others_empty = (~_nonempty(t, offset) for t in (tubes, others))
+    if not (empty.any() and others_empty.any()):
+        return iou
+    frames = tubes.shape[1]
+    return iou * frames / (frames - empty.double() @ others_empty.double().T).clamp(min=1)
+
+
+def _nonempty(tubes: Tensor, offset: int) -> Tensor:
+    """[N, T] bool."""
+    width, height = box_sizes(tubes, offset=offset)
+    return (width > 0) & (height > 0)
 
 
 def _greedy(over: Tensor) -> Tensor:

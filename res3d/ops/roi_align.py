@@ -30,8 +30,12 @@ class TubePooler:
 
     @cached_property
     def _frames(self) -> list[Tensor]:
-        """[N · T, C, h, w] of each level, made once for all heads."""
-        return [level.transpose(1, 2).flatten(0, 1) for level in self.maps]
+        """[N · T, C, h, w] of each level, made once for all heads.
+
+        In float32 at least, as RoIs are: half precision would round places in a map, and even the numbers of frames.
+        """
+        whole = torch.promote_types(self.maps[0].dtype, torch.float32)
+        return [level.transpose(1, 2).flatten(0, 1).to(whole) for level in self.maps]
 
     def __call__(self, tubes: Sequence[Tensor], size: int) -> Tensor:
         """[R, T, 4] of each clip -> [R of all clips, C, T, size, size], in memory frame after frame."""
@@ -40,7 +44,8 @@ class TubePooler:
         flat = torch.cat(list(tubes))
         images = rows * frames + torch.arange(frames, device=rows.device)[:, None]
         # [T, R, 5]: frame after frame, as all of a frame's boxes read the same map.
-        rois = torch.cat([images[..., None].to(flat.dtype), flat.transpose(0, 1)], dim=2).to(self.maps[0].dtype)
+        flat = flat.to(self._frames[0].dtype)
+        rois = torch.cat([images[..., None].to(flat.dtype), flat.transpose(0, 1)], dim=2)
         return self._pool(rois, self.levels(flat), size).permute(1, 2, 0, 3, 4)
 
     def _pool(self, rois: Tensor, levels: Tensor, size: int) -> Tensor:
@@ -55,7 +60,7 @@ class TubePooler:
         pooled: Tensor = roi_align(
             self._frames[level], rois.flatten(0, 1), size, 1.0 / self.strides[level], sampling_ratio=SAMPLES
         )
-        return torch.unflatten(pooled, 0, rois.shape[:2])
+        return torch.unflatten(pooled, 0, rois.shape[:2]).to(self.maps[0].dtype)
 
     def levels(self, tubes: Tensor) -> Tensor:
         """[R, T, 4] -> [R]: which level each tube is pooled from."""

@@ -121,6 +121,90 @@ def test_a_second_run_does_what_is_missing_only(track, video, capsys):
         capsys.readouterr()
 
 
+def test_nothing_else_is_written_over(track, video, tmp_path, capsys):
+    """Neither what the user put there, nor what is read, nor the tracks of another video of that name."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("video.json", "video_tracked.mp4", "video.txt"):
+        (out / name).write_text("mine")
+        assert track(video, "--formats", "mot", "--out", out) == 2
+        assert f"{name} exists and was not made from video.mp4 here" in capsys.readouterr().err
+        assert (out / name).read_text() == "mine"
+        (out / name).unlink()
+    video.with_name("video_tracked.mp4").write_bytes(video.read_bytes())
+    assert track(video.parent, "--out", video.parent) == 2
+    assert "video_tracked.mp4 would be written, and is read" in capsys.readouterr().err
+    assert track(video, "--out", out) == 0
+    other = tmp_path / "other" / "video.mp4"
+    other.parent.mkdir()
+    write_h264(other, [gray_with_bar(n) for n in range(9)])
+    assert track(other, "--out", out) == 2
+    assert track(other, "--out", out, "--overwrite") == 0
+    assert VideoTracks.from_cocovid(out / "video.json").num_frames == 9
+
+
+def test_files_of_other_settings_do_not_stay(track, video):
+    assert track(video, "--formats", "mot") == 0
+    assert track(video, "--no-draw", "--max-tracks", 1) == 0
+    assert files() == ["video.json"]
+    assert track(video, "--formats", "mot", "--max-tracks", 1) == 0
+    assert len(VideoTracks.from_mot("tracks/video.txt")) == 1
+
+
+def test_a_folder_can_hold_its_own_results(track, video, tmp_path, capsys):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(video.read_bytes())
+    for _ in range(2):
+        assert track(folder, "--out", folder) == 0
+        assert files(str(folder)) == ["a.json", "a.mp4", "a_tracked.mp4"]
+    assert "finished already" in capsys.readouterr().out
+    assert track(folder / "a_tracked.mp4", "--out", tmp_path / "again") == 0, "named, it is a video like any other"
+
+
+def test_another_detector_of_the_same_weights_is_another(track, video, weights, tmp_path, capsys):
+    assert track(video, "--no-draw") == 0
+    model = res3d.load_model(weights)
+    model.set_norm_eps(0.5)
+    res3d.save_weights(model, tmp_path / "eps.safetensors")
+    assert track(video, "--no-draw", weights=tmp_path / "eps.safetensors") == 0
+    assert "finished already" not in capsys.readouterr().out
+
+
+def test_what_is_resolved_is_printed(track, video, capsys):
+    assert track(video, "--max-tracks", 2, "--min-size", 50, "--start", 0.1, "--max-lost", 7, "--no-draw") == 0
+    out = capsys.readouterr().out
+    for text in (
+        "shorter side 50",
+        "max_tracks 2",
+        "max_lost 7",
+        "min_score 0.05",
+        "from 0.1 s to the end",
+        "to tracks",
+    ):
+        assert text in out
+
+
+def test_another_video_under_the_samples_name_is_not_scored(track, video, capsys):
+    Path("tracks").mkdir()
+    Path("tracks/res3d_sample.mp4").write_bytes(video.read_bytes())
+    assert track() == 2
+    assert "res3d_sample.mp4 is not the sample that this version makes" in capsys.readouterr().err
+
+
+def test_low_scores_are_seen_when_they_are_asked_for(track, video, weights):
+    assert track(video, "--no-draw", "--min-score", 0, "--high-score", 0, "--new-score", 0) == 0
+    assert "box_score_thresh=0" in json.loads(Path("tracks/video.json").read_text())["info"]["settings"]
+
+
+def test_a_video_of_fewer_frames_than_a_track_needs_says_so(track, tmp_path, capsys):
+    write_h264(tmp_path / "one.mp4", [gray_with_bar(0)])
+    assert track(tmp_path / "one.mp4", "--no-draw") == 0
+    assert "fewer frames than --min-length 3, so no track counts" in capsys.readouterr().out
+    assert track(tmp_path / "one.mp4", "--no-draw", "--min-length", 1) == 0
+    assert len(VideoTracks.from_cocovid("tracks/one.json")) > 0
+
+
 def test_tracks_are_scored_against_a_truth_that_is_given(track, video, capsys):
     assert track(video, "--no-draw", "--min-length", 1) == 0
     truth = Path("tracks/video.json").rename("truth.json")
@@ -128,7 +212,7 @@ def test_tracks_are_scored_against_a_truth_that_is_given(track, video, capsys):
     assert track(video, "--no-draw", "--min-length", 1, "--truth", truth) == 0
     assert "100.00" in capsys.readouterr().out
     video.with_name("other.mp4").write_bytes(video.read_bytes())
-    assert track(video, video.with_name("other.mp4"), "--truth", truth) == 2
+    assert track(video, video.with_name("other.mp4"), "--truth", truth) == 1
     assert "--truth truth.json is of other videos: it has video, and not other" in capsys.readouterr().err
 
 
@@ -144,7 +228,7 @@ def test_tracks_are_scored_against_a_truth_that_is_given(track, video, capsys):
         (["--min-size", "0"], "min_size must be a whole number ≥ 1, not 0"),
         (["--end", "2", "--truth", "x.json"], "scores are of whole videos"),
         (["--out", ""], "--out must name a folder"),
-        (["--backbone", "resnet18_3d"], "says itself what its backbone is"),
+        (["--backbone", "resnet18_3d"], "says itself what its backbone and norms are"),
     ],
 )
 def test_wrong_settings_end_before_any_work(track, video, capsys, flags, message):
@@ -153,6 +237,11 @@ def test_wrong_settings_end_before_any_work(track, video, capsys, flags, message
     assert message in err
     assert err.count("\n") == 1
     assert files() == []
+
+
+def test_an_empty_name_is_no_detector(track, video, capsys):
+    assert track(video, weights="") == 2
+    assert "--weights must name a detector" in capsys.readouterr().err
 
 
 def test_files_that_cannot_be_used_are_named(track, video, tmp_path, capsys, thin):
@@ -166,6 +255,9 @@ def test_files_that_cannot_be_used_are_named(track, video, tmp_path, capsys, thi
     assert "holds a ResNet3d, not a detector" in capsys.readouterr().err
     assert track(video, "--truth", "missing.json") == 1
     assert "missing.json: no such file" in capsys.readouterr().err
+    Path("broken.json").write_text('{"a":')
+    assert track(video, "--truth", "broken.json") == 1
+    assert "broken.json: not a JSON file" in capsys.readouterr().err
 
 
 def test_a_video_that_breaks_off_leaves_nothing_unless_that_is_allowed(track, video, capsys):

@@ -24,7 +24,7 @@ def test_a_saved_detector_comes_back_with_other_settings(tmp_path):
         (whole,), (same,), (few,) = model([clip]), again([clip]), changed([clip])
     assert torch.equal(whole["boxes"], same["boxes"])
     assert torch.equal(whole["boxes"][:2], few["boxes"])
-    with pytest.raises(ValueError, match="says itself what its backbone is"):
+    with pytest.raises(ValueError, match="says itself what its backbone and norms are"):
         load_detector(tmp_path / "d.safetensors", backbone="resnet18_3d")
 
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from made_tubes import moving_tubes
+from made_tubes import moving_tubes, random_tubes
 from torchvision.ops import batched_nms, nms
 
 from res3d.ops import nms as module
@@ -55,3 +55,16 @@ def test_none_from_none():
     none = torch.zeros(0, 3, 4)
     assert tube_nms(none, torch.zeros(0), 0.5).tolist() == []
     assert batched_tube_nms(none, torch.zeros(0), torch.zeros(0, dtype=torch.long), 0.5).tolist() == []
+
+
+def test_tubes_that_leave_the_picture_together_suppress_each_other():
+    """Where both are empty there is nothing to compare; elsewhere they are the same, or they are not."""
+    tubes = random_tubes(1, 8).repeat(3, 1, 1)
+    tubes[:2, 3:] = torch.tensor([64.0, 10, 64, 20])  # cut off at the frame's edge
+    tubes[2, :3] += 500
+    tubes[2, 3:] = torch.tensor([0.0, 0, 0, 0])  # another object, which leaves at the same time
+    scores = torch.tensor([0.9, 0.8, 0.7])
+    assert tube_nms(tubes, scores, 0.7).tolist() == [0, 2]
+    lasting = tubes.clone()
+    lasting[1, 3:] = tubes[1, 2] + 1  # one of the two stays: they part after three of eight frames
+    assert tube_nms(lasting, scores, 0.5).tolist() == [0, 1, 2]

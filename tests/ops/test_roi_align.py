@@ -49,3 +49,15 @@ def test_no_tubes_and_no_objects_in_some_clip():
     none = torch.zeros(0, 3, 4)
     assert pooler([none, none], 5).shape == (0, 3, 3, 5, 5)
     assert pooler([none, random_tubes(4, 3)], 5).shape == (4, 3, 3, 5, 5)
+
+
+def test_half_precision_maps_are_pooled_where_the_boxes_are():
+    """Rounded to bfloat16, places far from the origin would miss by pixels, and frame 257 would be frame 256."""
+    ramp = torch.arange(320.0).expand(1, 1, 260, 8, 320).clone()  # shows x / stride
+    ramp += 1000 * (torch.arange(260) == 257)[None, None, :, None, None]
+    tubes = torch.tensor([1001.0, 4, 1017, 20]).expand(1, 260, 4)
+    whole = TubePooler([ramp], [4])([tubes], 4)
+    half = TubePooler([ramp.bfloat16()], [4])([tubes], 4)
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - whole).abs().max() <= 4  # of about 250, and of 1250 in the one frame: bfloat16 itself
+    assert half[0, 0, 257].min() > 1200 > 300 > half[0, 0, 256].max()
