@@ -29,7 +29,7 @@ class TrainingSettings:
         batch_size: clips of one step of the optimizer, over all devices and accumulated parts together
         accumulate: parts that a batch is divided into, one after the other, to save memory
         freeze_at: leading stages of the backbone that are frozen; 0 none, 1 stem, 2 stem and conv2, ...
-        unfreeze: by epoch (from 0), the freeze_at from then on
+        unfreeze: by epoch (from 1), the lower freeze_at from then on
         optimizer: adamw, adam or sgd
         learning_rate: of parts that rates does not name, after the warm-up
         rates: by part of the model (backbone, backbone.conv5, ...), what the learning rate is multiplied by there
@@ -123,11 +123,7 @@ class TrainingSettings:
         for name in ("averaging", "momentum"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)!r}")
-        for epoch, at in {0: self.freeze_at, **self.unfreeze}.items():
-            if not 0 <= at <= 5 or epoch < 0:
-                raise ValueError(
-                    f"freeze_at and the values of unfreeze must be 0 to 5, its epochs ≥ 0, not {epoch}: {at}"
-                )
+        self._check_freezing()
         if any(not abs(value) < float("inf") for value in self.mean) or any(
             not 0 < value < float("inf") for value in self.std
         ):
@@ -135,6 +131,18 @@ class TrainingSettings:
         for part, rate in self.rates.items():
             if not 0 <= rate < float("inf"):
                 raise ValueError(f"rates: that of {part!r} must be ≥ 0, not {rate!r}")
+
+    def _check_freezing(self) -> None:
+        if not 0 <= self.freeze_at <= 5:
+            raise ValueError(f"freeze_at must be 0 (nothing) to 5 (everything), not {self.freeze_at}")
+        depth = self.freeze_at
+        for epoch, at in sorted(self.unfreeze.items()):
+            if epoch < 1 or not 0 <= at < depth:
+                raise ValueError(
+                    f"unfreeze must give a lower freeze_at from epoch to epoch (from 1), below {depth} here, "
+                    f"not {epoch}: {at}"
+                )
+            depth = at
 
     @property
     def processes(self) -> int:

@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -113,6 +114,17 @@ def test_bad_input_ends_with_one_line(tmp_path, capsys, lines, code, message):
     assert message in complaint
     assert complaint.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_what_is_found_while_loading_is_one_line_too(tmp_path, capsys, workers):
+    config = config_of(sensor_settings(tmp_path / "run"))
+    windows = np.load(tmp_path / "windows.npy")
+    windows[7] = np.nan
+    np.save(tmp_path / "windows.npy", windows)
+    assert main(["train", "--config", str(config), "--workers", workers]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint == f"res3d train: error: {tmp_path / 'windows.npy'}: window 7 is not finite\n"
 
 
 def test_lightning_is_asked_for_where_it_is_missing(tmp_path, capsys, monkeypatch):
