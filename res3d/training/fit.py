@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -16,14 +16,13 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 from torch import nn
 
-from res3d.data import ClipData
 from res3d.training.checkpoints import Checkpoints
 from res3d.training.curves import Curves
 from res3d.training.feature_cache import FeatureCache
-from res3d.training.loading import Change, Normalization, ScoringLoader, TrainingLoader, Views
+from res3d.training.loading import Normalization, ScoringLoader, TrainingLoader, Views
 from res3d.training.module import TrainingModule
-from res3d.training.order import Order, share_out
-from res3d.training.schedule import Schedule
+from res3d.training.order import share_out
+from res3d.training.plan import Plan
 from res3d.training.settings import TrainingSettings
 from res3d.training.tasks import Task
 
@@ -46,23 +45,8 @@ def is_first_process() -> bool:
     return int(rank_zero_only.rank or 0) == 0  # type: ignore[attr-defined]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """Everything that a run is made of."""
-
-    settings: TrainingSettings
-    task: Task
-    model: nn.Module
-    data: ClipData
-    change: Change  # of what is trained on
-    validation: ClipData | None
-    order: Order  # of the first process
-    schedule: Schedule
-    checkpoint: Path | None  # to go on from
-
-
-def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
-    """Train to the end; the best score, where there are scores, and the number of steps.
+def fit(plan: Plan, checkpoint: Path | None, *, say: Callable[[str], None]) -> tuple[float | None, int]:
+    """Train to the end, from a checkpoint where there is one: the best score, where there are scores, and the steps.
 
     Raises:
         as ``train``.
@@ -87,7 +71,7 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
         _check_norms(plan.model, trainer)
         loader.order = replace(plan.order, process=trainer.global_rank)
         scoring = _scoring_loader(plan, normalize, trainer.global_rank)
-        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=plan.checkpoint, weights_only=True))
+        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=checkpoint, weights_only=True))
     return checkpoints.best, trainer.global_step
 
 

@@ -12,7 +12,7 @@ from res3d.cli.command import run_command
 from res3d.data import Facts
 from res3d.data.facts import named
 from res3d.structures import COCO_KEYPOINTS, Category
-from res3d.training import TrainingSettings, run
+from res3d.training import TrainingSettings, plan
 from res3d.training.kinds import TASKS, build_model
 from res3d.training.parts import build_optimizer
 
@@ -68,7 +68,7 @@ def test_a_config_makes_its_model(path, monkeypatch):
     assert isinstance(model, MODELS[settings.model["kind"]])
     assert len(model.backbone.frozen_stages) == settings.freeze_at
     assert all(group["lr"] > 0 for group in optimizer.param_groups)
-    run._augmentation(settings, SimpleNamespace(facts=facts_of(settings)))
+    plan._augmentation(settings, SimpleNamespace(facts=facts_of(settings)))
 
 
 def test_detect_and_tracks_recipe_is_its_authors():
