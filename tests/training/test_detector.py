@@ -62,13 +62,16 @@ def test_results_are_scored_and_nothing_found_is_a_score_too():
             "visible": t["visible"].float(),
             "scores": torch.ones(len(t["labels"])),
             "masks": t["masks"][:, :, None],
+            "keypoints": t["keypoints"] + torch.tensor([100.0, 0, 0]),
         }
         for t in targets
     ]
     scores = DETECTOR.score(perfect, targets)
     assert scores["box_ap"] == pytest.approx(1)
     assert scores["mask_ap"] == pytest.approx(1)
+    assert scores["pck"] == 0
+    assert scores["quality"] == pytest.approx(2 / 3), "the mean of what its heads are to do"
     nothing = [{name: value[:0] for name, value in result.items()} for result in perfect]
     assert DETECTOR.score(nothing, targets)["box_ap"] == 0
     empty = [{name: value[:0] for name, value in target.items()} for target in targets]
-    assert DETECTOR.score(nothing, empty)["box_ap"] == 0, "there is a best score whatever there is to score"
+    assert DETECTOR.score(nothing, empty) == {"quality": 0.0}, "there is a best score whatever there is to score"
