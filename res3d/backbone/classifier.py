@@ -1,5 +1,7 @@
 """A clip classifier on top of a backbone."""
 
+from collections.abc import Mapping
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -32,9 +34,10 @@ class ClipClassifier(nn.Module):
     def num_classes(self) -> int:
         return self.fc.out_features
 
-    def forward(self, clip: Tensor) -> Tensor:
+    def forward(self, clip: Tensor, *, known: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Logits; ``known`` as ``ResNet3d.forward`` takes it."""
         last = self.backbone.spec.stage_names[-1]
-        features: Tensor = self.backbone(clip, (last,))[last]
+        features: Tensor = self.backbone(clip, (last,), known=known)[last]
         pooled = pool_head(features, self.backbone.spec.head, self.backbone.spec.name)
         logits: Tensor = self.fc(self.dropout(pooled))
         return logits

@@ -1,6 +1,6 @@
 """``ResNet3d``: the one network that every spec builds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -81,19 +81,42 @@ class ResNet3d(nn.Module):
             stage.freeze(depth < at)
             stage.train(self.training)
 
-    def forward(self, clip: Tensor, out_features: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Maps of the stages in ``out_features`` (by default the model's); stages after the last one are not run."""
+    def forward(
+        self, clip: Tensor, out_features: Sequence[str] | None = None, *, known: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Maps of the stages in ``out_features`` (by default the model's); stages after the last one are not run.
+
+        Args:
+            clip: [N, C, T, H, W].
+            out_features: stages; by default the model's.
+            known: what ``leading_maps`` gave for this clip: the stages that it is of are not run, nor the clip's pixels
+                looked at.
+        """
         wanted = self.out_features if out_features is None else self._stage_names("out_features", out_features)
         self._check_clip(clip)
-        maps: dict[str, Tensor] = {}
-        x = clip
-        for name in self.spec.stage_names:
+        known = known or {}
+        maps: dict[str, Tensor] = {name: known[name] for name in known if name in wanted}
+        x, first = clip, 0
+        if known:
+            last = max(known, key=self.spec.stage_names.index)
+            x, first = known[last], self.spec.stage_names.index(last) + 1
+        for name in self.spec.stage_names[first:]:
+            if len(maps) == len(wanted):
+                break
             x = self.stage(name)(x)
             if name in wanted:
                 maps[name] = x
-            if len(maps) == len(wanted):
-                break
         return {name: maps[name] for name in wanted}
+
+    @torch.no_grad()
+    def leading_maps(self, clip: Tensor, stages: int) -> dict[str, Tensor]:
+        """What ``forward`` needs of the first ``stages`` (as ``freeze`` counts them): maps that come out, and the last.
+
+        Of frozen stages they are always the same for a clip, and worth keeping.
+        """
+        names = self.spec.stage_names[:stages]
+        maps: dict[str, Tensor] = self(clip, [*(n for n in names[:-1] if n in self.out_features), names[-1]])
+        return maps
 
     def _check_clip(self, clip: Tensor) -> None:
         if clip.dim() != 5 or clip.shape[1] != self.spec.in_channels or not clip.is_floating_point():

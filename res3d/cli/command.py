@@ -73,8 +73,8 @@ def _call(function: Callable[..., int], values: Mapping[str, Any]) -> int:
 def _change(values: dict[str, Any], path: str, text: str) -> None:
     """Set what a flag like ``--model.spec.box 3`` names; mappings on the way are made where there are none."""
     name, *inner = path.removeprefix("--").split(".")
-    keys = [name.replace("-", "_"), *inner]
-    place = values
+    keys: list[str | int] = [name.replace("-", "_"), *(int(key) if key.isdecimal() else key for key in inner)]
+    place: dict[Any, Any] = values
     for key in keys[:-1]:
         place[key] = dict(place[key]) if isinstance(place.get(key), Mapping) else {}
         place = place[key]

@@ -4,6 +4,7 @@ from res3d.cli.command import UsageError
 from res3d.cli.inputs import complain
 from res3d.training import TrainingSettings
 from res3d.training import train as run_training
+from res3d.video import VideoError
 from res3d.weights import WeightsError
 
 
@@ -17,10 +18,18 @@ def train(settings: TrainingSettings) -> int:
     """
     try:
         result = run_training(settings)
-    except (WeightsError, FloatingPointError, ImportError, OSError) as error:
-        return complain("train", str(error))
+    except (WeightsError, VideoError, FloatingPointError, ImportError, OSError) as error:
+        return complain("train", _one_line(error))
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(_one_line(error)) from None
     shown = "" if result.score is None else f", score {result.score:.4f}"
     print(f"{result.weights}: after {result.steps} steps{shown}; res3d.load_model({str(result.weights)!r}) rebuilds it")
     return 0
+
+
+def _one_line(error: Exception) -> str:
+    """The message; of an error in a process that loads data, what it said, without where."""
+    text = str(error).strip()
+    if not text.startswith("Caught "):
+        return text
+    return text.splitlines()[-1].partition(": ")[2] or text.splitlines()[-1]

@@ -107,8 +107,15 @@ class MaskRCNN3d(nn.Module):
                 setattr(module, "eps", eps)  # noqa: B010 (nn.Module's own attributes are typed as tensors and modules)
 
     def forward(
-        self, clips: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]] | None = None
+        self,
+        clips: Sequence[Tensor],
+        targets: Sequence[Mapping[str, Tensor]] | None = None,
+        *,
+        known: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """See the class. In training, ``known`` are maps of ``backbone.leading_maps`` for ``transform(clips).pixels``:
+        only the sizes of the clips are looked at then.
+        """
         if not self.training:
             found = self.detect(clips)
             return [{k: v.whole() if isinstance(v, BoxMasks) else v for k, v in result.items()} for result in found]
@@ -117,7 +124,7 @@ class MaskRCNN3d(nn.Module):
         objects = check_targets(clips, targets, fields, self.spec.num_classes)
         batch: ClipBatch = self.transform(clips)
         objects = resize_targets(objects, batch, self.tasks)
-        pool, proposals, losses = self._propose(batch, objects)
+        pool, proposals, losses = self._propose(batch, objects, known)
         return {**losses, **self._losses(pool, proposals, objects)}
 
     def detect(self, clips: Sequence[Tensor]) -> list[dict[str, Tensor | BoxMasks]]:
@@ -132,7 +139,7 @@ class MaskRCNN3d(nn.Module):
             raise ValueError("detect is for models in eval mode: call model.eval() first")
         self._check(clips)
         batch: ClipBatch = self.transform(clips)
-        pool, proposals, _ = self._propose(batch, None)
+        pool, proposals, _ = self._propose(batch, None, None)
         return self._detect(pool, proposals, batch)
 
     def _check(self, clips: Sequence[Tensor]) -> None:
@@ -140,10 +147,10 @@ class MaskRCNN3d(nn.Module):
         check_clips(clips, self.spec.backbone.in_channels, dtype)
 
     def _propose(
-        self, batch: ClipBatch, targets: Sequence[ClipTargets] | None
+        self, batch: ClipBatch, targets: Sequence[ClipTargets] | None, known: Mapping[str, Tensor] | None
     ) -> tuple[TubePooler, list[Tensor], dict[str, Tensor]]:
         size = batch.pixels.shape[3], batch.pixels.shape[4]
-        maps = self.neck(list(self.backbone(batch.pixels).values()), batch.pixels.shape[2])
+        maps = self.neck(list(self.backbone(batch.pixels, known=known).values()), batch.pixels.shape[2])
         proposals, losses = self.tpn(maps, size, batch.sizes, targets)
         roi_levels = maps if self.spec.neck is None else maps[:-1]  # the subsampled level makes proposals only
         pool = TubePooler(roi_levels, self.spec.strides[: len(roi_levels)], offset=self.spec.box_offset)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from res3d.evaluation.keypoint_scores import REACH
 from res3d.ops.tubes import tube_iou
 
 RECALLS = 101  # COCO interpolates precision at 0, 0.01, ..., 1
@@ -20,6 +21,8 @@ class TubeScores:
     recall: float | None  # share of the objects that some detection of their class matches, by boxes
     keypoint_error: float | None
     """Mean distance of keypoints in the frame, in square roots of the box's area, over objects found by their boxes."""
+    pck: float | None
+    """Share of the known keypoints of all objects that are found within a fifth of the longer side of the box."""
     visibility_error: float | None  # share of their frames where visible > 0.5 is wrong
     by_class: Mapping[int, float]  # box AP by label
 
@@ -60,6 +63,7 @@ def score_tubes(
         mask_ap=masks,
         recall=sum(int((clip.matches >= 0).sum()) for clip in boxes) / objects if objects else None,
         keypoint_error=_keypoint_error(found),
+        pck=_pck(found),
         visibility_error=_visibility_error(found),
         by_class=by_class,
     )
@@ -153,6 +157,21 @@ def _keypoint_error(found: Sequence[_Found]) -> float | None:
         counted = visible[..., None] & (truth[..., 2] > 0)
         errors.append((distance / area.sqrt().clamp(min=1)[..., None])[counted])
     return _mean(torch.cat(errors).tolist()) if errors else None
+
+
+def _pck(found: Sequence[_Found]) -> float | None:
+    known = correct = 0
+    for result, target, matches in found:
+        if "keypoints" not in result or "keypoints" not in target:
+            return None
+        there = target["visible"][..., None] & (target["keypoints"][..., 2] > 0)
+        rows = matches >= 0
+        boxes, truth = target["boxes"][matches[rows]], target["keypoints"][matches[rows]]
+        reach = REACH * (boxes[..., 2:] - boxes[..., :2]).amax(dim=-1)
+        distance = (result["keypoints"][rows][..., :2] - truth[..., :2]).norm(dim=-1)
+        known += int(there.sum())
+        correct += int(((distance <= reach[..., None]) & there[matches[rows]]).sum())
+    return correct / known if known else None
 
 
 def _visibility_error(found: Sequence[_Found]) -> float | None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from res3d.backbone import ClipClassifier
 from res3d.data import Facts
-from res3d.training.tasks import Options, Samples, Task
+from res3d.training.tasks import Maps, Options, Samples, Task
 from res3d.weights import create_classifier
 
 TOP = 5  # classes, of the second accuracy that is scored
@@ -35,8 +35,8 @@ def _stack(model: ClipClassifier, samples: Samples) -> Tensor:
     return torch.stack([clip for clip, _ in samples]).to(model.fc.weight.device)
 
 
-def _losses(model: ClipClassifier, samples: Samples) -> dict[str, Tensor]:
-    logits = model(_stack(model, samples))
+def _losses(model: ClipClassifier, samples: Samples, known: Maps | None) -> dict[str, Tensor]:
+    logits = model(_stack(model, samples), known=known)
     labels = torch.tensor([label for _, label in samples], device=logits.device)
     return {"loss_classifier": F.cross_entropy(logits.float(), labels)}
 
@@ -64,6 +64,7 @@ def _share(guesses: Tensor, labels: Tensor) -> float:
 CLASSIFIER = Task(
     build=build_classifier,
     losses=_losses,
+    pixels=lambda model, clip: clip[None],
     predict=_predict,
     truth=int,
     score=_score,

@@ -10,8 +10,9 @@ from res3d.backbone.yaml_form import change_dataclass
 from res3d.data import Facts
 from res3d.detection import MaskRCNN3d, mask_rcnn_3d
 from res3d.evaluation import score_tubes
-from res3d.training.tasks import Options, Samples, Task
+from res3d.training.tasks import Maps, Options, Samples, Task
 
+AIMS = ("box_ap", "mask_ap", "pck")  # whose mean, of the heads that there are, says which weights are best
 ALWAYS = ("boxes", "visible", "labels", "track_ids")  # of a target
 
 
@@ -24,7 +25,8 @@ def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
         ValueError: options that do not fit.
         WeightsError: weights that do not.
     """
-    keywords = {"num_classes": facts.num_classes, "categories": facts.categories, **options}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    keywords: dict[str, Any] = {"num_classes": facts.num_classes, "categories": facts.categories, **given}
     changes = keywords.pop("spec", None)
     model = mask_rcnn_3d(**keywords)
     if changes is None:
@@ -40,13 +42,22 @@ def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
     return changed
 
 
-def _losses(model: MaskRCNN3d, samples: Samples) -> dict[str, Tensor]:
+def _losses(model: MaskRCNN3d, samples: Samples, known: Maps | None) -> dict[str, Tensor]:
     used = (*ALWAYS, *(task.field for task in model.tasks.values()))
     device = next(model.parameters()).device
     clips = [clip.to(device) for clip, _ in samples]
     targets = [{name: value.to(device) for name, value in t.items() if name in used} for _, t in samples]
-    losses: dict[str, Tensor] = model(clips, targets)
+    losses: dict[str, Tensor] = model(clips, targets, known=known)
     return losses
+
+
+def _pixels(model: MaskRCNN3d, clip: Tensor) -> Tensor:
+    if isinstance(model.settings.min_size, tuple):
+        raise ValueError(
+            f"a cache needs frames of one size: model.min_size must be a number, not {model.settings.min_size}"
+        )
+    pixels: Tensor = model.transform([clip]).pixels
+    return pixels
 
 
 def _predict(model: MaskRCNN3d, samples: Samples) -> list[dict[str, Tensor]]:
@@ -67,16 +78,18 @@ def _score(results: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
     scores = asdict(score_tubes(results, truths))
     del scores["by_class"]
     known = {name: float(value) for name, value in scores.items() if value is not None}
-    return {"box_ap": 0.0, **known}
+    aims = [known[name] for name in AIMS if name in known]
+    return {"quality": sum(aims) / max(1, len(aims)), **known}
 
 
 DETECTOR = Task(
     build=build_detector,
     losses=_losses,
+    pixels=_pixels,
     predict=_predict,
     truth=_truth,
     score=_score,
-    best="box_ap",
+    best="quality",
     normalizes=True,
     scored_alone=True,
 )

@@ -6,22 +6,23 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 from torch import nn
 
-from res3d.data import ClipData
 from res3d.training.checkpoints import Checkpoints
 from res3d.training.curves import Curves
-from res3d.training.loading import Change, Normalization, ScoringLoader, TrainingLoader, Views
+from res3d.training.feature_cache import FeatureCache
+from res3d.training.loading import Normalization, ScoringLoader, TrainingLoader, Views
 from res3d.training.module import TrainingModule
-from res3d.training.order import Order, share_out
-from res3d.training.schedule import Schedule
+from res3d.training.order import share_out
+from res3d.training.plan import Plan
 from res3d.training.settings import TrainingSettings
 from res3d.training.tasks import Task
 
@@ -33,6 +34,8 @@ EXPECTED = (
     "You're resuming from a checkpoint that ended before the epoch ended",  # the loader goes by the step
     "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # torch's, of a line of Lightning's
+    "You defined a `validation_step` but have no `val_dataloader`",  # nothing to validate on
+    "GPU available but not used",  # the user's choice
     "The number of training batches .* is smaller than the logging interval",  # Lightning's logging is not used
 )
 
@@ -42,27 +45,16 @@ def is_first_process() -> bool:
     return int(rank_zero_only.rank or 0) == 0  # type: ignore[attr-defined]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """Everything that a run is made of."""
+def fit(plan: Plan, checkpoint: Path | None, *, say: Callable[[str], None]) -> tuple[float | None, int]:
+    """Train to the end, from a checkpoint where there is one: the best score, where there are scores, and the steps.
 
-    settings: TrainingSettings
-    task: Task
-    model: nn.Module
-    data: ClipData
-    change: Change  # of what is trained on
-    validation: ClipData | None
-    order: Order  # of the first process
-    schedule: Schedule
-    checkpoint: Path | None  # to go on from
-
-
-def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
-    """Train to the end; the best score, where there are scores, and the number of steps."""
+    Raises:
+        as ``train``.
+    """
     settings = plan.settings
     folder = Path(settings.out)
-    checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best)
-    module = TrainingModule(plan.model, plan.task, settings, plan.schedule)
+    cache = None if settings.cache is None else FeatureCache.of_run(plan.model, plan.task, settings, say)
+    module = TrainingModule(plan.model, plan.task, settings, plan.schedule, cache)
     normalize = Normalization(mean=settings.mean, std=settings.std)
     loader = TrainingLoader(
         Views(plan.data, plan.change, normalize, settings.seed),
@@ -70,58 +62,77 @@ def fit(plan: Plan, *, say: Callable[[str], None]) -> tuple[float | None, int]:
         lambda: module.global_step,
         num_views=settings.views,
         workers=settings.workers,
+        kept=cache,
     )
+    checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best)
     curves = Curves(folder, every=settings.log_every, waiting=loader.waiting, checkpoints=checkpoints, say=say)
-    callbacks: list[pl.Callback] = [curves, checkpoints]
+    with _quiet():
+        trainer = _trainer(settings, [curves, checkpoints, *_more_callbacks(settings, plan.task)])
+        _check_norms(plan.model, trainer)
+        loader.order = replace(plan.order, process=trainer.global_rank)
+        scoring = _scoring_loader(plan, normalize, trainer.global_rank)
+        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=checkpoint, weights_only=True))
+    return checkpoints.best, trainer.global_step
+
+
+def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        strategy="ddp" if settings.processes > 1 else "auto",
+        precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
+        max_epochs=settings.epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip_gradient,
+        check_val_every_n_epoch=settings.validate_every,
+        num_sanity_val_steps=0,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(settings.out, name="tensorboard", version=""),
+        enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # the loaders know which clips are whose
+    )
+
+
+def _more_callbacks(settings: TrainingSettings, task: Task) -> list[pl.Callback]:
+    made: list[pl.Callback] = []
     if settings.early_stopping is not None:
-        callbacks.append(
+        made.append(
             EarlyStopping(
-                f"validate/{plan.task.best}",
+                f"validate/{task.best}",
                 patience=settings.early_stopping,
                 mode="max",
                 check_on_train_epoch_end=False,
                 log_rank_zero_only=True,
             )
         )
-    shows_progress = sys.stderr.isatty()
-    if shows_progress:
-        callbacks.append(TQDMProgressBar())
-    with _quiet():
-        trainer = pl.Trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.nodes,
-            strategy="ddp" if settings.processes > 1 else "auto",
-            precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
-            max_epochs=settings.epochs,
-            accumulate_grad_batches=settings.accumulate,
-            gradient_clip_val=settings.clip_gradient,
-            check_val_every_n_epoch=settings.validate_every,
-            num_sanity_val_steps=0,
-            callbacks=callbacks,
-            logger=TensorBoardLogger(folder, name="tensorboard", version=""),
-            enable_progress_bar=shows_progress,
-            enable_model_summary=False,
-            use_distributed_sampler=False,  # the loaders know which clips are whose
-        )
-        loader.order = replace(plan.order, process=trainer.global_rank)
-        scoring = None
-        if plan.validation is not None:
-            numbers = share_out(len(plan.validation), settings.processes, trainer.global_rank)
-            scoring = ScoringLoader(
-                plan.validation,
-                numbers,
-                batch_size=1 if plan.task.scored_alone else plan.order.part_size,
-                normalize=normalize,
-                workers=settings.workers,
-            )
-        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=plan.checkpoint, weights_only=True))
-    return checkpoints.best, trainer.global_step
+    if sys.stderr.isatty():
+        made.append(TQDMProgressBar())
+    return made
+
+
+def _scoring_loader(plan: Plan, normalize: Normalization, process: int) -> ScoringLoader | None:
+    if plan.validation is None:
+        return None
+    return ScoringLoader(
+        plan.validation,
+        share_out(len(plan.validation), plan.settings.processes, process),
+        batch_size=1 if plan.task.scored_alone else plan.order.part_size,
+        normalize=normalize,
+        workers=plan.settings.workers,
+    )
+
+
+def _check_norms(model: nn.Module, trainer: pl.Trainer) -> None:
+    synchronized = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
+    if synchronized and trainer.strategy.root_device.type == "cpu":
+        raise ValueError("norm 'sync_batch' needs a GPU; on a CPU take group, frozen_batch or batch")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what Lightning says of itself, and what it warns of in vain."""
+    """Without what Lightning says of itself and what it warns of in vain; what it refuses is a ValueError."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     try:
@@ -131,6 +142,8 @@ def _quiet() -> Iterator[None]:
             for message in EXPECTED:
                 warnings.filterwarnings("ignore", message=message)
             yield
+    except MisconfigurationException as error:
+        raise ValueError(" ".join(str(error).split())) from None
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -1,9 +1,9 @@
 """Batches of clips for a run, and how long it waits for them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -62,6 +62,34 @@ class Views(Dataset[Sample]):
         return self.normalize(clip), target
 
 
+class Kept(Protocol):
+    """Clips whose maps are kept, see ``FeatureCache``."""
+
+    def read(self, asked: tuple[int, int]) -> "Loaded | None": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A view of a clip, or what is kept of it."""
+
+    asked: tuple[int, int]  # number and view
+    clip: Tensor  # of its size; where maps are known, of no other meaning
+    target: Any
+    maps: Mapping[str, Tensor] | None = None  # by stage, [C, T, H, W]
+
+
+class _Loading(Dataset[Loaded]):
+    """Views out of what is kept, else made."""
+
+    def __init__(self, views: Views, kept: Kept | None) -> None:
+        self.views = views
+        self.kept = kept
+
+    def __getitem__(self, asked: tuple[int, int]) -> Loaded:
+        found = None if self.kept is None else self.kept.read(asked)
+        return found or Loaded(asked, *self.views[asked])
+
+
 @dataclass
 class Waiting:
     """Seconds spent waiting for data."""
@@ -80,10 +108,11 @@ class Waiting:
 
 
 class TrainingLoader:
-    """Iterating gives the batches from the run's next step to the end of its epoch, lists of (clip, target).
+    """Iterating gives the batches from the run's next step to the end of its epoch, lists of ``Loaded``.
 
     Args:
         views: the clips.
+        kept: where maps of them may be kept.
         order: which of them come when.
         step: tells the number of the next step.
         num_views: how many views there are of a clip, taken in turn; None: a new one every epoch.
@@ -91,9 +120,16 @@ class TrainingLoader:
     """
 
     def __init__(
-        self, views: Views, order: Order, step: Callable[[], int], *, num_views: int | None, workers: int
+        self,
+        views: Views,
+        order: Order,
+        step: Callable[[], int],
+        *,
+        num_views: int | None,
+        workers: int,
+        kept: Kept | None = None,
     ) -> None:
-        self.views = views
+        self.data = _Loading(views, kept)
         self.order = order
         self.step = step
         self.num_views = num_views
@@ -103,12 +139,12 @@ class TrainingLoader:
     def __len__(self) -> int:
         return self.order.steps_per_epoch * self.order.accumulate
 
-    def __iter__(self) -> Iterator[list[Sample]]:
+    def __iter__(self) -> Iterator[list[Loaded]]:
         step = self.step()
         epoch = step // self.order.steps_per_epoch
         view = epoch % self.num_views if self.num_views else epoch
         batches = [[(number, view) for number in part] for part in self.order.rest_of_epoch(step)]
-        yield from self.waiting.measure(iter(_loader(self.views, batches, self.workers)))
+        yield from self.waiting.measure(iter(_loader(self.data, batches, self.workers)))
 
 
 class ScoringLoader:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from res3d.training.loading import Sample
+from res3d.training.feature_cache import FeatureCache
+from res3d.training.loading import Loaded
 from res3d.training.order import seed_step
 from res3d.training.parts import build_optimizer
 from res3d.training.resume import KEY, describe_run
@@ -22,21 +23,30 @@ class TrainingModule(pl.LightningModule):
     """A model that learns.
 
     What a step draws at random (which proposals are sampled, what is dropped) is a function of the seed, the step and
-    the process, so that a run that was interrupted ends where one that was not does.
+    the part of its batch, so that a run that was interrupted ends where one that was not does.
 
     Args:
         model: what is trained.
         task: the row of its kind.
         settings: of the run.
         schedule: of the learning rate.
+        cache: of the maps of stages that stay frozen.
     """
 
-    def __init__(self, model: nn.Module, task: Task, settings: TrainingSettings, schedule: Schedule) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        settings: TrainingSettings,
+        schedule: Schedule,
+        cache: FeatureCache | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.task = task
         self.settings = settings
         self.schedule = schedule
+        self.cache = cache
         self.averaged: AveragedModel | None = None
         if settings.averaging is not None:
             average = get_ema_multi_avg_fn(settings.averaging)  # type: ignore[no-untyped-call]
@@ -68,14 +78,17 @@ class TrainingModule(pl.LightningModule):
         backbone: Any = self.model.backbone
         backbone.freeze(self.settings.frozen_in(self.global_step // self.schedule.steps_per_epoch))
 
-    def on_train_batch_start(self, batch: list[Sample], batch_idx: int) -> None:
-        seed_step(self.settings.seed, self.global_step, self.global_rank, batch_idx % self.settings.accumulate)
+    def on_train_batch_start(self, batch: list[Loaded], batch_idx: int) -> None:
+        # Numbered as the order has them: parts of a batch draw the same whether processes or time divide it.
+        part = batch_idx % self.settings.accumulate * self.settings.processes + self.global_rank
+        seed_step(self.settings.seed, self.global_step, part)
 
-    def training_step(self, batch: list[Sample], batch_idx: int) -> dict[str, Tensor]:
-        losses = self.task.losses(self.model, batch)
+    def training_step(self, batch: list[Loaded], batch_idx: int) -> dict[str, Tensor]:
+        known = None if self.cache is None else self.cache.maps(self.model, batch)
+        losses = self.task.losses(self.model, [(item.clip, item.target) for item in batch], known)
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         if not torch.isfinite(total):
-            values = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
+            values = ", ".join(f"{name} {loss.item():.3g}" for name, loss in losses.items())
             raise FloatingPointError(
                 f"step {self.global_step}: the loss is not finite ({values}); a lower learning_rate, a longer warm_up "
                 "or clip_gradient may help"

@@ -20,7 +20,7 @@ KEY = "res3d"  # of ``describe_run`` in a checkpoint
 # Settings that a run may change when it is gone on with; all others decide what it learns.
 FREE = (
     *("out", "epochs", "validate", "early_stopping", "validate_every", "checkpoint_every", "log_every"),
-    *("accelerator", "devices", "nodes", "workers"),
+    *("accelerator", "devices", "nodes", "workers", "cache", "cache_gigabytes"),
 )
 
 Run = Mapping[str, Any]

@@ -1,23 +1,16 @@
 """``train``: a run from its settings, begun or gone on with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
-from torch import nn
 
 from res3d.backbone import count_parameters
-from res3d.backbone.yaml_form import build_dataclass
-from res3d.data import Augmentation, ClipData, mirror_pairs
 from res3d.structures.formats.files import write_whole
-from res3d.training.kinds import build_data, build_model, find_task
-from res3d.training.loading import Change
-from res3d.training.order import Order, seed_step
+from res3d.training.plan import Plan, make_plan
 from res3d.training.resume import BEST, FINAL, describe_run, find_checkpoint
-from res3d.training.schedule import Schedule
 from res3d.training.settings import TrainingSettings
 
 CONFIG = "config.yaml"  # the settings of a run, as ``res3d train --config`` reads them
@@ -51,96 +44,46 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
         FloatingPointError: a loss that is not finite; likewise.
     """
     try:
-        from res3d.training.fit import Plan, fit, is_first_process
+        from res3d.training.fit import fit, is_first_process
     except ImportError as error:
         raise ImportError(f'training needs PyTorch Lightning: pip install "res3d[train]" ({error})') from None
     say = say if is_first_process() else _silence
-    task = find_task(settings)
-    kind = settings.model["kind"]
-    if task.normalizes and (settings.mean or settings.std):
-        raise ValueError(f"mean and std are not for a {kind}, which has its own (model.image_mean and model.image_std)")
-    data = build_data("train", settings.train, kind)
-    validation = None if settings.validate is None else build_data("validate", settings.validate, kind)
-    if validation is not None:
-        _check_classes(data, validation)
-    if data.facts.empty:
-        names = ", ".join(data.facts.empty)
-        raise ValueError(f"train: no clip shows {names}; leave such classes out, or add examples")
-    order = Order(
-        num_clips=len(data),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        accumulate=settings.accumulate,
-        processes=settings.processes,
-    )
-    schedule = Schedule(
-        kind=settings.schedule,
-        warm_up=settings.warm_up,
-        epochs=settings.epochs,
-        steps_per_epoch=order.steps_per_epoch,
-        milestones=settings.milestones,
-        decay=settings.decay,
-    )
-    change = _augmentation(settings, data)
-    seed_step(settings.seed)
-    model = build_model(task, settings, data.facts)
+    plan = make_plan(settings)
     folder = Path(settings.out)
-    checkpoint = find_checkpoint(folder, describe_run(model, settings))
-    steps = settings.epochs * order.steps_per_epoch
-    if checkpoint is not None and checkpoint.finishes(settings, steps):
+    checkpoint = find_checkpoint(folder, describe_run(plan.model, settings))
+    if checkpoint is not None and checkpoint.finishes(settings, plan.steps):
         say(f"{folder} is finished, after {checkpoint.step} steps: nothing to do; with more epochs it would go on")
         return _result(folder, checkpoint.best, checkpoint.step)
     if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / CONFIG, yaml.safe_dump(asdict(settings), sort_keys=False, allow_unicode=True))
-    say(_describe(model, settings))
-    say(f"train: {len(data)} clips, {order.steps_per_epoch} steps of {settings.batch_size} an epoch, {steps} in all")
-    if validation is not None:
-        say(f"validate: {len(validation)} clips every {settings.validate_every} epochs")
+    for line in _describe(plan):
+        say(line)
     if checkpoint is not None:
-        say(f"going on from {checkpoint.path}, after {checkpoint.step} of {steps} steps")
-    best, step = fit(
-        Plan(
-            settings=settings,
-            task=task,
-            model=model,
-            data=data,
-            change=change,
-            validation=validation,
-            order=order,
-            schedule=schedule,
-            checkpoint=None if checkpoint is None else checkpoint.path,
-        ),
-        say=say,
-    )
+        say(f"going on from {checkpoint.path}, after {checkpoint.step} of {plan.steps} steps")
+    best, step = fit(plan, None if checkpoint is None else checkpoint.path, say=say)
     return _result(folder, best, step)
-
-
-def _augmentation(settings: TrainingSettings, data: ClipData) -> Change:
-    augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
-    pairs = mirror_pairs(data.facts.categories, augmentation.pairs) if augmentation.flip else ()
-    return partial(augmentation, flip_pairs=pairs)
 
 
 def _silence(line: str) -> None:
     pass
 
 
-def _describe(model: nn.Module, settings: TrainingSettings) -> str:
-    backbone: Any = model.backbone
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+def _describe(plan: Plan) -> Iterator[str]:
+    settings, order = plan.settings, plan.order
+    backbone: Any = plan.model.backbone
+    trained = sum(p.numel() for p in plan.model.parameters() if p.requires_grad)
     frozen = f"; frozen: {', '.join(backbone.frozen_stages)}" if backbone.frozen_stages else ""
-    return (
-        f"{settings.model['kind']}: {backbone.spec.name}, {count_parameters(model):,} parameters, "
+    yield (
+        f"{settings.model['kind']}: {backbone.spec.name}, {count_parameters(plan.model):,} parameters, "
         f"{trained:,} of them trained{frozen}"
     )
-
-
-def _check_classes(data: ClipData, validation: ClipData) -> None:
-    if data.facts != validation.facts:
-        a, b = data.facts, validation.facts
-        names = [", ".join(c.name for c in facts.categories) or f"{facts.num_classes} classes" for facts in (a, b)]
-        raise ValueError(f"train and validate must be of the same classes and keypoints, not {names[0]} and {names[1]}")
+    yield (
+        f"train: {len(plan.data)} clips, {order.steps_per_epoch} steps of {settings.batch_size} an epoch, "
+        f"{plan.steps} in all"
+    )
+    if plan.validation is not None:
+        yield f"validate: {len(plan.validation)} clips every {settings.validate_every} epochs"
 
 
 def _result(folder: Path, best: float | None, steps: int) -> TrainingResult:

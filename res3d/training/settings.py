@@ -21,13 +21,15 @@ class TrainingSettings:
         mean: subtracted from each channel, of values in 0..1, before a classifier sees them; none is 0
         std: each channel is divided by it; none is 1
         views: augmented views of each clip, taken in turn by epoch; none draws a new one every epoch
+        cache: folder for the maps of stages that stay frozen, computed once for each view; needs views
+        cache_gigabytes: what the folder may grow to; clips beyond that are computed every time
         out: folder of the run; a run that is there already is gone on with
         seed: decides everything that is random; two runs with one seed are the same
         epochs: passes over the training data
         batch_size: clips of one step of the optimizer, over all devices and accumulated parts together
         accumulate: parts that a batch is divided into, one after the other, to save memory
         freeze_at: leading stages of the backbone that are frozen; 0 none, 1 stem, 2 stem and conv2, ...
-        unfreeze: by epoch (from 0), the freeze_at from then on
+        unfreeze: by epoch (from 1), the lower freeze_at from then on
         optimizer: adamw, adam or sgd
         learning_rate: of parts that rates does not name, after the warm-up
         rates: by part of the model (backbone, backbone.conv5, ...), what the learning rate is multiplied by there
@@ -60,6 +62,8 @@ class TrainingSettings:
     mean: list[float] = field(default_factory=list)
     std: list[float] = field(default_factory=list)
     views: int | None = None
+    cache: str | None = None
+    cache_gigabytes: float = 10.0
     out: str = "run"
     seed: int = 0
     epochs: int = 10
@@ -93,6 +97,8 @@ class TrainingSettings:
         for name, accepted in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} must be one of {', '.join(accepted)}, not {getattr(self, name)!r}")
+        if self.cache is not None and (self.views is None or not self.least_frozen):
+            raise ValueError("cache needs stages that stay frozen (freeze_at) and a number of views that come again")
         if self.early_stopping is not None and self.validate is None:
             raise ValueError("early_stopping needs scores, and so data to validate on")
         if self.milestones and self.schedule != "step":
@@ -108,7 +114,7 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise ValueError(f"{name} must be a whole number ≥ {least}, not {value!r}")
-        for name in ("learning_rate", "decay"):
+        for name in ("learning_rate", "decay", "cache_gigabytes"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be > 0, not {getattr(self, name)!r}")
         for name in ("weight_decay", "clip_gradient"):
@@ -117,11 +123,7 @@ class TrainingSettings:
         for name in ("averaging", "momentum"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)!r}")
-        for epoch, at in {0: self.freeze_at, **self.unfreeze}.items():
-            if not 0 <= at <= 5 or epoch < 0:
-                raise ValueError(
-                    f"freeze_at and the values of unfreeze must be 0 to 5, its epochs ≥ 0, not {epoch}: {at}"
-                )
+        self._check_freezing()
         if any(not abs(value) < float("inf") for value in self.mean) or any(
             not 0 < value < float("inf") for value in self.std
         ):
@@ -129,6 +131,18 @@ class TrainingSettings:
         for part, rate in self.rates.items():
             if not 0 <= rate < float("inf"):
                 raise ValueError(f"rates: that of {part!r} must be ≥ 0, not {rate!r}")
+
+    def _check_freezing(self) -> None:
+        if not 0 <= self.freeze_at <= 5:
+            raise ValueError(f"freeze_at must be 0 (nothing) to 5 (everything), not {self.freeze_at}")
+        depth = self.freeze_at
+        for epoch, at in sorted(self.unfreeze.items()):
+            if epoch < 1 or not 0 <= at < depth:
+                raise ValueError(
+                    f"unfreeze must give a lower freeze_at from epoch to epoch (from 1), below {depth} here, "
+                    f"not {epoch}: {at}"
+                )
+            depth = at
 
     @property
     def processes(self) -> int:

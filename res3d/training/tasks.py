@@ -10,6 +10,7 @@ from res3d.data import Facts
 
 Samples = Sequence[tuple[Tensor, Any]]  # clips and what is true of them
 Options = Mapping[str, Any]
+Maps = Mapping[str, Tensor]  # by stage, [N, C, T, H, W]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +19,9 @@ class Task:
 
     build: Callable[[Options, Facts], nn.Module]
     """From the config's ``model`` and what is known of the data, unfrozen; ValueError for what does not fit."""
-    losses: Callable[[Any, Samples], dict[str, Tensor]]  # to be added up
+    losses: Callable[[Any, Samples, Maps | None], dict[str, Tensor]]
+    """To be added up; maps of the leading stages where they are known already, and the clips stand for their sizes."""
+    pixels: Callable[[Any, Tensor], Tensor]  # what the backbone is given for one clip, [1, C, T, H, W]
     predict: Callable[[Any, Samples], list[Any]]  # one result a clip, on the CPU
     truth: Callable[[Any], Any]  # of a clip's target, what scoring needs
     score: Callable[[Sequence[Any], Sequence[Any]], dict[str, float]]  # results and truths of all clips

@@ -147,3 +147,20 @@ def test_a_model_can_be_exported(thin):
     clip = torch.randn(1, 3, 4, 32, 32)
     exported = torch.export.export(thin, (clip,))
     torch.testing.assert_close(exported.module()(clip)["conv5"], thin(clip)["conv5"])
+
+
+@pytest.mark.parametrize("stages", range(1, 6))
+def test_maps_that_are_known_are_not_computed_again(thin, stages):
+    """What comes out is the same, whichever stages it is asked of; the clip's pixels are not looked at."""
+    model = res3d.ResNet3d(thin.spec, out_features=["conv2", "conv5"]).eval()
+    model.load_state_dict(thin.state_dict())
+    clip = torch.randn(2, 3, 4, 32, 32)
+    whole = model(clip)
+    known = model.leading_maps(clip, stages)
+    assert not any(m.requires_grad for m in known.values())
+    assert list(known)[-1] == model.spec.stage_names[stages - 1]
+    again = model(torch.zeros_like(clip), known=known)
+    assert list(again) == list(whole)
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+    with pytest.raises(ValueError, match="a clip must be float"):
+        model(clip[0], known=known)

@@ -1,5 +1,6 @@
 import re
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import pytest
 
@@ -127,3 +128,65 @@ def test_help_comes_from_the_docstring(capsys):
     for word in ("whom to greet", "how often", "--very-loud", "default: glad"):
         assert word in text
     assert "[names ...]" in text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cake:
+    """A cake.
+
+    Args:
+        layers: how many
+        filling: what is in it, by layer
+        topping: what is on it
+    """
+
+    layers: int = 2
+    filling: dict[str, Any] = field(default_factory=dict)
+    topping: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.layers < 1:
+            raise ValueError(f"layers must be ≥ 1, not {self.layers}")
+
+
+def bake(cake: Cake) -> int:
+    """Bake it."""
+    print(cake.layers, cake.filling, cake.topping)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [
+        (["--layers", "3"], "3 {} None"),
+        (["--filling", "{a: 1}"], "2 {'a': 1} None"),
+        (["--filling.a", "1e-3", "--filling.b.c=[x, 2]"], "2 {'a': 0.001, 'b': {'c': ['x', 2]}} None"),
+        (["--topping.nuts", "true"], "2 {} {'nuts': True}"),
+        (["--topping.3", "x"], "2 {} {3: 'x'}"),
+        (["--filling.a", "{b: c"], "2 {'a': '{b: c'} None"),
+    ],
+)
+def test_a_dataclass_is_the_command_line_of_a_function_that_takes_one(capsys, arguments, printed):
+    assert run_command(bake, "bake", arguments) == 0
+    assert capsys.readouterr().out.strip() == printed
+
+
+def test_flags_change_mappings_of_the_config_key_by_key(tmp_path, capsys):
+    config = tmp_path / "c.yaml"
+    config.write_text("filling: {a: 1, b: {c: 2, d: 3}, e.f: 4}\n")
+    assert run_command(bake, "bake", ["--config", str(config), "--filling.b.c", "5"]) == 0
+    assert capsys.readouterr().out.strip() == "2 {'a': 1, 'b': {'c': 5, 'd': 3}, 'e.f': 4} None"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layers", "0"], "layers must be ≥ 1, not 0"),
+        (["--layres", "1"], "unknown option '--layres'; did you mean '--layers'?"),
+        (["plain"], "unknown option 'plain'; see --help"),
+        (["--filling", "3"], "--filling must be dict, not '3'"),
+    ],
+)
+def test_wrong_fields_end_with_one_line(capsys, arguments, message):
+    assert run_command(bake, "bake", arguments) == 2
+    assert capsys.readouterr().err == f"res3d bake: error: {message}\n"

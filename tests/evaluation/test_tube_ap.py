@@ -90,7 +90,22 @@ def test_masks_and_keypoints():
     scores = score_tubes([found], [truth])
     assert scores.mask_ap == pytest.approx(51 / 101)
     assert scores.keypoint_error == pytest.approx(5 / 10)
+    assert scores.pck == 0, "5 pixels are more than a fifth of 10"
     assert score_tubes([found], [target([A, B], [1, 1])]).keypoint_error is None
+
+
+def test_keypoints_of_objects_that_are_not_found_are_wrong():
+    truth, found = target([A, B], [1, 1]), result([A], [1], [0.9])
+    truth["visible"][1, 1:] = False  # B shows in one frame
+    truth["keypoints"] = torch.rand(2, T, 4, 3) * 5
+    truth["keypoints"][..., 2] = 2
+    truth["keypoints"][0, 0, 0, 2] = 0  # not known, wherever it is found
+    found["keypoints"] = truth["keypoints"][:1].clone()
+    found["keypoints"][0, :, :, 0] += 1.9  # of a box of 10 pixels
+    found["keypoints"][0, 1, 2, 1] += 1.0
+    known = 4 * T - 1 + 4
+    assert score_tubes([found], [truth]).pck == pytest.approx((4 * T - 2) / known)
+    assert score_tubes([found], [target([A, B], [1, 1])]).pck is None
 
 
 def test_average_precision_is_the_definition():

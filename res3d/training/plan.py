@@ -1,0 +1,91 @@
+"""What a run is made of, before anything runs."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from res3d.backbone.yaml_form import build_dataclass
+from res3d.data import Augmentation, ClipData, mirror_pairs
+from res3d.training.kinds import build_data, build_model, find_task
+from res3d.training.loading import Change
+from res3d.training.order import Order, seed_step
+from res3d.training.schedule import Schedule
+from res3d.training.settings import TrainingSettings
+from res3d.training.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Everything that a run is made of."""
+
+    settings: TrainingSettings
+    task: Task
+    model: nn.Module
+    data: ClipData
+    change: Change  # of what is trained on
+    validation: ClipData | None
+    order: Order  # of the first process
+    schedule: Schedule
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return self.settings.epochs * self.order.steps_per_epoch
+
+
+def make_plan(settings: TrainingSettings) -> Plan:
+    """Data opened, model built.
+
+    Raises:
+        ValueError, FileNotFoundError, WeightsError: as ``train``.
+    """
+    task = find_task(settings)
+    kind = settings.model["kind"]
+    if task.normalizes and (settings.mean or settings.std):
+        raise ValueError(f"mean and std are not for a {kind}, which has its own (model.image_mean and model.image_std)")
+    data = build_data("train", settings.train, kind)
+    validation = None if settings.validate is None else build_data("validate", settings.validate, kind)
+    _check_classes(data, validation)
+    order = Order(
+        num_clips=len(data),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        accumulate=settings.accumulate,
+        processes=settings.processes,
+    )
+    schedule = Schedule(
+        kind=settings.schedule,
+        warm_up=settings.warm_up,
+        epochs=settings.epochs,
+        steps_per_epoch=order.steps_per_epoch,
+        milestones=settings.milestones,
+        decay=settings.decay,
+    )
+    change = _augmentation(settings, data)
+    seed_step(settings.seed)  # of random weights
+    return Plan(
+        settings=settings,
+        task=task,
+        model=build_model(task, settings, data.facts),
+        data=data,
+        change=change,
+        validation=validation,
+        order=order,
+        schedule=schedule,
+    )
+
+
+def _augmentation(settings: TrainingSettings, data: ClipData) -> Change:
+    augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
+    pairs = mirror_pairs(data.facts.categories, augmentation.pairs) if augmentation.flip else ()
+    return partial(augmentation, flip_pairs=pairs)
+
+
+def _check_classes(data: ClipData, validation: ClipData | None) -> None:
+    if data.facts.empty:
+        raise ValueError(f"train: no clip shows {', '.join(data.facts.empty)}; leave such classes out, or add examples")
+    if validation is not None and data.facts != validation.facts:
+        a, b = data.facts, validation.facts
+        names = [", ".join(c.name for c in facts.categories) or f"{facts.num_classes} classes" for facts in (a, b)]
+        raise ValueError(f"train and validate must be of the same classes and keypoints, not {names[0]} and {names[1]}")

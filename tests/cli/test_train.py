@@ -1,0 +1,135 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from made_runs import curve, losses, run, sensor_settings
+
+import res3d
+from res3d.cli.main import main
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def config_of(settings) -> Path:
+    path = Path(settings.out).with_suffix(".yaml")
+    path.write_text(yaml.safe_dump(asdict(settings)))
+    return path
+
+
+def start(config: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tools" / "train.py"), "--config", str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for_rows(process: subprocess.Popen[str], path: Path, rows: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if path.exists() and len(path.read_text().splitlines()) > rows:
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"no {rows} rows in {path}: {process.communicate()}")
+
+
+def test_a_config_trains_and_flags_override_it(tmp_path, capsys):
+    config = config_of(sensor_settings(tmp_path / "run"))
+    flags = ["--epochs", "2", "--model.dropout", "0.25", "--train.rows", "[0, 16]", "--model.norm=group"]
+    assert main(["train", "--config", str(config), *flags]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("classifier: tiny_sensor, ")
+    assert said[1] == "train: 16 clips, 2 steps of 8 an epoch, 4 in all"
+    assert said[-1].startswith(f"{tmp_path / 'run' / 'best.safetensors'}: after 4 steps, score ")
+    model = res3d.load_model(tmp_path / "run" / "best.safetensors")
+    assert model.dropout.p == 0.25
+    assert isinstance(model.backbone.stem.norm, torch.nn.GroupNorm)
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (kept["epochs"], kept["train"]["rows"]) == (2, [0, 16])
+    assert main(["train", "--config", str(tmp_path / "run" / "config.yaml")]) == 0
+    assert "is finished, after 4 steps" in capsys.readouterr().out
+
+
+def test_a_run_that_was_killed_ends_where_another_does(tmp_path):
+    """SIGKILL in the middle of an epoch: nothing can be tidied up."""
+    changes = {"epochs": 40, "checkpoint_every": 1, "schedule": "cosine", "averaging": 0.9}
+    run(sensor_settings(tmp_path / "whole", **changes))
+    config = config_of(sensor_settings(tmp_path / "run", **changes))
+    process = start(config)
+    wait_for_rows(process, tmp_path / "run" / "train.csv", 7)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+    assert main(["train", "--config", str(config)]) == 0
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    assert curve(tmp_path / "run", "validate") == curve(tmp_path / "whole", "validate")
+    models = [res3d.load_model(tmp_path / name / "best.safetensors").state_dict() for name in ("run", "whole")]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+
+
+def test_ctrl_c_keeps_what_there_is(tmp_path):
+    config = config_of(sensor_settings(tmp_path / "run", epochs=4000))
+    process = start(config)
+    wait_for_rows(process, tmp_path / "run" / "train.csv", 4)
+    process.send_signal(signal.SIGINT)
+    said, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert complaints.strip().endswith("res3d train: interrupted; what was finished is kept")
+    assert "Traceback" not in complaints
+    assert (tmp_path / "run" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "message"),
+    [
+        ("lerning_rate: 1", 2, "unknown option 'lerning_rate'; did you mean 'learning_rate'?"),
+        ("epochs: many", 2, "--epochs must be int, not 'many'"),
+        ("optimizer: lion", 2, "--optimizer must be one of 'adamw', 'adam', 'sgd', not 'lion'"),
+        ("batch_size: 0", 2, "batch_size must be a whole number ≥ 1, not 0"),
+        ("train: {kind: sensor, windos: x}", 2, "train: unknown key 'windos'; did you mean 'windows'?"),
+        ("model: {kind: classifier}", 2, "model.backbone is missing"),
+        ("train: {kind: sensor, windows: no.npy, labels: no.npy}", 1, "no.npy: no such file"),
+        ("model: {kind: classifier, backbone: r3d_18, weights: no.pth}", 1, "no.pth: no such weight file"),
+    ],
+)
+def test_bad_input_ends_with_one_line(tmp_path, capsys, lines, code, message):
+    settings = {"kind": "classifier", "backbone": "r3d_18"}
+    config = tmp_path / "c.yaml"
+    sensor = sensor_settings(tmp_path / "run")
+    given = {"model": settings, "train": sensor.train, "out": sensor.out, **yaml.safe_load(lines)}
+    config.write_text(yaml.safe_dump(given))
+    assert main(["train", "--config", str(config)]) == code
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("res3d train: ")
+    assert message in complaint
+    assert complaint.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_what_is_found_while_loading_is_one_line_too(tmp_path, capsys, workers):
+    config = config_of(sensor_settings(tmp_path / "run"))
+    windows = np.load(tmp_path / "windows.npy")
+    windows[7] = np.nan
+    np.save(tmp_path / "windows.npy", windows)
+    assert main(["train", "--config", str(config), "--workers", workers]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint == f"res3d train: error: {tmp_path / 'windows.npy'}: window 7 is not finite\n"
+
+
+def test_lightning_is_asked_for_where_it_is_missing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
+    for name in [name for name in sys.modules if name.startswith("res3d.training.fit")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["train", "--config", str(config_of(sensor_settings(tmp_path / "run")))]) == 1
+    assert 'training needs PyTorch Lightning: pip install "res3d[train]"' in capsys.readouterr().err

@@ -1,0 +1,80 @@
+"""Every config that trains is read, and its model is built, with data of another kind in the place of the user's."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+
+import res3d
+from res3d.cli.command import run_command
+from res3d.data import Facts
+from res3d.data.facts import named
+from res3d.structures import COCO_KEYPOINTS, Category
+from res3d.training import TrainingSettings, plan
+from res3d.training.kinds import TASKS, build_model
+from res3d.training.parts import build_optimizer
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if "epochs:" in path.read_text())
+MODELS = {"detector": res3d.detection.MaskRCNN3d, "classifier": res3d.ClipClassifier}
+
+
+def settings_of(path: Path) -> TrainingSettings:
+    """As the command reads them."""
+    found: list[TrainingSettings] = []
+
+    def keep(settings: TrainingSettings) -> int:
+        found.append(settings)
+        return 0
+
+    keep.__annotations__ = {"settings": TrainingSettings, "return": int}
+    assert run_command(keep, "train", ["--config", str(path)]) == 0
+    return found[0]
+
+
+def facts_of(settings: TrainingSettings) -> Facts:
+    keypoints = settings.model.get("keypoints") or 0
+    if settings.model["kind"] == "detector":
+        return Facts(num_classes=2, categories=(Category(name="x", keypoints=COCO_KEYPOINTS[:keypoints]),))
+    return Facts(num_classes=3, categories=named("abc"))
+
+
+def test_there_are_configs_for_all_that_is_trained():
+    assert {path.stem for path in CONFIGS} >= {
+        "cifar10",
+        "clips_exchanged_parts",
+        "clips_r3d_18",
+        "clips_resnet50v2",
+        "demo_sprites",
+        "detect_and_track_r18_c4",
+        "detect_r18_fpn",
+        "flies_r18_fpn",
+        "sensor_windows",
+    }
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_makes_its_model(path, monkeypatch):
+    monkeypatch.chdir(ROOT)  # specs are named from there
+    settings = settings_of(path)
+    for key in ("weights", "weights_backbone"):
+        settings.model.pop(key, None)  # they would be downloaded
+    task = TASKS[settings.model["kind"]]
+    with torch.device("meta"):
+        model = build_model(task, settings, facts_of(settings))
+        optimizer = build_optimizer(model, settings)
+    assert isinstance(model, MODELS[settings.model["kind"]])
+    assert len(model.backbone.frozen_stages) == settings.freeze_at
+    assert all(group["lr"] > 0 for group in optimizer.param_groups)
+    plan._augmentation(settings, SimpleNamespace(facts=facts_of(settings)))
+
+
+def test_detect_and_tracks_recipe_is_its_authors():
+    """Their 8 GPUs took 0.001; one takes an eighth of it. Frozen stem, conv2 and norms; three frames; small frames."""
+    data = yaml.safe_load((ROOT / "configs" / "detect_and_track_r18_c4.yaml").read_text())
+    assert (data["freeze_at"], data["model"]["norm"], data["model"]["neck"]) == (2, "frozen_batch", "c4")
+    assert float(data["learning_rate"]) == 0.001 / 8
+    assert data["train"]["length"] == 3
+    assert (data["model"]["min_size"], data["model"]["max_size"]) == ([128, 196, 256], 333)

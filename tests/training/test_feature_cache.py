@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import pytest
+from made_runs import detector_settings, losses, run, sensor_settings
+
+from res3d.data import SensorWindows, SyntheticClips
+from res3d.training import feature_cache
+
+AUGMENT = {"scale": [0.8, 1.2], "crop": [32, 32], "flip": 0.5}
+
+
+def files_of(cache: Path) -> list[str]:
+    return sorted(str(path.relative_to(cache)).split("/", 1)[1] for path in cache.rglob("*.safetensors"))
+
+
+def count_reads(monkeypatch, data) -> list[int]:
+    reads: list[int] = []
+    original = data.__getitem__
+    monkeypatch.setattr(data, "__getitem__", lambda self, n: (reads.append(n), original(self, n))[1])
+    return reads
+
+
+@pytest.mark.parametrize("unfreeze", [{}, {2: 2}], ids=["frozen", "unfreezing"])
+def test_a_detector_learns_from_the_cache_what_it_learns_without(tmp_path, monkeypatch, unfreeze):
+    """With a pyramid, which needs the maps of conv2 too."""
+    changes = {"freeze_at": 3, "unfreeze": unfreeze, "views": 2, "augment": AUGMENT, "epochs": 4, "validate": None}
+    run(detector_settings(tmp_path / "plain", **changes))
+    reads = count_reads(monkeypatch, SyntheticClips)
+    run(detector_settings(tmp_path / "kept", cache=str(tmp_path / "cache"), **changes))
+    assert losses(tmp_path / "kept") == pytest.approx(losses(tmp_path / "plain"), rel=1e-4)
+    assert files_of(tmp_path / "cache") == [f"{view}/0/{n}.safetensors" for view in range(2) for n in range(8)]
+    assert len(reads) == 2 * 8, "each view is loaded once"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_classifier_does_too_and_a_later_run_takes_what_is_there(tmp_path, monkeypatch, workers):
+    changes = {"freeze_at": 2, "views": 1, "epochs": 3, "workers": workers}
+    run(sensor_settings(tmp_path / "plain", **changes))
+    run(sensor_settings(tmp_path / "kept", cache=str(tmp_path / "cache"), **changes))
+    assert losses(tmp_path / "kept") == pytest.approx(losses(tmp_path / "plain"), rel=1e-4)
+    assert len(files_of(tmp_path / "cache")) == 24
+    reads = count_reads(monkeypatch, SensorWindows)
+    run(sensor_settings(tmp_path / "again", cache=str(tmp_path / "cache"), **{**changes, "validate": None}))
+    assert losses(tmp_path / "again") == losses(tmp_path / "kept")
+    assert reads == []
+
+
+def test_the_cache_is_bounded_and_says_so_once(tmp_path):
+    changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "epochs": 2, "validate": None}
+    run(sensor_settings(tmp_path / "whole", **changes))
+    whole = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*.safetensors"))
+    bounded = {**changes, "cache": str(tmp_path / "small"), "cache_gigabytes": whole / 2e9}
+    _, lines = run(sensor_settings(tmp_path / "bounded", **bounded))
+    assert [line for line in lines if "full" in line] == [
+        f"{tmp_path / 'small'}: the cache is full; clips that it does not hold are computed every time"
+    ]
+    held = files_of(tmp_path / "small")
+    assert 6 <= len(held) < 24
+    assert sum(path.stat().st_size for path in (tmp_path / "small").rglob("*.safetensors")) <= whole
+    assert losses(tmp_path / "bounded") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+
+
+def test_what_decides_the_maps_decides_the_folder(tmp_path):
+    changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "epochs": 1, "validate": None}
+    model = {"kind": "classifier", "backbone": str(tmp_path / "sensor.yaml")}
+    for number, more in enumerate(
+        [{}, {"learning_rate": 0.5}, {"seed": 1}, {"mean": [0.1, 0.1]}, {"model": {**model, "width": 2}}, {"views": 2}]
+    ):
+        run(sensor_settings(tmp_path / str(number), **{**changes, **more}))
+    assert len(list((tmp_path / "cache").iterdir())) == 5, "the rate alone changes nothing"
+
+
+def test_a_full_disk_is_said_and_loses_no_checkpoint(tmp_path, monkeypatch):
+    changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "checkpoint_every": 1, "epochs": 1}
+    original, written = feature_cache.save_file, []
+
+    def full(tensors, path):
+        if len(written) == 16:
+            path.write_bytes(b"half of it")
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        original(tensors, path)
+
+    monkeypatch.setattr(feature_cache, "save_file", full)
+    with pytest.raises(OSError, match=r"the cache cannot be written \(No space left on device\); a smaller cache_giga"):
+        run(sensor_settings(tmp_path / "run", **changes))
+    assert not list((tmp_path / "cache").rglob(".*")), "nothing unfinished is left"
+    monkeypatch.undo()
+    _, lines = run(sensor_settings(tmp_path / "run", **changes))
+    assert any("after 2 of 3 steps" in line for line in lines)
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "epochs": 1, "validate": None}
+    run(sensor_settings(tmp_path / "one", **changes))
+    path = next((tmp_path / "cache").rglob("7.safetensors"))
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"7\.safetensors: a damaged file of the cache"):
+        run(sensor_settings(tmp_path / "two", **changes))
+
+
+def test_what_a_cache_needs_is_said(tmp_path):
+    cache = {"cache": str(tmp_path / "cache")}
+    for changes in ({"views": 1}, {"freeze_at": 2}, {"views": 1, "freeze_at": 2, "unfreeze": {1: 0}}):
+        with pytest.raises(ValueError, match=r"cache needs stages that stay frozen .* and a number of views"):
+            sensor_settings(tmp_path / "run", **cache, **changes)
+    settings = detector_settings(tmp_path / "run", views=1, freeze_at=2, **cache)
+    settings.model["min_size"] = (24, 32)
+    settings.model["max_size"] = 64
+    with pytest.raises(ValueError, match=r"model\.min_size must be a number, not \(24, 32\)"):
+        run(settings)

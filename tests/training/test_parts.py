@@ -1,0 +1,79 @@
+import pytest
+import torch
+from made_detectors import tiny
+from torch import nn
+
+from res3d.training import TrainingSettings
+from res3d.training.parts import build_optimizer, parameter_groups
+
+
+def group_of(groups, name: str) -> set[int]:
+    return {id(p) for group in groups if group["name"] == name for p in group["params"]}
+
+
+def test_each_part_has_its_rate_and_the_longest_name_counts():
+    model = tiny()
+    groups = parameter_groups(model, {"backbone": 0.1, "backbone.conv5": 0.5, "neck": 0.0}, 2.0, 0.3)
+    assert {group["name"]: group["lr"] for group in groups if "norms" not in group["name"]} == {
+        "backbone": 0.2,
+        "backbone.conv5": 1.0,
+        "neck": 0.0,
+        "rest": 2.0,
+    }
+    everything = [id(p) for group in groups for p in group["params"]]
+    assert sorted(everything) == sorted(id(p) for p in model.parameters())
+    conv5 = {id(p) for p in model.backbone.conv5.parameters()}
+    assert group_of(groups, "backbone.conv5") | group_of(groups, "backbone.conv5, biases and norms") == conv5
+
+
+def test_biases_and_norms_do_not_decay():
+    model = tiny()
+    groups = parameter_groups(model, {}, 1.0, 0.3)
+    assert {group["name"]: group["weight_decay"] for group in groups} == {"rest": 0.3, "rest, biases and norms": 0.0}
+    norms = [m for m in model.modules() if isinstance(m, (nn.BatchNorm3d, nn.GroupNorm))]
+    assert norms
+    assert {id(p) for m in norms for p in m.parameters()} <= group_of(groups, "rest, biases and norms")
+    assert all(p.dim() >= 2 for p in groups[0]["params"])
+
+
+def test_frozen_parameters_are_in_no_group():
+    model = tiny(freeze_at=2)
+    held = {id(p) for group in parameter_groups(model, {}, 1.0, 0.0) for p in group["params"]}
+    frozen = {id(p) for stage in (model.backbone.stem, model.backbone.conv2) for p in stage.parameters()}
+    assert frozen
+    assert not held & frozen
+    assert held == {id(p) for p in model.parameters()} - frozen
+
+
+def test_stages_that_unfreeze_later_wait_in_the_optimizer():
+    model = tiny()
+    optimizer = build_optimizer(model, TrainingSettings(freeze_at=3, unfreeze={4: 1}))
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert held == {id(p) for p in model.parameters()} - {id(p) for p in model.backbone.stem.parameters()}
+    assert model.backbone.frozen_stages == ("stem", "conv2", "conv3"), "as in the first epoch"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+)
+def test_the_optimizer_is_the_one_that_is_named(name, kind):
+    settings = TrainingSettings(optimizer=name, learning_rate=0.25, momentum=0.7, weight_decay=0.125)
+    optimizer = build_optimizer(tiny(), settings)
+    assert type(optimizer) is kind
+    assert optimizer.param_groups[0]["lr"] == 0.25
+    assert optimizer.param_groups[0]["weight_decay"] == 0.125
+    if name == "sgd":
+        assert optimizer.param_groups[0]["momentum"] == 0.7
+
+
+def test_a_part_that_is_none_is_named():
+    with pytest.raises(
+        ValueError, match=r"rates: the model has no part 'backbon'; did you mean 'backbone'\? \(accepted"
+    ):
+        parameter_groups(tiny(), {"backbon": 0.1}, 1.0, 0.0)
+
+
+def test_nothing_to_train_is_said():
+    model = tiny().requires_grad_(False)
+    with pytest.raises(ValueError, match="every parameter is frozen: nothing to train"):
+        parameter_groups(model, {}, 1.0, 0.0)
