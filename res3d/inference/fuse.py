@@ -108,6 +108,7 @@ def _fuse_block(block: ResidualBlock, make: MakeConv) -> nn.Module:
         last.rectified = isinstance(block.act, nn.ReLU)
         takes_preact = block.shortcut_takes_preact
         return FusedBlock(preact, nn.Sequential(*branch), last, shortcut, shortcut_takes_preact=takes_preact)
-    block.preact, block.shortcut, block.branch = preact, shortcut, nn.Sequential(*branch, last)
+    block.shortcut, block.branch = shortcut, nn.Sequential(*branch, last)
+    setattr(block, "preact", preact)  # noqa: B010 (typed as what the block itself may put there)
     block.attention = fuse(block.attention, make)
     return block

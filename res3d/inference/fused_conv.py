@@ -46,16 +46,23 @@ class FusedConv(nn.Module):
         norm: one that ``is_fixed_norm``, which is folded into the convolution.
         rectified: whether a ReLU comes last.
         dtype: computing type; None is the convolution's own.
+        view: as what it is computed, see ``choose_view``.
     """
 
     weight: Tensor
     bias: Tensor | None
 
     def __init__(
-        self, conv: nn.Conv3d, norm: nn.Module | None = None, *, rectified: bool, dtype: torch.dtype | None
+        self,
+        conv: nn.Conv3d,
+        norm: nn.Module | None = None,
+        *,
+        rectified: bool,
+        dtype: torch.dtype | None,
+        view: View = "volume",
     ) -> None:
         super().__init__()
-        self.view: View = choose_view(conv)
+        self.view = view
         self.rectified = rectified
         self.groups = conv.groups
         axes = {"volume": slice(0, 3), "pictures": slice(1, 3), "columns": slice(0, 2)}[self.view]
@@ -98,8 +105,8 @@ class FusedConv(nn.Module):
     def _restored(self, y: Tensor, shape: torch.Size) -> Tensor:
         """``_seen`` undone, where [N, _, T, H, W] went in."""
         if self.view == "pictures":
-            return y.unflatten(0, (shape[0], shape[2])).transpose(1, 2)
-        return y.unflatten(3, (shape[3], shape[4])) if self.view == "columns" else y
+            return torch.unflatten(y, 0, (shape[0], shape[2])).transpose(1, 2)
+        return torch.unflatten(y, 3, (shape[3], shape[4])) if self.view == "columns" else y
 
     def extra_repr(self) -> str:
         return f"{self.view}, {self.numbers}, rectified={self.rectified}, {self.weight.dtype}"
@@ -116,7 +123,7 @@ class PackedConv(FusedConv):
     def __init__(
         self, conv: nn.Conv3d, norm: nn.Module | None = None, *, rectified: bool, dtype: torch.dtype | None
     ) -> None:
-        super().__init__(conv, norm, rectified=rectified, dtype=dtype)
+        super().__init__(conv, norm, rectified=rectified, dtype=dtype, view=choose_view(conv))
         stride, padding, dilation = self.numbers
         with torch.no_grad():
             pack = torch.ops.mkldnn._reorder_convolution_weight
@@ -130,7 +137,7 @@ class PackedConv(FusedConv):
         if residual is None:
             y: Tensor = ops._convolution_pointwise(x, *numbers, "relu" if self.rectified else "none", [], "")
             return y
-        then = ("add", 1.0, "relu" if self.rectified else None, [], None)
+        then: Any = ("add", 1.0, "relu" if self.rectified else None, [], None)
         if overwrite:
             y = ops._convolution_pointwise_.binary(residual, x, *numbers, *then)
         else:
@@ -140,7 +147,7 @@ class PackedConv(FusedConv):
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether ``PackedConv`` runs there in that type, and fast."""
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in ("_convolution_pointwise", "_reorder_convolution_weight")):
         return False

@@ -1,4 +1,6 @@
-"""``torch.export`` takes every backbone of the zoo, with any number of clips and frames."""
+"""``torch.export`` takes every kind of backbone in the zoo, with any number of clips and frames."""
+
+import re
 
 import pytest
 import torch
@@ -6,8 +8,11 @@ from torch.export import Dim
 
 import res3d
 
+# Networks that only repeat the blocks of a shallower one add seconds and no operation.
+SHALLOW = [name for name in res3d.list_backbones() if not re.search("(101|152|200)", name) or name == "csn_r101"]
 
-@pytest.mark.parametrize("name", res3d.list_backbones())
+
+@pytest.mark.parametrize("name", SHALLOW)
 @torch.no_grad()
 def test_every_backbone_is_exported_with_free_batch_and_time(name):
     model = res3d.create_backbone(name, width=0.0625).eval()
