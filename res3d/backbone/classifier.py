@@ -35,6 +35,10 @@ class ClipClassifier(nn.Module):
     def forward(self, clip: Tensor) -> Tensor:
         last = self.backbone.spec.stage_names[-1]
         features: Tensor = self.backbone(clip, (last,))[last]
+        return self.classify_maps(features)
+
+    def classify_maps(self, features: Tensor) -> Tensor:
+        """Logits [N, num_classes] of the backbone's last maps [N, C, T', H', W']."""
         pooled = pool_head(features, self.backbone.spec.head, self.backbone.spec.name)
         logits: Tensor = self.fc(self.dropout(pooled))
         return logits

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,9 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from res3d.backbone import ClipClassifier, ResNet3d
-from res3d.features.clips import ClipAssembler, ReadyClip, ReadyFrame
+from res3d.backbone import ClipClassifier, ResNet3d, frame_wise_stages
+from res3d.features.clips import ClipAssembler, ReadyClip, ReadyFrame, stack_frames
+from res3d.features.dense import DenseWindows, MapGrid
 from res3d.features.prefetch import prefetch
+from res3d.features.stages import SplitNetwork
+from res3d.inference import DType, optimize
 from res3d.structures import ClipFeatures, ClipFeaturesWriter
 from res3d.version import __version__
 from res3d.video import KINETICS, ClipSampler, Preprocessing, TimedFrame, VideoReader
@@ -32,7 +35,7 @@ POOLS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda maps: maps.amax(dim=(2, 3, 4)),
     "none": lambda maps: maps,
 }
-DType = Literal["auto", "float32", "bfloat16", "float16"]
+Context = Literal["clip", "video"]
 
 
 class _Chunk(NamedTuple):
@@ -46,11 +49,13 @@ class _Chunk(NamedTuple):
 class FeatureExtractor:
     """A model with everything that decides its features: sampler, layer, pooling, preprocessing, precision.
 
-    Every frame is decoded once, and preprocessed once if a clip holds it, however much clips overlap; memory does not
-    grow with the video's length.
+    Every frame is decoded once, and preprocessed once if a clip holds it, however much clips overlap; so are the first
+    stages of networks in which a frame's features do not depend on its clip. Memory does not grow with the video's
+    length.
 
     Args:
-        model: a backbone, or a classifier, whose backbone is used. It runs in eval mode and is given back in its own.
+        model: a backbone, or a classifier, whose backbone is used. What runs is a copy made fast, with the weights as
+            they are now (see ``res3d.inference.optimize``).
         sampler: which frames make which clip.
         layer: the stage whose map is taken ("stem", "conv2", ...), by default the last; or "logits", a classifier's
             output, [clips, classes].
@@ -59,11 +64,18 @@ class FeatureExtractor:
         preprocess: by default torchvision's Kinetics preset (resize 128×171, crop 112×112).
         batch_size: clips that run through the network together.
         device: where to run; the model is moved there. By default where the model is.
-        dtype: computing type, by autocast; "auto" is bfloat16 on CUDA and float32 elsewhere. Features are float32.
+        dtype: computing type; "auto" is bfloat16 on CUDA and float32 elsewhere. Features are float32.
         weights: what the weights are called in the file's ``meta``.
+        context: what a clip's features depend on. "clip": on its frames alone, with zeros before and behind them.
+            "video": the network runs once over the whole video, and a clip's features are its part of that map, so its
+            first and last frames see their neighbours in the video where "clip" has zeros. The cost does not depend on
+            how much clips overlap.
+        share_frames: run stages that see one frame at a time once a frame where clips overlap. The features are the
+            same; off, every clip runs whole.
 
     Raises:
-        ValueError: an unknown layer, pool or dtype, or a batch size below 1.
+        ValueError: an unknown layer, pool, dtype or context, a batch size below 1, or, with context "video", a model or
+            sampler that it is not defined for (see ``MapGrid``).
     """
 
     def __init__(
@@ -78,6 +90,8 @@ class FeatureExtractor:
         device: str | torch.device | None = None,
         dtype: DType = "auto",
         weights: str | None = None,
+        context: Context = "clip",
+        share_frames: bool = True,
     ) -> None:
         self.backbone = model.backbone if isinstance(model, ClipClassifier) else model
         spec = self.backbone.spec
@@ -90,8 +104,8 @@ class FeatureExtractor:
             raise ValueError(f"videos have 3 channels, and {spec.name} takes {spec.in_channels}")
         if pool not in POOLS:
             raise ValueError(f"pool must be one of {', '.join(map(repr, POOLS))}, not {pool!r}")
-        if dtype not in ("auto", "float32", "bfloat16", "float16"):
-            raise ValueError(f"dtype must be 'auto', 'float32', 'bfloat16' or 'float16', not {dtype!r}")
+        if context not in ("clip", "video"):
+            raise ValueError(f"context must be 'clip' or 'video', not {context!r}")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number ≥ 1, not {batch_size!r}")
         self.sampler = sampler or ClipSampler()
@@ -99,12 +113,18 @@ class FeatureExtractor:
         self.preprocess = preprocess or KINETICS
         self.batch_size = batch_size
         self.device = torch.device(device) if device is not None else next(self.backbone.parameters()).device
-        if dtype == "auto":
-            dtype = "bfloat16" if self.device.type == "cuda" else "float32"
-        self.dtype = dtype
         self._model.to(self.device)
         self._weights = weights
         self._weights_sha256 = hash_weights(self._model)
+        self.context = context
+        last = spec.stage_names[-1] if self.layer == LOGITS else self.layer
+        self._grid = MapGrid(spec=spec, layer=last, sampler=self.sampler) if context == "video" else None
+        stages = spec.stage_names[: spec.stage_names.index(last) + 1]
+        optimized = optimize(self._model, dtype=dtype)
+        self.dtype = optimized.dtype
+        overlap = context == "video" or self.sampler.stride < self.sampler.span
+        shared = [name for name in frame_wise_stages(spec) if name in stages] if share_frames and overlap else []
+        self._network = SplitNetwork(model=optimized, shared=tuple(shared), rest=stages[len(shared) :])
 
     def extract(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> ClipFeatures:
         """Features of the whole video in memory; ``progress`` is told of frames as they are read."""
@@ -123,17 +143,13 @@ class FeatureExtractor:
 
     def batches(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> Iterator[ClipFeatures]:
         """Features batch by batch, in order, without ``meta``. A video too short for any clip gives one empty batch."""
-        modes = [(module, module.training) for module in self._model.modules()]  # a caller may mix them
-        self._model.eval()
+        size = self.preprocess.output_size(reader.info.height, reader.info.width)
+        self.backbone.spec.check_size((self.sampler.length, *size))
         empty = True
-        try:
-            with closing(self._clips(reader, progress or (lambda frames: None))) as clips:
-                for batch in _batched(clips, self.batch_size):
-                    empty = False
-                    yield self._run(batch)
-        finally:
-            for module, training in modes:
-                module.training = training
+        with closing(self._frames(reader, progress or (lambda frames: None))) as frames:
+            for batch in self._clips(frames) if self._grid is None else self._windows(frames, self._grid):
+                empty = False
+                yield batch
         if empty:
             yield self._no_clips()
 
@@ -149,6 +165,7 @@ class FeatureExtractor:
             "pool": self.pool,
             "preprocessing": self.preprocess.to_dict(),
             "sampler": asdict(self.sampler),
+            "context": self.context,
             "start": reader.start,
             "end": reader.end,
             "fps": reader.fps,
@@ -166,56 +183,61 @@ class FeatureExtractor:
             "version": __version__,
         }
 
-    def _clips(self, reader: VideoReader, progress: Callable[[int], None]) -> Generator[ReadyClip, None, None]:
-        assembler = ClipAssembler(self.sampler)
+    def _clips(self, frames: Iterator[ReadyFrame]) -> Iterator[ClipFeatures]:
+        """Clip by clip, ``batch_size`` at a time."""
+
+        def clips() -> Iterator[ReadyClip]:
+            assembler = ClipAssembler(self.sampler)
+            for frame in frames:
+                yield from assembler.push(frame)
+            yield from assembler.finish()
+
+        for batch in _batched(clips(), self.batch_size):
+            maps = self._network.clip_maps(stack_frames([clip.frames for clip in batch]))
+            yield self._features(batch, maps)
+
+    def _windows(self, frames: Iterator[ReadyFrame], grid: MapGrid) -> Iterator[ClipFeatures]:
+        """As windows of the whole video's map; stretches hold about the frames of a batch."""
+        dense = DenseWindows(grid, self._network.clip_maps, core=self.batch_size * self.sampler.length)
+        for frame in frames:
+            for batch in dense.push(frame):
+                yield self._features(*batch)
+        for batch in dense.finish():
+            yield self._features(*batch)
+
+    def _frames(self, reader: VideoReader, progress: Callable[[int], None]) -> Generator[ReadyFrame, None, None]:
+        """The video's frames, each with its map after the shared stages (or its pixels) if a clip holds it."""
         rows, columns = self.preprocess.output_size(reader.info.height, reader.info.width)
         frame_bytes = max(3 * reader.info.height * reader.info.width, 12 * rows * columns)  # decoded, then float32
         most = max(1, min(CHUNK_FRAMES, CHUNK_BYTES // frame_bytes))
+        holds = self.sampler.uses if self._grid is None else self._grid.holds
         stop = threading.Event()
-        chunks = prefetch(_decode(reader, self.sampler, most), depth=CHUNKS_AHEAD, stop=stop)
+        chunks = prefetch(_decode(reader, holds, most, pads=self.sampler.tail == "pad"), depth=CHUNKS_AHEAD, stop=stop)
         with closing(prefetch(self._prepare(chunks), depth=CHUNKS_AHEAD, stop=stop)) as prepared:
-            for frames in prepared:
-                for frame in frames:
-                    yield from assembler.push(frame)
-                progress(len(frames))
-        yield from assembler.finish()
+            for chunk, pixels in prepared:
+                maps = iter(self._network.frame_maps(pixels) if len(chunk.pictures) else ())
+                for (index, seconds, end), held in zip(chunk.places, chunk.held, strict=True):
+                    yield ReadyFrame(index=index, seconds=seconds, end_seconds=end, pixels=next(maps) if held else None)
+                progress(len(chunk.places))
 
-    def _prepare(self, chunks: Generator[_Chunk, None, None]) -> Iterator[list[ReadyFrame]]:
-        """Frames preprocessed on the device, a chunk at a time."""
+    def _prepare(self, chunks: Generator[_Chunk, None, None]) -> Iterator[tuple[_Chunk, Tensor]]:
+        """Chunks with the pixels of their pictures, preprocessed on the device."""
         with closing(chunks):
             for chunk in chunks:
-                pixels: Iterator[Tensor] = iter(())
-                if len(chunk.pictures):
-                    pixels = iter(self.preprocess(chunk.pictures.to(self.device, non_blocking=True)))
-                yield [
-                    ReadyFrame(index=index, seconds=seconds, end_seconds=end, pixels=next(pixels) if held else None)
-                    for (index, seconds, end), held in zip(chunk.places, chunk.held, strict=True)
-                ]
+                pictures = chunk.pictures
+                yield chunk, self.preprocess(pictures.to(self.device, non_blocking=True)) if len(pictures) else pictures
 
-    @torch.inference_mode()
-    def _run(self, clips: list[ReadyClip]) -> ClipFeatures:
-        batch = torch.stack([clip.pixels() for clip in clips])
-        if self.dtype == "float32":  # without autocast the model's own type computes, be it double or half
-            batch = batch.to(next(self.backbone.parameters()).dtype)
-        with self._autocast():
-            if isinstance(self._model, ClipClassifier):
-                features = self._model(batch).float()
-            else:
-                maps: Tensor = self._model(batch, (self.layer,))[self.layer]
-                features = POOLS[self.pool](maps.float())
+    @torch.no_grad()
+    def _features(self, clips: list[ReadyClip], maps: Tensor) -> ClipFeatures:
+        features = self._network.logits(maps) if self.layer == LOGITS else POOLS[self.pool](maps.float())
         frames = [clip.frames for clip in clips]
         return ClipFeatures(
-            features=features.cpu().numpy(),
+            features=features.cpu().contiguous().numpy(),
             frame_indices=np.array([[f.index for f in row] for row in frames], dtype=np.int64),
             frame_times=np.array([[f.seconds for f in row] for row in frames], dtype=np.float64),
             start_time=np.array([row[0].seconds for row in frames], dtype=np.float64),
             end_time=np.array([row[-1].end_seconds for row in frames], dtype=np.float64),
         )
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.dtype == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=getattr(torch, self.dtype))
 
     def _no_clips(self) -> ClipFeatures:
         if isinstance(self._model, ClipClassifier):
@@ -243,12 +265,13 @@ def extract_features(
     batch_size: int = 4,
     device: str | torch.device | None = None,
     dtype: DType = "auto",
+    context: Context = "clip",
 ) -> ClipFeatures:
     """Features of every clip of a video, with the frames and times each clip covers.
 
     Args:
         video: a file, or a reader that limits or resamples one.
-        model, sampler, layer, pool, preprocess, batch_size, device, dtype: see ``FeatureExtractor``.
+        model, sampler, layer, pool, preprocess, batch_size, device, dtype, context: see ``FeatureExtractor``.
 
     Raises:
         FileNotFoundError, VideoError: see ``VideoReader``.
@@ -264,20 +287,24 @@ def extract_features(
         batch_size=batch_size,
         device=device,
         dtype=dtype,
+        context=context,
     )
     return extractor.extract(reader)
 
 
-def _decode(reader: VideoReader, sampler: ClipSampler, most: int) -> Iterator[_Chunk]:
-    """The reader's frames in chunks of up to ``most`` pictures, converted to RGB only where a clip holds them."""
+def _decode(reader: VideoReader, holds: Callable[[int], bool], most: int, *, pads: bool) -> Iterator[_Chunk]:
+    """The reader's frames in chunks of up to ``most`` pictures, converted to RGB only where a clip holds them.
+
+    ``pads``: the last frame is held too.
+    """
     places: list[tuple[int, float, float]] = []
     held: list[bool] = []
     pictures: list[Tensor] = []
     for position, frame, is_last in _with_last(reader.frames()):
-        holds = sampler.uses(position) or (is_last and sampler.tail == "pad")
+        is_held = holds(position) or (is_last and pads)
         places.append((frame.index, frame.seconds, frame.end_seconds))
-        held.append(holds)
-        if holds:
+        held.append(is_held)
+        if is_held:
             pictures.append(torch.from_numpy(frame.rgb()))
         if is_last or len(pictures) == most or len(places) == CHUNK_FRAMES:
             yield _Chunk(places, held, torch.stack(pictures) if pictures else torch.empty(0))

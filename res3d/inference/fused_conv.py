@@ -15,9 +15,9 @@ View = Literal["volume", "pictures", "columns"]
 def choose_view(conv: nn.Conv3d) -> View:
     """As what a convolution is computed: the same products and sums whatever the view.
 
-    One that sees one frame at a time is a 2D convolution over N·T "pictures" of H × W; one that sees one pixel at a time
-    is a 2D one over N pictures of T × H·W, whose "columns" are pixels. With channels innermost in memory neither moves
-    a number, and 2D kernels are the better tuned.
+    One that sees one frame at a time is a 2D convolution over N·T "pictures" of H × W; one that sees one pixel at a
+    time is a 2D one over N pictures of T × H·W, whose "columns" are pixels. With channels innermost in memory neither
+    moves a number, and 2D kernels are the better tuned.
     """
     (t, *space), (step, *steps) = conv.kernel_size, conv.stride
     if t == 1 and step == 1:

@@ -4,8 +4,9 @@ import copy
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from res3d.inference.fuse import fuse
 from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
+T = TypeVar("T")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -35,11 +37,14 @@ class OptimizedModel(nn.Module):
         self.dtype = dtype
         self._records = False  # whether CUDA graphs write every output to one place
 
-    @torch.no_grad()
     def forward(self, *args: Any, **keywords: Any) -> Any:
+        return tree_map_only(Tensor, self._handed_out, self.run(self.network, *args, **keywords))
+
+    @torch.no_grad()
+    def run(self, part: Callable[..., T], *args: Any, **keywords: Any) -> T:
+        """What ``part``, a method or module of ``network``, gives under this model's precision, in its own type."""
         with self._autocast():
-            outputs = self.network(*args, **keywords)
-        return tree_map_only(Tensor, self._handed_out, outputs)
+            return part(*args, **keywords)
 
     def compile_trunk(self, *, fixed: bool) -> None:
         """Compile the backbone, without breaks, for any sizes or, on CUDA, for ``fixed`` ones as CUDA graphs.
@@ -90,15 +95,15 @@ def optimize(
     """A fast copy of a backbone, a classifier or a detector; the given model stays as it was.
 
     Norms are folded into the convolutions before them, sums and ReLUs join them, channels lie innermost in memory, and
-    weights are in the computing type. On a CPU the layers run by oneDNN's kernels with weights laid out once; that needs
-    no compiler.
+    weights are in the computing type. On a CPU the layers run by oneDNN's kernels with weights laid out once, for which
+    no compiler is needed; they are faster than what ``compile`` makes there.
 
     Args:
         model: the copy runs on its device, in eval mode and without gradients.
         dtype: computing type. "auto" is bfloat16 on CUDA and float32 elsewhere; "float32" is the model's own type.
             Outputs are float32 at least.
-        compile: compile the backbone with its weights frozen: twice at most, for single clips and for batches, whatever
-            sizes come.
+        compile: compile the backbone with its weights frozen: twice, for single clips and for batches. (On a CPU PyTorch
+            compiles once more where batches of 16 and more come, from which on its convolutions choose otherwise.)
         example: a clip, or a list of clips for a detector, like those to come: compiling is done now instead of at the
             first calls. On CUDA its shape is taken for the only one, and recorded as CUDA graphs.
 
