@@ -47,6 +47,7 @@ def extract(
     batch_size: int = 4,
     device: str = "auto",
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    context: Literal["clip", "video"] = "clip",
     overwrite: bool = False,
     allow_truncated: bool = False,
 ) -> int:
@@ -79,6 +80,8 @@ def extract(
         batch_size: clips that run through the network together
         device: auto, cpu, cuda, cuda:1, ...
         dtype: computing type; auto is bfloat16 on cuda, float32 elsewhere
+        context: with clip, features depend on a clip's frames alone; with video, the network runs once over the whole
+            video and clips are windows of its map, at a cost that does not depend on how much they overlap
         overwrite: make finished files again
         allow_truncated: keep the frames of videos that end or break early, and say so in meta
     """
@@ -94,6 +97,7 @@ def extract(
             batch_size=batch_size,
             device=find_device(device),
             dtype=dtype,
+            context=context,
         )
         # The files come before anything is written, so that a wrong range or folder leaves no trace.
         paths = expand_videos(videos) if videos else None

@@ -102,8 +102,8 @@ def optimize(
         model: the copy runs on its device, in eval mode and without gradients.
         dtype: computing type. "auto" is bfloat16 on CUDA and float32 elsewhere; "float32" is the model's own type.
             Outputs are float32 at least.
-        compile: compile the backbone with its weights frozen: twice, for single clips and for batches. (On a CPU PyTorch
-            compiles once more where batches of 16 and more come, from which on its convolutions choose otherwise.)
+        compile: compile the backbone with its weights frozen: twice, for single clips and for batches. (On a CPU, where
+            batches of 16 and more come, once more: from there on PyTorch chooses its convolutions otherwise.)
         example: a clip, or a list of clips for a detector, like those to come: compiling is done now instead of at the
             first calls. On CUDA its shape is taken for the only one, and recorded as CUDA graphs.
 
