@@ -1,9 +1,11 @@
 """Features of every clip of a video: decoding, preprocessing and the network run at the same time."""
 
+import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +16,8 @@ from torch import Tensor
 from res3d.backbone import ClipClassifier, ResNet3d, frame_wise_stages
 from res3d.features.clips import ClipAssembler, ReadyClip, ReadyFrame, stack_frames
 from res3d.features.dense import DenseWindows, MapGrid
-from res3d.features.prefetch import prefetch
+from res3d.features.prefetch import map_in_threads, prefetch
+from res3d.features.stage_times import StageTimes
 from res3d.features.stages import SplitNetwork
 from res3d.inference import DType, optimize
 from res3d.structures import ClipFeatures, ClipFeaturesWriter
@@ -28,6 +31,7 @@ CHUNK_BYTES = (
 )  # frames that are handed on together, the larger of decoded and preprocessed; about six at a time
 CHUNK_FRAMES = 32
 CHUNKS_AHEAD = 2  # between decoding, preprocessing and the network
+PREPARERS = min(4, os.cpu_count() or 1)  # threads that convert and preprocess
 
 Pool = Literal["avg", "max", "none"]
 POOLS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -38,12 +42,27 @@ POOLS: dict[str, Callable[[Tensor], Tensor]] = {
 Context = Literal["clip", "video"]
 
 
-class _Chunk(NamedTuple):
-    """Some frames in a row; pictures [m, H, W, 3] of those that clips hold."""
+class _Place(NamedTuple):
+    """Where a frame stands in the video; the decoded frame itself would hold memory."""
 
-    places: list[tuple[int, float, float]]  # source frame, its time, its end: frames themselves would hold memory
-    held: list[bool]
-    pictures: Tensor
+    source_index: int
+    seconds: float
+    end_seconds: float
+    is_held: bool  # by some clip
+
+
+class _Chunk(NamedTuple):
+    """Some frames in a row, and the decoded ones that clips hold."""
+
+    places: list[_Place]
+    decoded: list[TimedFrame]
+
+
+class _ReadyChunk(NamedTuple):
+    """The same with the held frames' pixels [m, C, H, W], preprocessed, on the device."""
+
+    places: list[_Place]
+    pixels: Tensor | None
 
 
 class FeatureExtractor:
@@ -124,6 +143,7 @@ class FeatureExtractor:
         self.dtype = optimized.dtype
         overlap = context == "video" or self.sampler.stride < self.sampler.span
         shared = [name for name in frame_wise_stages(spec) if name in stages] if share_frames and overlap else []
+        self._one_at_a_time = threading.Lock()
         self._network = SplitNetwork(model=optimized, shared=tuple(shared), rest=stages[len(shared) :])
 
     def extract(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> ClipFeatures:
@@ -132,22 +152,39 @@ class FeatureExtractor:
         return ClipFeatures.concatenate(batches, self.meta(reader))
 
     def extract_to(
-        self, reader: VideoReader, path: str | Path, *, progress: Callable[[int], None] | None = None
+        self,
+        reader: VideoReader,
+        path: str | Path,
+        *,
+        progress: Callable[[int], None] | None = None,
+        times: StageTimes | None = None,
     ) -> int:
         """Features of the whole video to an ``.npz``, batch by batch; returns the number of clips."""
         with ClipFeaturesWriter(path) as writer:
-            for batch in self.batches(reader, progress=progress):
+            for batch in self.batches(reader, progress=progress, times=times):
                 writer.append(batch)
             writer.finish(self.meta(reader))
             return writer.num_clips
 
-    def batches(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> Iterator[ClipFeatures]:
-        """Features batch by batch, in order, without ``meta``. A video too short for any clip gives one empty batch."""
+    def batches(
+        self,
+        reader: VideoReader,
+        *,
+        progress: Callable[[int], None] | None = None,
+        times: StageTimes | None = None,
+    ) -> Iterator[ClipFeatures]:
+        """Features batch by batch, in order, without ``meta``. A video too short for any clip gives one empty batch.
+
+        ``progress`` is told of frames as they are read, ``times`` of how long each stage is busy. Several videos may be
+        read at the same time, in threads; the network serves them one after the other.
+        """
         size = self.preprocess.output_size(reader.info.height, reader.info.width)
         self.backbone.spec.check_size((self.sampler.length, *size))
         empty = True
-        with closing(self._frames(reader, progress or (lambda frames: None))) as frames:
-            for batch in self._clips(frames) if self._grid is None else self._windows(frames, self._grid):
+        times = times or StageTimes()
+        with closing(self._frames(reader, progress or (lambda frames: None), times)) as frames:
+            grid = self._grid
+            for batch in self._clips(frames, times) if grid is None else self._windows(frames, grid, times):
                 empty = False
                 yield batch
         if empty:
@@ -183,7 +220,7 @@ class FeatureExtractor:
             "version": __version__,
         }
 
-    def _clips(self, frames: Iterator[ReadyFrame]) -> Iterator[ClipFeatures]:
+    def _clips(self, frames: Iterator[ReadyFrame], times: StageTimes) -> Iterator[ClipFeatures]:
         """Clip by clip, ``batch_size`` at a time."""
 
         def clips() -> Iterator[ReadyClip]:
@@ -193,39 +230,56 @@ class FeatureExtractor:
             yield from assembler.finish()
 
         for batch in _batched(clips(), self.batch_size):
-            maps = self._network.clip_maps(stack_frames([clip.frames for clip in batch]))
+            maps = self._clip_maps(stack_frames([clip.frames for clip in batch]), times)
             yield self._features(batch, maps)
 
-    def _windows(self, frames: Iterator[ReadyFrame], grid: MapGrid) -> Iterator[ClipFeatures]:
+    def _windows(self, frames: Iterator[ReadyFrame], grid: MapGrid, times: StageTimes) -> Iterator[ClipFeatures]:
         """As windows of the whole video's map; stretches hold about the frames of a batch."""
-        dense = DenseWindows(grid, self._network.clip_maps, core=self.batch_size * self.sampler.length)
+        run = partial(self._clip_maps, times=times)
+        dense = DenseWindows(grid, run, core=self.batch_size * self.sampler.length)
         for frame in frames:
             for batch in dense.push(frame):
                 yield self._features(*batch)
         for batch in dense.finish():
             yield self._features(*batch)
 
-    def _frames(self, reader: VideoReader, progress: Callable[[int], None]) -> Generator[ReadyFrame, None, None]:
-        """The video's frames, each with its map after the shared stages (or its pixels) if a clip holds it."""
+    def _frames(
+        self, reader: VideoReader, progress: Callable[[int], None], times: StageTimes
+    ) -> Generator[ReadyFrame, None, None]:
+        """The video's frames, each with its map after the shared stages (or its pixels) if a clip holds it.
+
+        Decoding, conversion with preprocessing, and what the caller does with frames run at the same time.
+        """
         rows, columns = self.preprocess.output_size(reader.info.height, reader.info.width)
         frame_bytes = max(3 * reader.info.height * reader.info.width, 12 * rows * columns)  # decoded, then float32
         most = max(1, min(CHUNK_FRAMES, CHUNK_BYTES // frame_bytes))
         holds = self.sampler.uses if self._grid is None else self._grid.holds
         stop = threading.Event()
-        chunks = prefetch(_decode(reader, holds, most, pads=self.sampler.tail == "pad"), depth=CHUNKS_AHEAD, stop=stop)
-        with closing(prefetch(self._prepare(chunks), depth=CHUNKS_AHEAD, stop=stop)) as prepared:
-            for chunk, pixels in prepared:
-                maps = iter(self._network.frame_maps(pixels) if len(chunk.pictures) else ())
-                for (index, seconds, end), held in zip(chunk.places, chunk.held, strict=True):
-                    yield ReadyFrame(index=index, seconds=seconds, end_seconds=end, pixels=next(maps) if held else None)
-                progress(len(chunk.places))
+        chunks = _decode(reader, holds, most, times, pads=self.sampler.tail == "pad")
+        decoded = prefetch(chunks, depth=CHUNKS_AHEAD, stop=stop)
+        ready = map_in_threads(lambda chunk: self._prepare(chunk, times), decoded, workers=PREPARERS)
+        with closing(prefetch(ready, depth=CHUNKS_AHEAD, stop=stop)) as prepared:
+            for places, pixels in prepared:
+                maps: Iterator[Tensor] = iter(())
+                if pixels is not None:
+                    with self._one_at_a_time, times.measure("network"):
+                        maps = iter(self._network.frame_maps(pixels))
+                for index, seconds, end, is_held in places:
+                    yield ReadyFrame(
+                        index=index, seconds=seconds, end_seconds=end, pixels=next(maps) if is_held else None
+                    )
+                progress(len(places))
 
-    def _prepare(self, chunks: Generator[_Chunk, None, None]) -> Iterator[tuple[_Chunk, Tensor]]:
-        """Chunks with the pixels of their pictures, preprocessed on the device."""
-        with closing(chunks):
-            for chunk in chunks:
-                pictures = chunk.pictures
-                yield chunk, self.preprocess(pictures.to(self.device, non_blocking=True)) if len(pictures) else pictures
+    def _prepare(self, chunk: _Chunk, times: StageTimes) -> _ReadyChunk:
+        if not chunk.decoded:
+            return _ReadyChunk(chunk.places, None)
+        with times.measure("preprocess"):
+            pictures = torch.stack([torch.from_numpy(frame.rgb()) for frame in chunk.decoded])
+            return _ReadyChunk(chunk.places, self.preprocess(pictures.to(self.device, non_blocking=True)))
+
+    def _clip_maps(self, frames: Tensor, times: StageTimes) -> Tensor:
+        with self._one_at_a_time, times.measure("network"):
+            return self._network.clip_maps(frames)
 
     @torch.no_grad()
     def _features(self, clips: list[ReadyClip], maps: Tensor) -> ClipFeatures:
@@ -292,23 +346,25 @@ def extract_features(
     return extractor.extract(reader)
 
 
-def _decode(reader: VideoReader, holds: Callable[[int], bool], most: int, *, pads: bool) -> Iterator[_Chunk]:
-    """The reader's frames in chunks of up to ``most`` pictures, converted to RGB only where a clip holds them.
-
-    ``pads``: the last frame is held too.
-    """
-    places: list[tuple[int, float, float]] = []
-    held: list[bool] = []
-    pictures: list[Tensor] = []
-    for position, frame, is_last in _with_last(reader.frames()):
+def _decode(
+    reader: VideoReader, holds: Callable[[int], bool], most: int, times: StageTimes, *, pads: bool
+) -> Generator[_Chunk, None, None]:
+    """The reader's frames in chunks with up to ``most`` that clips hold, the last frame among them if it ``pads``."""
+    places: list[_Place] = []
+    decoded: list[TimedFrame] = []
+    frames = _with_last(reader.frames())
+    while True:
+        with times.measure("decode"):
+            position, frame, is_last = next(frames, (0, None, True))
+        if frame is None:
+            return
         is_held = holds(position) or (is_last and pads)
-        places.append((frame.index, frame.seconds, frame.end_seconds))
-        held.append(is_held)
+        places.append(_Place(frame.index, frame.seconds, frame.end_seconds, is_held))
         if is_held:
-            pictures.append(torch.from_numpy(frame.rgb()))
-        if is_last or len(pictures) == most or len(places) == CHUNK_FRAMES:
-            yield _Chunk(places, held, torch.stack(pictures) if pictures else torch.empty(0))
-            places, held, pictures = [], [], []
+            decoded.append(frame)
+        if is_last or len(decoded) == most or len(places) == CHUNK_FRAMES:
+            yield _Chunk(places, decoded)
+            places, decoded = [], []
 
 
 def _with_last(frames: Iterable[TimedFrame]) -> Iterator[tuple[int, TimedFrame, bool]]:
