@@ -96,7 +96,7 @@ class ResNet3d(nn.Module):
         return {name: maps[name] for name in wanted}
 
     def run_stages(self, x: Tensor, stages: Sequence[str]) -> Tensor:
-        """The map after ``stages``, which follow each other; ``x`` is the map before them, or a clip before the stem."""
+        """The map after ``stages``, which follow each other; ``x`` is the map before them, or a clip."""
         for name in stages:
             x = self.stage(name)(x)
         return x

@@ -14,6 +14,7 @@ COMMANDS = {
     "classify": ("res3d.cli.classify", "classify", "what a video shows: the likeliest classes of its clips"),
     "describe": ("res3d.cli.describe", "describe", "a network stage by stage: shapes, layers, costs; and as a drawing"),
     "evaluate": ("res3d.cli.evaluate", "evaluate", "scores of predicted tracks against the ground truth"),
+    "benchmark": ("res3d.cli.benchmark", "benchmark", "how fast networks are, beside other libraries' networks"),
     "convert": ("res3d.cli.convert", "convert", "a checkpoint of any origin to a file that rebuilds its model"),
 }
 

@@ -144,7 +144,7 @@ class FeatureExtractor:
         overlap = context == "video" or self.sampler.stride < self.sampler.span
         shared = [name for name in frame_wise_stages(spec) if name in stages] if share_frames and overlap else []
         self._one_at_a_time = threading.Lock()
-        self._network = SplitNetwork(model=optimized, shared=tuple(shared), rest=stages[len(shared) :])
+        self.network = SplitNetwork(model=optimized, shared=tuple(shared), rest=stages[len(shared) :])
 
     def extract(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> ClipFeatures:
         """Features of the whole video in memory; ``progress`` is told of frames as they are read."""
@@ -263,7 +263,7 @@ class FeatureExtractor:
                 maps: Iterator[Tensor] = iter(())
                 if pixels is not None:
                     with self._one_at_a_time, times.measure("network"):
-                        maps = iter(self._network.frame_maps(pixels))
+                        maps = iter(self.network.frame_maps(pixels))
                 for index, seconds, end, is_held in places:
                     yield ReadyFrame(
                         index=index, seconds=seconds, end_seconds=end, pixels=next(maps) if is_held else None
@@ -279,11 +279,11 @@ class FeatureExtractor:
 
     def _clip_maps(self, frames: Tensor, times: StageTimes) -> Tensor:
         with self._one_at_a_time, times.measure("network"):
-            return self._network.clip_maps(frames)
+            return self.network.clip_maps(frames)
 
     @torch.no_grad()
     def _features(self, clips: list[ReadyClip], maps: Tensor) -> ClipFeatures:
-        features = self._network.logits(maps) if self.layer == LOGITS else POOLS[self.pool](maps.float())
+        features = self.network.logits(maps) if self.layer == LOGITS else POOLS[self.pool](maps.float())
         frames = [clip.frames for clip in clips]
         return ClipFeatures(
             features=features.cpu().contiguous().numpy(),

@@ -71,5 +71,5 @@ def test_too_few_frames_make_no_position():
 
 @pytest.mark.parametrize("function", [temporal_reach, averages_time])
 def test_unknown_stages_are_named(function):
-    with pytest.raises(ValueError, match="stage must be one of 'stem', 'conv2', .* not 'conv9'"):
+    with pytest.raises(ValueError, match=r"stage must be one of 'stem', 'conv2', .* not 'conv9'"):
         function(made("r3d_18").spec, "conv9")

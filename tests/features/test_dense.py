@@ -127,7 +127,7 @@ def test_sharing_frames_changes_nothing(video, thin, name, layer):
         FeatureExtractor(model, **settings, share_frames=share).extract(res3d.video.VideoReader(video))
         for share in (True, False)
     )
-    assert FeatureExtractor(model, **settings)._network.shared
+    assert FeatureExtractor(model, **settings).network.shared
     np.testing.assert_allclose(shared.features, alone.features, rtol=1e-4, atol=1e-5)
 
 
