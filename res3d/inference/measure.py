@@ -1,5 +1,6 @@
 """Timing that a busy machine disturbs as little as possible: runs take turns, and medians are compared."""
 
+import ctypes
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -65,12 +66,20 @@ def measure_memory(run: Callable[[], object], device: torch.device) -> int | Non
         return torch.cuda.max_memory_allocated(device) - before
     clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
     try:
+        _give_back_freed()
         clear.write_text("5")  # Linux: forget the highest resident size so far
         before = _resident(status.read_text(), "VmRSS")
         run()
         return max(0, _resident(status.read_text(), "VmHWM") - before)
     except OSError:
         return None
+
+
+def _give_back_freed() -> None:
+    """Freed memory that the C library keeps for itself would hide what is allocated again."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
 
 
 def _resident(status: str, field: str) -> int:

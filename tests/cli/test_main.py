@@ -10,6 +10,7 @@ from res3d.cli.main import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = {
+    "benchmark": "benchmark.py",
     "extract": "extract_features.py",
     "classify": "classify.py",
     "convert": "convert_weights.py",
@@ -37,7 +38,7 @@ def test_an_unknown_command_is_refused(capsys):
     assert main(["extrct"]) == 2
     assert (
         capsys.readouterr().err
-        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, describe, evaluate, convert)\n"
+        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, describe, evaluate, benchmark, convert)\n"
     )
 
 

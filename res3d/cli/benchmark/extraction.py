@@ -22,7 +22,7 @@ class ExtractionResult:
     network: str
     frames: int
     clips: int
-    overlap: float  # k: clips that hold a frame
+    overlap: float  # k: clips that hold a frame, on average
     shared: float  # p: the frame-wise stages' part of a clip's time
     seconds: dict[str, float]  # of whole runs
     network_seconds: dict[str, float]  # of the network in them
@@ -69,7 +69,7 @@ def measure_extraction(
         network=model.spec.name,
         frames=sum(1 for _ in reader.frames()),
         clips=len(clip),
-        overlap=max(1.0, sampler.length * sampler.step / sampler.stride),
+        overlap=features["clip"].frame_indices.size / len(np.unique(features["clip"].frame_indices)),
         shared=_shared_part(ways["shared"], sampler.length, preprocess),
         seconds={way: min(values) for way, values in whole.items()},
         network_seconds={way: min(values) for way, values in network.items()},
