@@ -50,6 +50,7 @@ def extract(
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     context: Literal["clip", "video"] = "clip",
     at_once: int = 1,
+    decoders: int = 1,
     overwrite: bool = False,
     allow_truncated: bool = False,
 ) -> int:
@@ -85,6 +86,7 @@ def extract(
         context: with clip, features depend on a clip's frames alone; with video, the network runs once over the whole
             video and clips are windows of its map, at a cost that does not depend on how much they overlap
         at_once: videos that are decoded at the same time
+        decoders: segments of each video that are decoded at the same time
         overwrite: make finished files again
         allow_truncated: keep the frames of videos that end or break early, and say so in meta
     """
@@ -109,8 +111,9 @@ def extract(
         return complain("extract", str(error))
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if at_once < 1:
-        raise UsageError(f"--at-once must be ≥ 1, not {at_once}")
+    for flag, count in (("at-once", at_once), ("decoders", decoders)):
+        if count < 1:
+            raise UsageError(f"--{flag} must be ≥ 1, not {count}")
     if not out:
         raise UsageError("--out must name a folder")
     folder = Path(out)
@@ -126,7 +129,7 @@ def extract(
     stopping = threading.Event()
 
     def extract_one(path: Path) -> None:
-        reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated)
+        reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated, decoders=decoders)
         _extract_one(extractor, reader, folder / f"{path.stem}.npz", stopping, overwrite=overwrite)
 
     failures = process_videos(paths, extract_one, command="extract", at_once=at_once, stopping=stopping)

@@ -37,8 +37,8 @@ def test_help_lists_the_commands(capsys, arguments):
 def test_an_unknown_command_is_refused(capsys):
     assert main(["extrct"]) == 2
     assert (
-        capsys.readouterr().err
-        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, describe, evaluate, benchmark, convert)\n"
+        capsys.readouterr().err == "res3d: error: unknown command 'extrct' "
+        "(accepted: extract, classify, describe, evaluate, benchmark, convert)\n"
     )
 
 
