@@ -6,6 +6,7 @@ from res3d.backbone.classifier import ClipClassifier
 from res3d.backbone.describe import ModelTable, StageRow, count_parameters, describe
 from res3d.backbone.diagram import draw_network
 from res3d.backbone.overrides import OVERRIDES, apply_overrides
+from res3d.backbone.reach import TemporalReach, averages_time, count_positions, frame_wise_stages, temporal_reach
 from res3d.backbone.resnet import ResNet3d
 from res3d.backbone.spec import BackboneSpec, FeatureInfo, HeadSpec, NormSpec, PoolSpec, StageSpec, StemSpec
 
@@ -26,10 +27,15 @@ __all__ = [
     "StageRow",
     "StageSpec",
     "StemSpec",
+    "TemporalReach",
     "apply_overrides",
+    "averages_time",
     "count_parameters",
+    "count_positions",
     "describe",
     "draw_network",
     "find_spec",
+    "frame_wise_stages",
     "list_backbones",
+    "temporal_reach",
 ]

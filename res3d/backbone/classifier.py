@@ -38,6 +38,10 @@ class ClipClassifier(nn.Module):
         """Logits; ``known`` as ``ResNet3d.forward`` takes it."""
         last = self.backbone.spec.stage_names[-1]
         features: Tensor = self.backbone(clip, (last,), known=known)[last]
+        return self.classify_maps(features)
+
+    def classify_maps(self, features: Tensor) -> Tensor:
+        """Logits [N, num_classes] of the backbone's last maps [N, C, T', H', W']."""
         pooled = pool_head(features, self.backbone.spec.head, self.backbone.spec.name)
         logits: Tensor = self.fc(self.dropout(pooled))
         return logits

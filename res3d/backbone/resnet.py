@@ -118,13 +118,17 @@ class ResNet3d(nn.Module):
         maps: dict[str, Tensor] = self(clip, [*(n for n in names[:-1] if n in self.out_features), names[-1]])
         return maps
 
+    def run_stages(self, x: Tensor, stages: Sequence[str]) -> Tensor:
+        """The map after ``stages``, which follow each other; ``x`` is the map before them, or a clip."""
+        for name in stages:
+            x = self.stage(name)(x)
+        return x
+
     def _check_clip(self, clip: Tensor) -> None:
         if clip.dim() != 5 or clip.shape[1] != self.spec.in_channels or not clip.is_floating_point():
             shape, kind = tuple(clip.shape), str(clip.dtype).removeprefix("torch.")
             raise ValueError(f"a clip must be float [N, {self.spec.in_channels}, T, H, W], not {kind} {shape}")
-        smallest = self.spec.min_clip
-        if any(size < least for size, least in zip(clip.shape[2:], smallest, strict=True)):
-            raise ValueError(f"{self.spec.name} needs clips of (T, H, W) ≥ {smallest}, not {tuple(clip.shape[2:])}")
+        self.spec.check_size(clip.shape[2:])
 
     def _stage_names(self, argument: str, names: Sequence[str], *, may_be_empty: bool = False) -> tuple[str, ...]:
         accepted = self.spec.stage_names

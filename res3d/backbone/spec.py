@@ -4,7 +4,7 @@ Triples are in (t, y, x) order everywhere. Stages have the names of the ResNet p
 ``conv2`` to ``conv5`` (Detectron's res2..res5, torchvision's layer1..layer4).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal, NamedTuple
@@ -232,6 +232,11 @@ class BackboneSpec:
         for window in reversed(list(self.windows())):
             size = window.smallest_input(size)
         return size
+
+    def check_size(self, size: Sequence[int]) -> None:
+        """Refuse, with a ValueError, clips of (frames, height, width) that are too small for the last stage."""
+        if any(given < least for given, least in zip(size, self.min_clip, strict=True)):
+            raise ValueError(f"{self.name} needs clips of (T, H, W) ≥ {self.min_clip}, not {tuple(size)}")
 
     def windows(self) -> Iterator[Window]:
         """What the main path looks at, layer by layer, stem first."""

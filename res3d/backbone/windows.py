@@ -20,6 +20,11 @@ class Window(NamedTuple):
         t, y, x = (max(1, (n - 1) * s + d * (k - 1) + 1 - 2 * p) for n, k, s, p, d in axes)
         return t, y, x
 
+    def output_frames(self, frames: int) -> int:
+        """How many positions in time come out of so many frames; not positive where there are too few."""
+        width = self.dilation[0] * (self.kernel[0] - 1) + 1
+        return (frames + 2 * self.padding[0] - width) // self.stride[0] + 1
+
 
 def receptive_field(windows: Iterable[Window]) -> Size3:
     """How many (frames, rows, columns) of the input one position behind these layers depends on."""

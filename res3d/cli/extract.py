@@ -1,5 +1,6 @@
 """``res3d extract``: features of the clips of videos, one ``.npz`` a video."""
 
+import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -13,7 +14,7 @@ from res3d.cli.command import UsageError
 from res3d.cli.inputs import FAILED, complain, expand_videos, process_videos
 from res3d.cli.sample import make_sample
 from res3d.cli.settings import check_range, choose_preprocessing, find_device
-from res3d.features import FeatureExtractor
+from res3d.features import FeatureExtractor, StageTimes
 from res3d.structures import ClipFeatures
 from res3d.version import __version__
 from res3d.video import ClipSampler, VideoReader
@@ -46,6 +47,9 @@ def extract(
     batch_size: int = 4,
     device: str = "auto",
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    context: Literal["clip", "video"] = "clip",
+    at_once: int = 1,
+    decoders: int = 1,
     overwrite: bool = False,
     allow_truncated: bool = False,
 ) -> int:
@@ -78,6 +82,10 @@ def extract(
         batch_size: clips that run through the network together
         device: auto, cpu, cuda, cuda:1, ...
         dtype: computing type; auto is bfloat16 on cuda, float32 elsewhere
+        context: with clip, features depend on a clip's frames alone; with video, the network runs once over the whole
+            video and clips are windows of its map, at a cost that does not depend on how much they overlap
+        at_once: videos that are decoded at the same time
+        decoders: segments of each video that are decoded at the same time
         overwrite: make finished files again
         allow_truncated: keep the frames of videos that end or break early, and say so in meta
     """
@@ -93,6 +101,7 @@ def extract(
             batch_size=batch_size,
             device=find_device(device),
             dtype=dtype,
+            context=context,
         )
         # The files come before anything is written, so that a wrong range or folder leaves no trace.
         paths = expand_videos(videos) if videos else None
@@ -101,6 +110,9 @@ def extract(
         return complain("extract", str(error))
     except ValueError as error:
         raise UsageError(str(error)) from None
+    for flag, count in (("at-once", at_once), ("decoders", decoders)):
+        if count < 1:
+            raise UsageError(f"--{flag} must be ≥ 1, not {count}")
     if not out:
         raise UsageError("--out must name a folder")
     folder = Path(out)
@@ -113,11 +125,13 @@ def extract(
         raise UsageError(f"--out {out}: {error.strerror or error}") from None
     _print_settings(extractor, weights, seed)
 
-    def extract_one(path: Path) -> None:
-        reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated)
-        _extract_one(extractor, reader, folder / f"{path.stem}.npz", overwrite=overwrite)
+    stopping = threading.Event()
 
-    failures = process_videos(paths, extract_one, command="extract")
+    def extract_one(path: Path) -> None:
+        reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated, decoders=decoders)
+        _extract_one(extractor, reader, folder / f"{path.stem}.npz", stopping, overwrite=overwrite)
+
+    failures = process_videos(paths, extract_one, command="extract", at_once=at_once, stopping=stopping)
     if len(paths) > 1:
         print(f"{len(paths) - failures} of {len(paths)} videos done")
     return FAILED if failures else 0
@@ -135,23 +149,28 @@ def _make_extractor(
     return FeatureExtractor(backbone, device=device, weights=name, **settings)
 
 
-def _extract_one(extractor: FeatureExtractor, reader: VideoReader, path: Path, *, overwrite: bool) -> None:
+def _extract_one(
+    extractor: FeatureExtractor, reader: VideoReader, path: Path, stopping: threading.Event, *, overwrite: bool
+) -> None:
     if not overwrite and _is_finished(path, extractor.meta(reader)):
         print(f"{reader.path}: {path} is finished already (--overwrite makes it again)")
         return
-    began = time.perf_counter()
+    began, times = time.perf_counter(), StageTimes()
     bar = tqdm(total=reader.num_frames, desc=reader.path.name, unit=" frames", leave=False, disable=None)
     with bar:
         frames = 0
 
         def progress(count: int) -> None:
             nonlocal frames
+            if stopping.is_set():
+                raise KeyboardInterrupt
             frames += count
             bar.update(count)
 
-        clips = extractor.extract_to(reader, path, progress=progress)
+        clips = extractor.extract_to(reader, path, progress=progress, times=times)
     seconds = time.perf_counter() - began
     print(f"{reader.path}: {frames} frames, {clips} clips -> {path} ({seconds:.1f} s, {frames / seconds:.0f} frames/s)")
+    print(f"{reader.path}: busy: {times}")
     if clips == 0:
         span = extractor.sampler.span
         print(f"{reader.path}: no clip: {frames} frames are fewer than a clip's span of {span} (--tail pad keeps them)")

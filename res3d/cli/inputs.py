@@ -2,7 +2,9 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob, has_magic
 from pathlib import Path
 
@@ -57,21 +59,38 @@ def process_videos(
     *,
     command: str,
     smaller: str = "--batch-size, --length or --crop",
+    at_once: int = 1,
+    stopping: threading.Event | None = None,
 ) -> int:
-    """Run ``action`` on each video, whatever becomes of the others; returns how many failed, each with one line."""
-    failures = 0
-    for path in paths:
+    """Run ``action`` on each video, whatever becomes of the others; returns how many failed, each with one line.
+
+    ``at_once`` videos are worked on at a time, in threads. ``stopping`` is set after Ctrl-C: an action that runs then
+    has to see it and to end.
+    """
+
+    def process(path: Path) -> bool:
         try:
             action(path)
         except (VideoError, OSError) as error:
             text = str(error)
             complain(command, text if text.startswith(str(path)) else f"{path}: {text}")
-            failures += 1
+            return True
         except (RuntimeError, ValueError, MemoryError) as error:  # too little memory, or a clip too small for the model
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             complain(command, f"{path}: {first} (if memory is short, try a smaller {smaller})")
-            failures += 1
-    return failures
+            return True
+        return False
+
+    if at_once == 1:
+        return sum(map(process, paths))
+    with ThreadPoolExecutor(at_once, thread_name_prefix="res3d-video") as pool:
+        try:
+            return sum(pool.map(process, paths))
+        except BaseException:
+            if stopping is not None:
+                stopping.set()
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def complain(command: str, message: str) -> int:

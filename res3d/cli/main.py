@@ -16,6 +16,7 @@ COMMANDS = {
     "describe": ("res3d.cli.describe", "describe", "a network stage by stage: shapes, layers, costs; and as a drawing"),
     "train": ("res3d.cli.train", "train", "a model from a config: detectors and classifiers, with frozen stages"),
     "evaluate": ("res3d.cli.evaluate", "evaluate", "scores of predicted tracks against the ground truth"),
+    "benchmark": ("res3d.cli.benchmark", "benchmark", "how fast networks are, beside other libraries' networks"),
     "convert": ("res3d.cli.convert", "convert", "a checkpoint of any origin to a file that rebuilds its model"),
 }
 

@@ -43,7 +43,7 @@ def score_tubes(
         raise ValueError(f"results of {len(results)} clips and targets of {len(targets)}")
     if not results:
         return TubeScores(
-            box_ap=None, mask_ap=None, recall=None, keypoint_error=None, visibility_error=None, by_class={}
+            box_ap=None, mask_ap=None, recall=None, keypoint_error=None, pck=None, visibility_error=None, by_class={}
         )
     for number, (result, target) in enumerate(zip(results, targets, strict=True)):
         if result["boxes"].shape[1] != target["boxes"].shape[1]:

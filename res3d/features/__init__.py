@@ -2,5 +2,6 @@
 
 from res3d.features.extractor import LOGITS, FeatureExtractor, extract_features
 from res3d.features.preparation import preprocessing_of
+from res3d.features.stage_times import StageTimes
 
-__all__ = ["LOGITS", "FeatureExtractor", "extract_features", "preprocessing_of"]
+__all__ = ["LOGITS", "FeatureExtractor", "StageTimes", "extract_features", "preprocessing_of"]

@@ -1,8 +1,9 @@
 """Clips put together from a stream of frames whose end is not known beforehand."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ class ReadyFrame:
     index: int  # source frames from 0
     seconds: float
     end_seconds: float
-    pixels: Tensor | None  # [C, H, W]; None for a frame that no clip holds
+    pixels: Tensor | None  # [C, H, W], or a frame's map [C', h, w]; None for a frame that no clip holds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,11 +27,13 @@ class ReadyClip:
 
     frames: tuple[ReadyFrame, ...]
 
-    def pixels(self) -> Tensor:
-        """[C, T, H, W]."""
-        pixels = [frame.pixels for frame in self.frames]
-        assert all(p is not None for p in pixels), "the sampler's uses() left out a frame that a clip holds"
-        return torch.stack(pixels, dim=1)  # type: ignore[arg-type]
+
+def stack_frames(clips: Sequence[Sequence[ReadyFrame]]) -> Tensor:
+    """[N, C, T, H, W] of N clips of T frames; channels lie innermost in memory if they do so in the frames."""
+    pixels = [frame.pixels for frame in chain.from_iterable(clips)]
+    assert all(p is not None for p in pixels), "a frame that a clip holds was left out"
+    stacked = torch.stack([p.permute(1, 2, 0) for p in pixels])  # type: ignore[union-attr]
+    return torch.unflatten(stacked, 0, (len(clips), -1)).permute(0, 4, 1, 2, 3)
 
 
 class ClipAssembler:

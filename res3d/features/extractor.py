@@ -1,9 +1,11 @@
 """Features of every clip of a video: decoding, preprocessing and the network run at the same time."""
 
+import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,9 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from res3d.backbone import ClipClassifier, ResNet3d
-from res3d.features.clips import ClipAssembler, ReadyClip, ReadyFrame
-from res3d.features.prefetch import prefetch
+from res3d.backbone import ClipClassifier, ResNet3d, frame_wise_stages
+from res3d.features.clips import ClipAssembler, ReadyClip, ReadyFrame, stack_frames
+from res3d.features.dense import DenseWindows, MapGrid
+from res3d.features.prefetch import map_in_threads, prefetch
+from res3d.features.stage_times import StageTimes
+from res3d.features.stages import SplitNetwork
+from res3d.inference import DType, optimize
 from res3d.structures import ClipFeatures, ClipFeaturesWriter
 from res3d.version import __version__
 from res3d.video import KINETICS, ClipSampler, Preprocessing, TimedFrame, VideoReader
@@ -25,6 +31,7 @@ CHUNK_BYTES = (
 )  # frames that are handed on together, the larger of decoded and preprocessed; about six at a time
 CHUNK_FRAMES = 32
 CHUNKS_AHEAD = 2  # between decoding, preprocessing and the network
+PREPARERS = min(4, os.cpu_count() or 1)  # threads that convert and preprocess
 
 Pool = Literal["avg", "max", "none"]
 POOLS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -32,25 +39,42 @@ POOLS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda maps: maps.amax(dim=(2, 3, 4)),
     "none": lambda maps: maps,
 }
-DType = Literal["auto", "float32", "bfloat16", "float16"]
+Context = Literal["clip", "video"]
+
+
+class _Place(NamedTuple):
+    """Where a frame stands in the video; the decoded frame itself would hold memory."""
+
+    source_index: int
+    seconds: float
+    end_seconds: float
+    is_held: bool  # by some clip
 
 
 class _Chunk(NamedTuple):
-    """Some frames in a row; pictures [m, H, W, 3] of those that clips hold."""
+    """Some frames in a row, and the decoded ones that clips hold."""
 
-    places: list[tuple[int, float, float]]  # source frame, its time, its end: frames themselves would hold memory
-    held: list[bool]
-    pictures: Tensor
+    places: list[_Place]
+    decoded: list[TimedFrame]
+
+
+class _ReadyChunk(NamedTuple):
+    """The same with the held frames' pixels [m, C, H, W], preprocessed, on the device."""
+
+    places: list[_Place]
+    pixels: Tensor | None
 
 
 class FeatureExtractor:
     """A model with everything that decides its features: sampler, layer, pooling, preprocessing, precision.
 
-    Every frame is decoded once, and preprocessed once if a clip holds it, however much clips overlap; memory does not
-    grow with the video's length.
+    Every frame is decoded once, and preprocessed once if a clip holds it, however much clips overlap; so are the first
+    stages of networks in which a frame's features do not depend on its clip. Memory does not grow with the video's
+    length.
 
     Args:
-        model: a backbone, or a classifier, whose backbone is used. It runs in eval mode and is given back in its own.
+        model: a backbone, or a classifier, whose backbone is used. What runs is a copy made fast, with the weights as
+            they are now (see ``res3d.inference.optimize``).
         sampler: which frames make which clip.
         layer: the stage whose map is taken ("stem", "conv2", ...), by default the last; or "logits", a classifier's
             output, [clips, classes].
@@ -59,11 +83,18 @@ class FeatureExtractor:
         preprocess: by default torchvision's Kinetics preset (resize 128×171, crop 112×112).
         batch_size: clips that run through the network together.
         device: where to run; the model is moved there. By default where the model is.
-        dtype: computing type, by autocast; "auto" is bfloat16 on CUDA and float32 elsewhere. Features are float32.
+        dtype: computing type; "auto" is bfloat16 on CUDA and float32 elsewhere. Features are float32.
         weights: what the weights are called in the file's ``meta``.
+        context: what a clip's features depend on. "clip": on its frames alone, with zeros before and behind them.
+            "video": the network runs once over the whole video, and a clip's features are its part of that map, so its
+            first and last frames see their neighbours in the video where "clip" has zeros. The cost does not depend on
+            how much clips overlap.
+        share_frames: run stages that see one frame at a time once a frame where clips overlap. The features are the
+            same; off, every clip runs whole.
 
     Raises:
-        ValueError: an unknown layer, pool or dtype, or a batch size below 1.
+        ValueError: an unknown layer, pool, dtype or context, a batch size below 1, or, with context "video", a model or
+            sampler that it is not defined for (see ``MapGrid``).
     """
 
     def __init__(
@@ -78,6 +109,8 @@ class FeatureExtractor:
         device: str | torch.device | None = None,
         dtype: DType = "auto",
         weights: str | None = None,
+        context: Context = "clip",
+        share_frames: bool = True,
     ) -> None:
         self.backbone = model.backbone if isinstance(model, ClipClassifier) else model
         spec = self.backbone.spec
@@ -90,8 +123,8 @@ class FeatureExtractor:
             raise ValueError(f"videos have 3 channels, and {spec.name} takes {spec.in_channels}")
         if pool not in POOLS:
             raise ValueError(f"pool must be one of {', '.join(map(repr, POOLS))}, not {pool!r}")
-        if dtype not in ("auto", "float32", "bfloat16", "float16"):
-            raise ValueError(f"dtype must be 'auto', 'float32', 'bfloat16' or 'float16', not {dtype!r}")
+        if context not in ("clip", "video"):
+            raise ValueError(f"context must be 'clip' or 'video', not {context!r}")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number ≥ 1, not {batch_size!r}")
         self.sampler = sampler or ClipSampler()
@@ -99,12 +132,19 @@ class FeatureExtractor:
         self.preprocess = preprocess or KINETICS
         self.batch_size = batch_size
         self.device = torch.device(device) if device is not None else next(self.backbone.parameters()).device
-        if dtype == "auto":
-            dtype = "bfloat16" if self.device.type == "cuda" else "float32"
-        self.dtype = dtype
         self._model.to(self.device)
         self._weights = weights
         self._weights_sha256 = hash_weights(self._model)
+        self.context = context
+        last = spec.stage_names[-1] if self.layer == LOGITS else self.layer
+        self._grid = MapGrid(spec=spec, layer=last, sampler=self.sampler) if context == "video" else None
+        stages = spec.stage_names[: spec.stage_names.index(last) + 1]
+        optimized = optimize(self._model, dtype=dtype)
+        self.dtype = optimized.dtype
+        overlap = context == "video" or self.sampler.stride < self.sampler.span
+        shared = [name for name in frame_wise_stages(spec) if name in stages] if share_frames and overlap else []
+        self._one_at_a_time = threading.Lock()
+        self.network = SplitNetwork(model=optimized, shared=tuple(shared), rest=stages[len(shared) :])
 
     def extract(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> ClipFeatures:
         """Features of the whole video in memory; ``progress`` is told of frames as they are read."""
@@ -112,28 +152,41 @@ class FeatureExtractor:
         return ClipFeatures.concatenate(batches, self.meta(reader))
 
     def extract_to(
-        self, reader: VideoReader, path: str | Path, *, progress: Callable[[int], None] | None = None
+        self,
+        reader: VideoReader,
+        path: str | Path,
+        *,
+        progress: Callable[[int], None] | None = None,
+        times: StageTimes | None = None,
     ) -> int:
         """Features of the whole video to an ``.npz``, batch by batch; returns the number of clips."""
         with ClipFeaturesWriter(path) as writer:
-            for batch in self.batches(reader, progress=progress):
+            for batch in self.batches(reader, progress=progress, times=times):
                 writer.append(batch)
             writer.finish(self.meta(reader))
             return writer.num_clips
 
-    def batches(self, reader: VideoReader, *, progress: Callable[[int], None] | None = None) -> Iterator[ClipFeatures]:
-        """Features batch by batch, in order, without ``meta``. A video too short for any clip gives one empty batch."""
-        modes = [(module, module.training) for module in self._model.modules()]  # a caller may mix them
-        self._model.eval()
+    def batches(
+        self,
+        reader: VideoReader,
+        *,
+        progress: Callable[[int], None] | None = None,
+        times: StageTimes | None = None,
+    ) -> Iterator[ClipFeatures]:
+        """Features batch by batch, in order, without ``meta``. A video too short for any clip gives one empty batch.
+
+        ``progress`` is told of frames as they are read, ``times`` of how long each stage is busy. Several videos may be
+        read at the same time, in threads; the network serves them one after the other.
+        """
+        size = self.preprocess.output_size(reader.info.height, reader.info.width)
+        self.backbone.spec.check_size((self.sampler.length, *size))
         empty = True
-        try:
-            with closing(self._clips(reader, progress or (lambda frames: None))) as clips:
-                for batch in _batched(clips, self.batch_size):
-                    empty = False
-                    yield self._run(batch)
-        finally:
-            for module, training in modes:
-                module.training = training
+        times = times or StageTimes()
+        with closing(self._frames(reader, progress or (lambda frames: None), times)) as frames:
+            grid = self._grid
+            for batch in self._clips(frames, times) if grid is None else self._windows(frames, grid, times):
+                empty = False
+                yield batch
         if empty:
             yield self._no_clips()
 
@@ -149,6 +202,7 @@ class FeatureExtractor:
             "pool": self.pool,
             "preprocessing": self.preprocess.to_dict(),
             "sampler": asdict(self.sampler),
+            "context": self.context,
             "start": reader.start,
             "end": reader.end,
             "fps": reader.fps,
@@ -166,56 +220,78 @@ class FeatureExtractor:
             "version": __version__,
         }
 
-    def _clips(self, reader: VideoReader, progress: Callable[[int], None]) -> Generator[ReadyClip, None, None]:
-        assembler = ClipAssembler(self.sampler)
+    def _clips(self, frames: Iterator[ReadyFrame], times: StageTimes) -> Iterator[ClipFeatures]:
+        """Clip by clip, ``batch_size`` at a time."""
+
+        def clips() -> Iterator[ReadyClip]:
+            assembler = ClipAssembler(self.sampler)
+            for frame in frames:
+                yield from assembler.push(frame)
+            yield from assembler.finish()
+
+        for batch in _batched(clips(), self.batch_size):
+            maps = self._clip_maps(stack_frames([clip.frames for clip in batch]), times)
+            yield self._features(batch, maps)
+
+    def _windows(self, frames: Iterator[ReadyFrame], grid: MapGrid, times: StageTimes) -> Iterator[ClipFeatures]:
+        """As windows of the whole video's map; stretches hold about the frames of a batch."""
+        run = partial(self._clip_maps, times=times)
+        dense = DenseWindows(grid, run, core=self.batch_size * self.sampler.length)
+        for frame in frames:
+            for batch in dense.push(frame):
+                yield self._features(*batch)
+        for batch in dense.finish():
+            yield self._features(*batch)
+
+    def _frames(
+        self, reader: VideoReader, progress: Callable[[int], None], times: StageTimes
+    ) -> Generator[ReadyFrame, None, None]:
+        """The video's frames, each with its map after the shared stages (or its pixels) if a clip holds it.
+
+        Decoding, conversion with preprocessing, and what the caller does with frames run at the same time.
+        """
         rows, columns = self.preprocess.output_size(reader.info.height, reader.info.width)
         frame_bytes = max(3 * reader.info.height * reader.info.width, 12 * rows * columns)  # decoded, then float32
         most = max(1, min(CHUNK_FRAMES, CHUNK_BYTES // frame_bytes))
+        holds = self.sampler.uses if self._grid is None else self._grid.holds
         stop = threading.Event()
-        chunks = prefetch(_decode(reader, self.sampler, most), depth=CHUNKS_AHEAD, stop=stop)
-        with closing(prefetch(self._prepare(chunks), depth=CHUNKS_AHEAD, stop=stop)) as prepared:
-            for frames in prepared:
-                for frame in frames:
-                    yield from assembler.push(frame)
-                progress(len(frames))
-        yield from assembler.finish()
+        chunks = _decode(reader, holds, most, times, pads=self.sampler.tail == "pad")
+        decoded = prefetch(chunks, depth=CHUNKS_AHEAD, stop=stop)
+        ready = map_in_threads(lambda chunk: self._prepare(chunk, times), decoded, workers=PREPARERS)
+        with closing(prefetch(ready, depth=CHUNKS_AHEAD, stop=stop)) as prepared:
+            for places, pixels in prepared:
+                maps: Iterator[Tensor] = iter(())
+                if pixels is not None:
+                    with self._one_at_a_time, times.measure("network"):
+                        maps = iter(self.network.frame_maps(pixels))
+                for index, seconds, end, is_held in places:
+                    yield ReadyFrame(
+                        index=index, seconds=seconds, end_seconds=end, pixels=next(maps) if is_held else None
+                    )
+                progress(len(places))
 
-    def _prepare(self, chunks: Generator[_Chunk, None, None]) -> Iterator[list[ReadyFrame]]:
-        """Frames preprocessed on the device, a chunk at a time."""
-        with closing(chunks):
-            for chunk in chunks:
-                pixels: Iterator[Tensor] = iter(())
-                if len(chunk.pictures):
-                    pixels = iter(self.preprocess(chunk.pictures.to(self.device, non_blocking=True)))
-                yield [
-                    ReadyFrame(index=index, seconds=seconds, end_seconds=end, pixels=next(pixels) if held else None)
-                    for (index, seconds, end), held in zip(chunk.places, chunk.held, strict=True)
-                ]
+    def _prepare(self, chunk: _Chunk, times: StageTimes) -> _ReadyChunk:
+        if not chunk.decoded:
+            return _ReadyChunk(chunk.places, None)
+        with times.measure("preprocess"):
+            pictures = torch.stack([torch.from_numpy(frame.rgb()) for frame in chunk.decoded])
+            return _ReadyChunk(chunk.places, self.preprocess(pictures.to(self.device, non_blocking=True)))
 
-    @torch.inference_mode()
-    def _run(self, clips: list[ReadyClip]) -> ClipFeatures:
-        batch = torch.stack([clip.pixels() for clip in clips])
-        if self.dtype == "float32":  # without autocast the model's own type computes, be it double or half
-            batch = batch.to(next(self.backbone.parameters()).dtype)
-        with self._autocast():
-            if isinstance(self._model, ClipClassifier):
-                features = self._model(batch).float()
-            else:
-                maps: Tensor = self._model(batch, (self.layer,))[self.layer]
-                features = POOLS[self.pool](maps.float())
+    def _clip_maps(self, frames: Tensor, times: StageTimes) -> Tensor:
+        with self._one_at_a_time, times.measure("network"):
+            return self.network.clip_maps(frames)
+
+    @torch.no_grad()
+    def _features(self, clips: list[ReadyClip], maps: Tensor) -> ClipFeatures:
+        features = self.network.logits(maps) if self.layer == LOGITS else POOLS[self.pool](maps.float())
         frames = [clip.frames for clip in clips]
         return ClipFeatures(
-            features=features.cpu().numpy(),
+            features=features.cpu().contiguous().numpy(),
             frame_indices=np.array([[f.index for f in row] for row in frames], dtype=np.int64),
             frame_times=np.array([[f.seconds for f in row] for row in frames], dtype=np.float64),
             start_time=np.array([row[0].seconds for row in frames], dtype=np.float64),
             end_time=np.array([row[-1].end_seconds for row in frames], dtype=np.float64),
         )
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.dtype == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=getattr(torch, self.dtype))
 
     def _no_clips(self) -> ClipFeatures:
         if isinstance(self._model, ClipClassifier):
@@ -243,12 +319,13 @@ def extract_features(
     batch_size: int = 4,
     device: str | torch.device | None = None,
     dtype: DType = "auto",
+    context: Context = "clip",
 ) -> ClipFeatures:
     """Features of every clip of a video, with the frames and times each clip covers.
 
     Args:
         video: a file, or a reader that limits or resamples one.
-        model, sampler, layer, pool, preprocess, batch_size, device, dtype: see ``FeatureExtractor``.
+        model, sampler, layer, pool, preprocess, batch_size, device, dtype, context: see ``FeatureExtractor``.
 
     Raises:
         FileNotFoundError, VideoError: see ``VideoReader``.
@@ -264,24 +341,30 @@ def extract_features(
         batch_size=batch_size,
         device=device,
         dtype=dtype,
+        context=context,
     )
     return extractor.extract(reader)
 
 
-def _decode(reader: VideoReader, sampler: ClipSampler, most: int) -> Iterator[_Chunk]:
-    """The reader's frames in chunks of up to ``most`` pictures, converted to RGB only where a clip holds them."""
-    places: list[tuple[int, float, float]] = []
-    held: list[bool] = []
-    pictures: list[Tensor] = []
-    for position, frame, is_last in _with_last(reader.frames()):
-        holds = sampler.uses(position) or (is_last and sampler.tail == "pad")
-        places.append((frame.index, frame.seconds, frame.end_seconds))
-        held.append(holds)
-        if holds:
-            pictures.append(torch.from_numpy(frame.rgb()))
-        if is_last or len(pictures) == most or len(places) == CHUNK_FRAMES:
-            yield _Chunk(places, held, torch.stack(pictures) if pictures else torch.empty(0))
-            places, held, pictures = [], [], []
+def _decode(
+    reader: VideoReader, holds: Callable[[int], bool], most: int, times: StageTimes, *, pads: bool
+) -> Generator[_Chunk, None, None]:
+    """The reader's frames in chunks with up to ``most`` that clips hold, the last frame among them if it ``pads``."""
+    places: list[_Place] = []
+    decoded: list[TimedFrame] = []
+    frames = _with_last(reader.frames())
+    while True:
+        with times.measure("decode"):
+            position, frame, is_last = next(frames, (0, None, True))
+        if frame is None:
+            return
+        is_held = holds(position) or (is_last and pads)
+        places.append(_Place(frame.index, frame.seconds, frame.end_seconds, is_held))
+        if is_held:
+            decoded.append(frame)
+        if is_last or len(decoded) == most or len(places) == CHUNK_FRAMES:
+            yield _Chunk(places, decoded)
+            places, decoded = [], []
 
 
 def _with_last(frames: Iterable[TimedFrame]) -> Iterator[tuple[int, TimedFrame, bool]]:

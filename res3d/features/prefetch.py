@@ -1,11 +1,15 @@
-"""An iterator run ahead in its own thread."""
+"""An iterator run ahead in its own thread, and a function on its items in several."""
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 POLL_SECONDS = 0.1  # how soon either side notices that the other is gone
 JOIN_SECONDS = 2.0
@@ -75,3 +79,20 @@ def prefetch(items: Iterable[T], *, depth: int, stop: threading.Event | None = N
         if not ended:
             stop.set()
         thread.join(JOIN_SECONDS)
+
+
+def map_in_threads(
+    function: Callable[[T], R], items: Generator[T, None, None], *, workers: int
+) -> Generator[R, None, None]:
+    """``map(function, items)``, in order, computed by ``workers`` threads at a time and no further ahead than that.
+
+    Errors of ``function`` and ``items`` are raised here. Closing this closes ``items``.
+    """
+    running: deque[Future[R]] = deque()
+    with closing(items), ThreadPoolExecutor(workers, thread_name_prefix="res3d-worker") as pool:
+        for item in items:
+            running.append(pool.submit(function, item))
+            if len(running) > workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()

@@ -129,7 +129,7 @@ class FrameDecoder:
         packets, last_corrupt = 0, False
         try:
             for packet in self._container.demux([s for s in self._container.streams if s.type in ("video", "audio")]):
-                _note_end(packet, ends, usual)
+                note_end(packet, ends, usual)
                 if packet.stream is not stream:
                     continue
                 if packet.size:
@@ -150,7 +150,7 @@ class FrameDecoder:
             self._note(f"reading breaks off after packet {packets} ({reason(error)})")
         if last_corrupt:
             self._note(f"packet {packets}, the last, is incomplete")
-        if missing := _missing_seconds(self._container, stream, packets, ends):
+        if missing := missing_seconds(self._container, stream, packets, ends):
             self._note(f"it ends {float(missing):.2f} s before the end it declares")
 
     def _note(self, what: str) -> None:
@@ -159,7 +159,7 @@ class FrameDecoder:
             raise TruncatedVideoError(f"{self._path}: truncated or damaged: {what}")
 
 
-def _note_end(packet: Any, ends: dict[int, Fraction], usual: Fraction) -> None:
+def note_end(packet: Any, ends: dict[int, Fraction], usual: Fraction) -> None:
     """Extend a stream's end to that of ``packet``, which lasts ``usual`` seconds if it does not say."""
     stamp = packet.pts if packet.pts is not None else packet.dts
     if stamp is not None and packet.time_base:
@@ -168,7 +168,7 @@ def _note_end(packet: Any, ends: dict[int, Fraction], usual: Fraction) -> None:
         ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
 
 
-def _missing_seconds(container: Any, stream: Any, packets: int, ends: dict[int, Fraction]) -> Fraction:
+def missing_seconds(container: Any, stream: Any, packets: int, ends: dict[int, Fraction]) -> Fraction:
     """How much earlier than declared the file ended; less than three quarters of a frame is rounding, counted as 0."""
     rate = frame_rate(stream)
     declared = declared_seconds(container, stream)

@@ -224,16 +224,16 @@ def test_a_network_that_takes_no_video_is_refused(extract, video, tmp_path, caps
 
 
 def test_a_clip_that_does_not_fit_into_memory_is_one_line_and_the_others_go_on(extract, video, capsys, monkeypatch):
-    real = FeatureExtractor._run
+    real = FeatureExtractor._clip_maps
     calls = []
 
-    def run(self, clips):
+    def run(self, frames, times):
         calls.append(1)
         if len(calls) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmuch")
-        return real(self, clips)
+        return real(self, frames, times)
 
-    monkeypatch.setattr(FeatureExtractor, "_run", run)
+    monkeypatch.setattr(FeatureExtractor, "_clip_maps", run)
     other = video.with_name("other.mp4")
     other.write_bytes(video.read_bytes())
     assert extract(video, other) == 1
@@ -295,3 +295,37 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_half_file(tmp_path, thin_sp
     assert [p.name for p in out.iterdir()] == ["a.npz"]
     assert len(res3d.ClipFeatures.load(out / "a.npz")) == 1
     assert json.loads(json.dumps(dict(res3d.ClipFeatures.load(out / "a.npz").meta)))["sampler"]["stride"] == 1
+
+
+def test_videos_at_the_same_time_give_the_same_files(extract, video, capsys):
+    others = [video.with_name(f"other{n}.mp4") for n in range(3)]
+    for other in others:
+        other.write_bytes(video.read_bytes())
+    others[1].write_bytes(b"no video")
+    assert extract(video, *others, "--at-once", 3) == 1
+    assert files() == ["other0.npz", "other2.npz", "video.npz"]
+    alone, beside = (res3d.ClipFeatures.load(f"features/{name}.npz").features for name in ("video", "other2"))
+    np.testing.assert_array_equal(alone, beside)
+    assert extract(video, "--at-once", 0) == 2
+    assert "--at-once must be ≥ 1, not 0" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_videos_at_the_same_time(extract, video, monkeypatch):
+    other = video.with_name("other.mp4")
+    other.write_bytes(video.read_bytes())
+
+    def interrupt(self, frames, times):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FeatureExtractor, "_clip_maps", interrupt)
+    assert extract(video, other, "--at-once", 2) == 130
+    assert files() == []
+
+
+def test_windows_of_the_whole_video(extract, video, capsys):
+    assert extract(video, "--context", "video", "--length", 8, "--stride", 2) == 0
+    assert res3d.ClipFeatures.load("features/video.npz").meta["context"] == "video"
+    out = capsys.readouterr().out
+    assert "busy: decode" in out
+    assert extract(video, "--context", "video", "--stride", 3, "--step", 2) == 2
+    assert "clips must start at multiples of that, not every 3" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from res3d.cli.main import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = {
+    "benchmark": "benchmark.py",
     "extract": "extract_features.py",
     "classify": "classify.py",
     "convert": "convert_weights.py",
@@ -38,9 +39,8 @@ def test_help_lists_the_commands(capsys, arguments):
 def test_an_unknown_command_is_refused(capsys):
     assert main(["extrct"]) == 2
     assert (
-        capsys.readouterr().err
-        == "res3d: error: unknown command 'extrct' (accepted: extract, classify, track, describe, train, "
-        "evaluate, convert)\n"
+        capsys.readouterr().err == "res3d: error: unknown command 'extrct' "
+        "(accepted: extract, classify, track, describe, train, evaluate, benchmark, convert)\n"
     )
 
 

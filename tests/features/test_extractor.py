@@ -219,7 +219,7 @@ def test_a_range_without_frames_is_an_error(video, thin):
     [
         ({"layer": "conv6"}, r"layer: resnet10_3d_thin has no stage 'conv6' \(accepted: stem, conv2"),
         ({"pool": "sum"}, "pool must be one of 'avg', 'max', 'none', not 'sum'"),
-        ({"dtype": "int8"}, "dtype must be 'auto', 'float32', 'bfloat16' or 'float16', not 'int8'"),
+        ({"dtype": "int8"}, "dtype must be one of 'auto', 'float32', 'bfloat16', 'float16', not 'int8'"),
         ({"batch_size": 0}, "batch_size must be a whole number ≥ 1, not 0"),
     ],
 )

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from res3d.features.prefetch import prefetch
+from res3d.features.prefetch import map_in_threads, prefetch
 
 
 def threads() -> list[threading.Thread]:
@@ -115,3 +115,39 @@ def test_closing_a_chain_does_not_wait_for_a_source_that_gives_nothing():
     took = time.monotonic() - began
     release.set()
     assert took < 8
+
+
+def test_a_function_is_mapped_in_order_by_several_threads():
+    seen = set()
+
+    def slow(n):
+        seen.add(threading.current_thread())
+        time.sleep(0.02 if n % 2 else 0.0)
+        return 2 * n
+
+    assert list(map_in_threads(slow, (n for n in range(20)), workers=3)) == [2 * n for n in range(20)]
+    assert 1 < len(seen) <= 3
+
+
+def test_errors_of_the_function_and_closing_end_the_threads():
+    def fail(n):
+        if n == 3:
+            raise ValueError("three")
+        return n
+
+    results = map_in_threads(fail, (n for n in range(10)), workers=2)
+    with pytest.raises(ValueError, match="three"):
+        list(results)
+    closed = []
+
+    def items():
+        try:
+            yield from range(10)
+        finally:
+            closed.append(True)
+
+    results = map_in_threads(fail, items(), workers=2)
+    next(results)
+    results.close()
+    assert closed
+    assert not [t for t in threading.enumerate() if t.name.startswith("res3d-worker")]

@@ -1,0 +1,106 @@
+"""Extraction from a real video: what sharing frames and dense maps gain, and how well its stages overlap."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from res3d.backbone import ResNet3d
+from res3d.features import FeatureExtractor, StageTimes
+from res3d.features.clips import ReadyFrame, stack_frames
+from res3d.inference.measure import time_in_turns
+from res3d.structures import ClipFeatures
+from res3d.video import ClipSampler, Preprocessing, VideoReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionResult:
+    """Seconds for one video, and what follows from them."""
+
+    network: str
+    frames: int
+    clips: int
+    overlap: float  # k: clips that hold a frame, on average
+    shared: float  # p: the frame-wise stages' part of a clip's time
+    seconds: dict[str, float]  # of whole runs
+    network_seconds: dict[str, float]  # of the network in them
+    alone: dict[str, float]  # seconds of each stage by itself
+    difference: float  # shared frames from whole clips: largest of all features, relative to the largest
+    cosine: float  # dense windows with whole clips, mean
+
+    @property
+    def formula(self) -> float:
+        """The gain that sharing frames should bring the network: 1 / (1 - p + p / k)."""
+        return 1 / (1 - self.shared + self.shared / self.overlap)
+
+    def gain(self, way: str) -> float:
+        """How many times faster the network is with "shared" or "video" than clip by clip."""
+        return self.network_seconds["clip"] / self.network_seconds[way]
+
+    @property
+    def overlapped(self) -> float:
+        """Time of the stages one after the other, each by itself, over that of the whole run: 1 where they add up."""
+        return sum(self.alone.values()) / self.seconds["shared"]
+
+
+def measure_extraction(
+    model: ResNet3d, reader: VideoReader, *, sampler: ClipSampler, preprocess: Preprocessing, repeats: int, dtype: Any
+) -> ExtractionResult:
+    """Extraction clip by clip, with shared frames, and dense; in turns; the best of each."""
+    settings: dict[str, Any] = {"sampler": sampler, "preprocess": preprocess, "dtype": dtype}
+    ways = {
+        "clip": FeatureExtractor(model, **settings, share_frames=False),
+        "shared": FeatureExtractor(model, **settings),
+        "video": FeatureExtractor(model, **settings, context="video"),
+    }
+    whole: dict[str, list[float]] = {way: [] for way in ways}
+    network: dict[str, list[float]] = {way: [] for way in ways}
+    features: dict[str, ClipFeatures] = {}
+    for _ in range(repeats):
+        for way, extractor in ways.items():
+            times, began = StageTimes(), time.perf_counter()
+            features[way] = ClipFeatures.concatenate(list(extractor.batches(reader, times=times)), {})
+            whole[way].append(time.perf_counter() - began)
+            network[way].append(times.busy_seconds["network"])
+    clip, shared, video = (features[way].features for way in ways)
+    return ExtractionResult(
+        network=model.spec.name,
+        frames=sum(1 for _ in reader.frames()),
+        clips=len(clip),
+        overlap=features["clip"].frame_indices.size / len(np.unique(features["clip"].frame_indices)),
+        shared=_shared_part(ways["shared"], sampler.length, preprocess),
+        seconds={way: min(values) for way, values in whole.items()},
+        network_seconds={way: min(values) for way, values in network.items()},
+        alone={**_stages_alone(reader, preprocess), "network": min(network["shared"])},
+        difference=float(np.abs(shared - clip).max() / np.abs(clip).max()),
+        cosine=float(np.mean((clip * video).sum(1) / np.linalg.norm(clip, axis=1) / np.linalg.norm(video, axis=1))),
+    )
+
+
+def _shared_part(extractor: FeatureExtractor, length: int, preprocess: Preprocessing) -> float:
+    """The frame-wise stages' part of the time of a batch of clips."""
+    split = extractor.network
+    rows, columns = preprocess.output_size(256, 256)
+    frames = torch.randn(length * extractor.batch_size, 3, rows, columns, device=extractor.device)
+    maps = split.frame_maps(frames)
+    held = [ReadyFrame(index=0, seconds=0.0, end_seconds=0.0, pixels=m) for m in maps]
+    clips = stack_frames([held[i : i + length] for i in range(0, len(held), length)])
+    runs = {"frames": lambda: split.frame_maps(frames), "clips": lambda: split.clip_maps(clips)}
+    timings = time_in_turns(runs, repeats=5, device=extractor.device)
+    first, rest = timings["frames"].median, timings["clips"].median
+    return first / (first + rest)
+
+
+def _stages_alone(reader: VideoReader, preprocess: Preprocessing) -> dict[str, float]:
+    began = time.perf_counter()
+    for _ in reader.frames():
+        pass
+    decoding = time.perf_counter() - began
+    preparing = 0.0
+    for frame in reader.frames():
+        began = time.perf_counter()
+        preprocess(torch.from_numpy(frame.rgb())[None])
+        preparing += time.perf_counter() - began
+    return {"decode": decoding, "preprocess": preparing}

@@ -1,0 +1,128 @@
+"""Networks side by side: the same weights, the same clips, in turns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from res3d.backbone import ClipClassifier, describe
+from res3d.cli.benchmark.peers import PEERS
+from res3d.inference import optimize
+from res3d.inference.measure import measure_memory, time_in_turns
+from res3d.weights import create_classifier, load_weights
+
+CLASSES = 400  # Kinetics-400's
+Peers = Literal["usual", "best", "none"]
+USUAL, USUAL_BFLOAT16 = "peer", "peer, autocast"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One contestant on one size of clip. ``failure`` says why there is no time."""
+
+    network: str
+    contestant: str
+    dtype: str
+    clip: tuple[int, ...]  # N, C, T, H, W
+    parameters: int
+    multiply_adds: int  # of a whole batch
+    seconds: float | None = None
+    difference: float | None = None  # from the peer in float32: the largest of all logits', relative to the largest
+    bytes: int | None = None  # at the peak, beyond the weights
+    failure: str | None = None
+
+    @property
+    def flops(self) -> float | None:
+        """FLOP/s, two a multiply-add."""
+        return None if self.seconds is None else 2 * self.multiply_adds / self.seconds
+
+
+def compare(
+    name: str, *, batch: int, frames: int | None, peers: Peers, compile: bool, repeats: int, device: torch.device
+) -> list[Row]:
+    """Every contestant on one size of clip.
+
+    The peer as its users run it: in eval mode, in float32 and under autocast. At its best: that compiled, with weights
+    frozen, too. A contestant that raises gets a row that says so.
+    """
+    t, h, w = PEERS[name].clip
+    clip = torch.randn(batch, 3, frames or t, h, w, device=device)
+    ours = create_classifier(name, CLASSES).eval().to(device)
+    theirs = None
+    if peers != "none":
+        theirs = PEERS[name].make().eval().to(device)
+        load_weights(ours, theirs.state_dict())
+    table = describe(ours, (3, frames or t, h, w))
+    facts: dict[str, Any] = {
+        "network": name,
+        "clip": tuple(clip.shape),
+        "parameters": table.parameters,
+        "multiply_adds": batch * table.multiply_adds,
+    }
+    return _race(_contestants(ours, theirs, peers=peers, compile=compile), clip, facts, repeats, device)
+
+
+def _contestants(
+    ours: ClipClassifier, theirs: nn.Module | None, *, peers: Peers, compile: bool
+) -> dict[tuple[str, str], Callable[[Tensor], Any]]:
+    """(contestant, dtype): what it runs."""
+    found: dict[tuple[str, str], Callable[[Tensor], Any]] = {}
+    if theirs is not None:
+        found[USUAL, "float32"] = theirs
+        found[USUAL_BFLOAT16, "bfloat16"] = _under_autocast(theirs)
+    if theirs is not None and peers == "best":
+        frozen: Any = torch.compile(theirs, options={"freezing": True})
+        found["peer, compiled", "float32"] = frozen
+        found["peer, autocast, compiled", "bfloat16"] = _under_autocast(frozen)
+    for dtype in ("float32", "bfloat16"):
+        found["res3d", dtype] = optimize(ours, dtype=dtype)
+        if compile:
+            found["res3d, compiled", dtype] = optimize(ours, dtype=dtype, compile=True)
+    return found
+
+
+def _under_autocast(network: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    def run(clip: Tensor) -> Any:
+        with torch.autocast(clip.device.type, torch.bfloat16):
+            return network(clip)
+
+    return run
+
+
+@torch.no_grad()
+def _race(
+    contestants: dict[tuple[str, str], Callable[[Tensor], Any]],
+    clip: Tensor,
+    facts: dict[str, Any],
+    repeats: int,
+    device: torch.device,
+) -> list[Row]:
+    failures: dict[tuple[str, str], str] = {}
+    differences: dict[tuple[str, str], float] = {}
+    memory: dict[tuple[str, str], int | None] = {}
+    expected: Tensor | None = None
+    for key, network in contestants.items():
+        try:
+            logits = network(clip).float()
+        except Exception as error:  # whatever a peer, or its compiler, raises is a result of the comparison
+            failures[key] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            continue
+        expected = logits if expected is None else expected
+        differences[key] = float((logits - expected).abs().max() / expected.abs().max())
+        memory[key] = measure_memory(lambda network=network: network(clip), device)  # type: ignore[misc]
+    runs = {str(key): lambda network=contestants[key]: network(clip) for key in differences}
+    timings = time_in_turns(runs, repeats=repeats, device=device)
+    return [
+        Row(
+            contestant=key[0],
+            dtype=key[1],
+            seconds=None if key in failures else timings[str(key)].median,
+            difference=differences.get(key),
+            bytes=memory.get(key),
+            failure=failures.get(key),
+            **facts,
+        )
+        for key in contestants
+    ]

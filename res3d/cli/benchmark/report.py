@@ -1,0 +1,133 @@
+"""What was measured, as JSON, as Markdown and as a plot."""
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from res3d.cli.benchmark.extraction import ExtractionResult
+from res3d.cli.benchmark.networks import USUAL, USUAL_BFLOAT16, Row
+from res3d.cli.command import UsageError
+from res3d.version import __version__
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """What the figures are of."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        name = models[0] if models else platform.processor()
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "res3d": __version__,
+        "python": platform.python_version(),
+    }
+
+
+def write_json(
+    path: Path,
+    machine: dict[str, Any],
+    ceilings: dict[str, float],
+    rows: Sequence[Row],
+    extraction: ExtractionResult | None,
+) -> None:
+    """Everything, unrounded."""
+    content = {
+        "machine": machine,
+        "ceilings_flops": ceilings,
+        "networks": [{**asdict(row), "flops": row.flops} for row in rows],
+        "extraction": None if extraction is None else {**asdict(extraction), "formula": extraction.formula},
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def format_networks(rows: Sequence[Row], ceilings: dict[str, float]) -> str:
+    """A Markdown table; ratios are to the peer as its users run it in the same type."""
+    lines = [
+        "| network | clip | contestant | type | ms | ratio | GFLOP/s | of ceiling | MiB | difference |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        start = f"| {row.network} | {'×'.join(map(str, row.clip))} | {row.contestant} | {row.dtype} "
+        if row.seconds is None or row.flops is None:
+            lines.append(f"{start}| {row.failure} | | | | | |")
+            continue
+        ratio = _ratio(row, rows)
+        memory = "" if row.bytes is None else f"{row.bytes / 2**20:.0f}"
+        lines.append(
+            f"{start}| {1e3 * row.seconds:.1f} | {'' if ratio is None else f'{ratio:.2f}'} | {row.flops / 1e9:.0f} "
+            f"| {100 * row.flops / ceilings[row.dtype]:.0f} % | {memory} | {row.difference:.1e} |"
+        )
+    return "\n".join(lines)
+
+
+def _ratio(row: Row, rows: Sequence[Row]) -> float | None:
+    peer = USUAL if row.dtype == "float32" else USUAL_BFLOAT16
+    same = [r for r in rows if (r.network, r.clip, r.contestant) == (row.network, row.clip, peer)]
+    return same[0].seconds / row.seconds if same and same[0].seconds and row.seconds else None
+
+
+def format_extraction(result: ExtractionResult) -> str:
+    """Markdown: what was gained, beside what arithmetic promises."""
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.alone.items())
+    return "\n".join(
+        [
+            f"{result.network}, {result.frames} frames, {result.clips} clips; each stage alone: {stages}",
+            "",
+            "| way | whole, s | frames/s | network, s | gain | formula |",
+            "|---|---|---|---|---|---|",
+            *(
+                f"| {way} | {result.seconds[way]:.1f} | {result.frames / result.seconds[way]:.1f} "
+                f"| {result.network_seconds[way]:.1f} | {result.gain(way):.2f} "
+                f"| {f'{result.formula:.2f}' if way == 'shared' else ''} |"
+                for way in result.seconds
+            ),
+            "",
+            f"Frame-wise stages: {100 * result.shared:.0f} % of a clip's time; each frame in {result.overlap:g} clips. "
+            f"Shared frames differ from whole clips by {result.difference:.1e}; "
+            f"dense windows agree with them to a cosine of {result.cosine:.4f}. "
+            f"Stages one after the other would take {result.overlapped:.2f} times the time of the whole run.",
+        ]
+    )
+
+
+def find_figure() -> Any:
+    """Matplotlib's ``Figure``; UsageError where it is not installed, best known before anything is measured."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError('the plot needs matplotlib: pip install "res3d[benchmark]"') from None
+    return Figure
+
+
+def draw(path: Path, rows: Sequence[Row], make_figure: Any) -> None:
+    """Milliseconds a clip over the batch and over frames, a line for each contestant."""
+    networks = list(dict.fromkeys(row.network for row in rows))
+    figure = make_figure(figsize=(9, 3 * len(networks)), layout="constrained")
+    axes = figure.subplots(len(networks), 2, squeeze=False)
+    for network, (by_batch, by_frames) in zip(networks, axes, strict=True):
+        mine = [row for row in rows if row.network == network and row.seconds is not None]
+        fewest, usual = min(row.clip[0] for row in mine), mine[0].clip[2]
+        for axis, place, kept in (
+            (by_batch, 0, [row for row in mine if row.clip[2] == usual]),
+            (by_frames, 2, [row for row in mine if row.clip[0] == fewest]),
+        ):
+            for label in dict.fromkeys((row.contestant, row.dtype) for row in kept):
+                line = sorted(
+                    (row.clip[place], 1e3 * (row.seconds or 0) / row.clip[0])
+                    for row in kept
+                    if (row.contestant, row.dtype) == label
+                )
+                axis.plot(*zip(*line, strict=True), marker="o", label=", ".join(label))
+            axis.set(xlabel="clips a batch" if place == 0 else "frames a clip", ylabel="ms a clip", title=network)
+            axis.set_ylim(bottom=0)
+        by_frames.legend(fontsize="small")
+    figure.savefig(path)

@@ -1,0 +1,206 @@
+"""A video decoded in several places at once: segments that begin at keyframes, put together in order."""
+
+import queue
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from res3d.video.container import FrameDecoder, frame_rate, missing_seconds, note_end, open_container, video_stream
+
+MIN_SEGMENT_FRAMES = 24  # opening the file and seeking in it cost as much as decoding a few frames
+WAITING_BYTES = 256 * 2**20  # decoded frames that wait for their turn, of all segments together
+POLL_SECONDS = 0.1
+JOIN_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """Frames from a keyframe up to a later one, by their timestamps in presentation order."""
+
+    stamps: tuple[int, ...]  # in ticks of the stream; the first is the keyframe's
+
+
+def plan_segments(path: Path) -> list[Segment]:
+    """The segments of a video, from its packets alone; none where they do not say for sure which frames come out.
+
+    That is so where timestamps are missing, guessed (AVI) or double, and where the file looks damaged.
+    """
+    with open_container(path) as container:
+        stream = video_stream(container)
+        if container.format.name == "avi":
+            return []
+        usual = 1 / frame_rate(stream)
+        ends: dict[int, Fraction] = {}
+        stamps: list[int] = []
+        keys: list[int] = []
+        try:
+            for packet in container.demux([s for s in container.streams if s.type in ("video", "audio")]):
+                note_end(packet, ends, usual)
+                if packet.stream is not stream or not packet.size:
+                    continue
+                if packet.pts is None or packet.is_corrupt:
+                    return []
+                stamps.append(packet.pts)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+        except av.FFmpegError:
+            return []
+        if missing_seconds(container, stream, len(stamps), ends) or len(set(stamps)) < len(stamps):
+            return []
+    stamps.sort()
+    if not stamps or not keys or stamps[0] != min(keys):
+        return []
+    return _cut(stamps, sorted(keys))
+
+
+def _cut(stamps: list[int], keys: list[int]) -> list[Segment]:
+    places = {stamp: place for place, stamp in enumerate(stamps)}
+    begins = [0]
+    for key in keys:
+        if places[key] - begins[-1] >= MIN_SEGMENT_FRAMES:
+            begins.append(places[key])
+    return [
+        Segment(stamps=tuple(stamps[begin:end])) for begin, end in zip(begins, [*begins[1:], len(stamps)], strict=True)
+    ]
+
+
+class SegmentedDecoder:
+    """Iterates once over the very frames and times that a ``FrameDecoder`` gives, decoded by several threads.
+
+    Frames that lead a keyframe and need those before it are decoded with the segment before. Where a segment's frames
+    are not those that its packets announce, the rest of the video is decoded in one piece.
+
+    Args:
+        path: the video.
+        workers: segments that are decoded at the same time, each by one thread.
+        allow_truncated: see ``FrameDecoder``.
+    """
+
+    def __init__(self, path: Path, *, workers: int, allow_truncated: bool) -> None:
+        self.damage: str | None = None
+        self._path = path
+        self._workers = workers
+        self._allow_truncated = allow_truncated
+
+    def __iter__(self) -> Generator[tuple[Fraction, av.VideoFrame], None, None]:
+        segments = plan_segments(self._path)
+        given = 0
+        if len(segments) > 1:
+            try:
+                for timed in self._in_parallel(segments):
+                    given += 1
+                    yield timed
+                return
+            except _NotAsAnnouncedError:
+                pass
+        with open_container(self._path) as container:
+            decoder = FrameDecoder(container, self._path, allow_truncated=self._allow_truncated)
+            try:
+                for number, timed in enumerate(decoder):
+                    if number >= given:
+                        yield timed
+            finally:
+                self.damage = decoder.damage
+
+    def _in_parallel(self, segments: list[Segment]) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+        stop = threading.Event()
+        waiting = iter(segments)
+        running: list[_SegmentThread] = []
+
+        def start_next() -> None:
+            segment = next(waiting, None)
+            if segment is not None:
+                running.append(_SegmentThread(self._path, segment, share=1 / self._workers, stop=stop))
+
+        try:
+            for _ in range(self._workers):
+                start_next()
+            while running:
+                yield from running[0].frames()
+                running.pop(0)
+                start_next()
+        finally:
+            stop.set()
+            for thread in running:
+                thread.join()
+
+
+class _NotAsAnnouncedError(Exception):
+    """A segment whose frames are not those of its packets."""
+
+
+class _SegmentThread:
+    """Decodes one segment ahead, as far as its share of ``WAITING_BYTES`` goes."""
+
+    def __init__(self, path: Path, segment: Segment, *, share: float, stop: threading.Event) -> None:
+        self._path = path
+        self._segment = segment
+        self._share = share
+        self._stop = stop
+        self._ready: queue.Queue[tuple[Fraction, av.VideoFrame] | BaseException | None] = queue.Queue()
+        self._room: threading.Semaphore | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True, name="res3d-segment")
+        self._thread.start()
+
+    def frames(self) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+        while (item := self._ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            if self._room is not None:
+                self._room.release()
+            yield item
+
+    def join(self) -> None:
+        self._thread.join(JOIN_SECONDS)
+
+    def _work(self) -> None:
+        end: BaseException | None = None
+        try:
+            with open_container(self._path) as container:
+                for timed in _decode_segment(container, self._segment):
+                    if not self._offer(timed):
+                        break
+        except (av.FFmpegError, OSError) as error:
+            end = _NotAsAnnouncedError(str(error))
+        except BaseException as error:
+            end = error
+        self._ready.put(end)
+
+    def _offer(self, timed: tuple[Fraction, av.VideoFrame]) -> bool:
+        """Hand a frame on when there is room; False if nobody wants it any more."""
+        if self._room is None:
+            size = sum(plane.buffer_size for plane in timed[1].planes)
+            self._room = threading.Semaphore(max(1, int(WAITING_BYTES * self._share / size)))
+        while not self._stop.is_set():
+            if self._room.acquire(timeout=POLL_SECONDS):
+                self._ready.put(timed)
+                return True
+        return False
+
+
+def _decode_segment(container: Any, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+    stream = video_stream(container)
+    stream.thread_type = "NONE"  # the segments are the threads
+    stream.codec_context.thread_count = 1
+    first, due = segment.stamps[0], iter(segment.stamps)
+    container.seek(first, stream=stream)
+    begun, left = False, len(segment.stamps)
+    for packet in container.demux(stream):
+        begun = begun or (packet.pts == first and packet.is_keyframe)
+        if not begun:
+            continue
+        for frame in packet.decode():
+            if frame.pts is not None and frame.pts < first:
+                continue  # leads the keyframe, and belongs to the segment before
+            if frame.is_corrupt or frame.pts != next(due):
+                raise _NotAsAnnouncedError(f"a frame at {frame.pts}")
+            yield frame.pts * Fraction(frame.time_base or stream.time_base), frame
+            left -= 1
+            if not left:
+                return
+    raise _NotAsAnnouncedError(f"{left} frames fewer")

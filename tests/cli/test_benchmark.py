@@ -1,0 +1,128 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import res3d
+from res3d.cli import main
+from res3d.cli.benchmark import command, networks, peers
+from res3d.cli.benchmark.extraction import ExtractionResult
+from res3d.cli.benchmark.peers import PEERS, Peer
+from res3d.video import Preprocessing
+
+
+class Broken(nn.Module):
+    """A peer whose forward pass raises; its weights fit."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def state_dict(self, *args, **keywords):
+        return self.inner.state_dict(*args, **keywords)
+
+    def forward(self, clip):
+        raise RuntimeError("out of luck\nsecond line")
+
+
+@pytest.fixture
+def peer(thin_spec, monkeypatch, tmp_path):
+    """The thin network, as if another library had it."""
+    made = {str(thin_spec): Peer("made", lambda: res3d.create_classifier(thin_spec, 400), (4, 32, 32))}
+    for module in (command, networks, peers):
+        monkeypatch.setattr(module, "PEERS", made)
+    monkeypatch.setattr(command, "PREPROCESS", Preprocessing(resize=40, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3))
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def test_contestants_agree_and_results_are_written(peer, video, tmp_path, capsys):
+    name = next(iter(peer))
+    assert (
+        main(["benchmark", name, "--repeats", "1", "--batches", "[1, 2]", "--frames", "[6]", "--video", str(video)])
+        == 0
+    )
+    content = json.loads((tmp_path / "benchmark.json").read_text())
+    rows = content["networks"]
+    assert {(row["contestant"], row["dtype"]) for row in rows} == {
+        ("peer", "float32"),
+        ("peer, autocast", "bfloat16"),
+        ("res3d", "float32"),
+        ("res3d", "bfloat16"),
+    }
+    assert sorted({tuple(row["clip"]) for row in rows}) == [(1, 3, 4, 32, 32), (1, 3, 6, 32, 32), (2, 3, 4, 32, 32)]
+    for row in rows:
+        assert row["failure"] is None
+        assert row["difference"] < (1e-4 if row["dtype"] == "float32" else 0.1)
+        assert row["flops"] == pytest.approx(2 * row["multiply_adds"] / row["seconds"])
+    extraction = content["extraction"]
+    assert extraction["frames"] == 40
+    assert extraction["clips"] == 17
+    assert extraction["difference"] < 1e-5
+    assert 0.5 < extraction["cosine"] < 1
+    text = (tmp_path / "benchmark.md").read_text()
+    assert text == text.strip() + "\n"
+    assert "| res3d | float32 |" in text
+    assert "| shared |" in text
+    assert (tmp_path / "benchmark.svg").read_text().lstrip().startswith("<?xml")
+    assert "wrote benchmark.json, benchmark.md, benchmark.svg" in capsys.readouterr().out
+
+
+def test_a_peer_that_fails_is_a_row_that_says_so(peer, thin_spec):
+    inner = res3d.create_classifier(thin_spec, 400)
+    peer[str(thin_spec)] = Peer("made", lambda: Broken(inner), (4, 32, 32))
+    rows = networks.compare(
+        str(thin_spec), batch=1, frames=None, peers="usual", compile=False, repeats=1, device=torch.device("cpu")
+    )
+    assert [row.failure for row in rows] == ["RuntimeError: out of luck"] * 2 + [None] * 2
+    assert rows[0].flops is None
+
+
+def test_the_gain_that_arithmetic_promises():
+    result = ExtractionResult(
+        network="slow_r50",
+        frames=100,
+        clips=50,
+        overlap=4,
+        shared=0.5,
+        seconds={"clip": 10.0, "shared": 8.0, "video": 4.0},
+        network_seconds={"clip": 9.0, "shared": 6.0, "video": 3.0},
+        alone={"decode": 1.0, "preprocess": 1.0, "network": 6.0},
+        difference=0.0,
+        cosine=1.0,
+    )
+    assert result.formula == pytest.approx(1.6)
+    assert result.gain("shared") == pytest.approx(1.5)
+    assert result.overlapped == pytest.approx(1.0)
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorchVideo's and fvcore's own
+@pytest.mark.parametrize("name", ["r3d_18", "r2plus1d_18", "slow_r50"])
+def test_real_peers_take_our_weights(name):
+    """Both ways of loading: torchvision's network, and PyTorchVideo's."""
+    with torch.device("meta"):
+        state = PEERS[name].make().state_dict()
+    ours = res3d.create_classifier(name, 400)
+    report = res3d.load_weights(ours, {key: torch.zeros(value.shape) for key, value in state.items()})
+    assert not report.missing
+    assert not report.unexpected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["r3d_99"], "no peer is known for 'r3d_99' (accepted: r3d_18, "),
+        (["--repeats", "0"], "sizes, repeats and threads must be ≥ 1, not 0"),
+        (["--batches", "[]"], "--batches needs at least one size"),
+        (["--out", "nowhere/b"], "--out nowhere/b: no folder 'nowhere'"),
+    ],
+)
+def test_wrong_settings_are_refused(arguments, message, capsys):
+    assert main(["benchmark", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_video_is_exit_code_1(capsys):
+    assert main(["benchmark", "--video", "nowhere.mp4"]) == 1
+    assert "nowhere.mp4: no such file" in capsys.readouterr().err

@@ -1,0 +1,14 @@
+import time
+
+from res3d.features import StageTimes
+
+
+def test_shares_are_of_the_time_that_passed():
+    times = StageTimes()
+    with times.measure("decode"):
+        time.sleep(0.05)
+    time.sleep(0.05)
+    shares = times.shares()
+    assert 0.25 < shares["decode"] < 0.75
+    assert shares["network"] == 0
+    assert str(times).endswith("preprocess 0 %, network 0 %")

@@ -1,0 +1,97 @@
+"""A fused layer computes what its parts compute, whatever its shape and kernel."""
+
+import pytest
+import torch
+from torch import nn
+
+from res3d.backbone.convs import ReplicatedTimeConv3d
+from res3d.inference.fold import fold_norm, is_fixed_norm
+from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack, choose_view
+
+CONVS = {  # kernel, stride, padding, dilation, groups: the view
+    "full": (((3, 3, 3), (2, 2, 2), (1, 1, 1), (1, 1, 1), 1), "volume"),
+    "spatial": (((1, 3, 3), (1, 2, 2), (0, 1, 1), (1, 1, 1), 1), "pictures"),
+    "dilated spatial": (((1, 3, 3), (1, 1, 1), (0, 2, 2), (1, 2, 2), 1), "pictures"),
+    "temporal": (((3, 1, 1), (2, 1, 1), (1, 0, 0), (1, 1, 1), 1), "columns"),
+    "dilated temporal": (((3, 1, 1), (1, 1, 1), (2, 0, 0), (2, 1, 1), 1), "columns"),
+    "strided in time": (((1, 1, 1), (2, 2, 2), (0, 0, 0), (1, 1, 1), 1), "volume"),
+    "pointwise": (((1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1), "pictures"),
+    "pointwise in time": (((1, 1, 1), (2, 1, 1), (0, 0, 0), (1, 1, 1), 1), "columns"),
+    "depthwise": (((3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 4), "volume"),
+    "grouped": (((1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 2), "pictures"),
+}
+KINDS = [
+    FusedConv,
+    pytest.param(
+        PackedConv,
+        marks=pytest.mark.skipif(not can_pack(torch.device("cpu"), torch.float32), reason="no oneDNN here"),
+    ),
+]
+
+
+def made(name: str, kind: type[nn.Conv3d] = nn.Conv3d, bias: bool = False) -> nn.Conv3d:
+    kernel, stride, padding, dilation, groups = CONVS[name][0]
+    return kind(4, 8, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=bias)
+
+
+def made_norm() -> nn.BatchNorm3d:
+    norm = nn.BatchNorm3d(8, eps=1e-3).eval()
+    for values in (norm.running_mean, norm.bias.data):
+        values.normal_()
+    for values in (norm.running_var, norm.weight.data):
+        values.uniform_(0.5, 2)
+    return norm
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", CONVS)
+@torch.no_grad()
+def test_equals_convolution_norm_sum_and_relu(kind, name):
+    conv, norm, x = made(name), made_norm(), torch.randn(2, 4, 7, 6, 5)
+    expected = norm(conv(x))
+    residual = torch.randn_like(expected)
+    assert choose_view(conv) == CONVS[name][1]
+    torch.testing.assert_close(kind(conv, norm, rectified=False, dtype=None)(x), expected, rtol=1e-4, atol=1e-5)
+    layer = kind(conv, norm, rectified=True, dtype=None)
+    torch.testing.assert_close(layer(x), expected.relu(), rtol=1e-4, atol=1e-5)
+    summed = (expected + residual).relu()
+    before = residual.clone()
+    torch.testing.assert_close(layer(x, residual), summed, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(residual, before, rtol=0, atol=0)
+    innermost = residual.contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(layer(x, innermost, overwrite=True), summed, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["full", "temporal"])
+@torch.no_grad()
+def test_frames_are_replicated_at_the_borders(kind, name):
+    conv, x = made(name, ReplicatedTimeConv3d, bias=True), torch.randn(1, 4, 5, 6, 6)
+    torch.testing.assert_close(kind(conv, rectified=False, dtype=None)(x), conv(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["full", "spatial", "temporal"])
+def test_channels_lie_innermost(kind, name):
+    y = kind(made(name), rectified=True, dtype=None)(torch.randn(2, 4, 7, 6, 5))
+    assert y.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_computes_in_its_own_type():
+    y = FusedConv(made("full"), rectified=False, dtype=torch.bfloat16)(torch.randn(1, 4, 3, 4, 4))
+    assert y.dtype == torch.bfloat16
+
+
+def test_fold_norm_is_exact_with_and_without_scale_and_bias():
+    weight, bias, x = torch.randn(8, 4, 1, 1, 1).double(), torch.randn(8).double(), torch.randn(1, 4, 2, 3, 3).double()
+    for norm in (made_norm().double(), nn.BatchNorm3d(8, affine=False).double().eval()):
+        for b in (bias, None):
+            expected = norm(nn.functional.conv3d(x, weight, b))
+            got = nn.functional.conv3d(x, *fold_norm(weight, b, norm))
+            torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_norms_that_depend_on_the_input_are_not_fixed():
+    assert is_fixed_norm(made_norm())
+    assert not is_fixed_norm(nn.GroupNorm(2, 8))
+    assert not is_fixed_norm(nn.BatchNorm3d(8, track_running_stats=False))

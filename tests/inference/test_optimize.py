@@ -1,0 +1,178 @@
+"""An optimized model gives what its model gives; the model stays as it was."""
+
+import copy
+
+import pytest
+import torch
+from made_detectors import tiny
+from torch import Tensor, nn
+
+import res3d
+from res3d.backbone.norms import FrozenBatchNorm3d
+from res3d.inference import optimize
+from res3d.inference.fused_conv import FusedConv
+
+NORMS = (nn.BatchNorm3d, FrozenBatchNorm3d)
+VARIED = [  # one of every kind of block, norm, shortcut, order and factoring
+    *("resnet18_3d", "resnet18v2_3d", "r2plus1d_18", "csn_r101", "r2plus1d_r50", "i3d_r50", "mmaction2_i3d_r50"),
+    *("hara_resnet10", "resnet14_cifar", "resnext50_32x4d_3d"),
+]
+
+
+def settle(model: nn.Module) -> nn.Module:
+    """Norm statistics and affine maps that matter, with activations of about one size throughout."""
+    for module in model.modules():
+        if isinstance(module, NORMS):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            module.bias.data.normal_(0, 0.1)
+    return model.eval()
+
+
+def made(name: str, **overrides) -> res3d.ResNet3d:
+    return settle(res3d.create_backbone(name, width=0.125, **overrides))
+
+
+def clip_for(model: res3d.ResNet3d, clips: int = 2) -> Tensor:
+    t, h, w = model.spec.min_clip
+    return torch.randn(clips, model.spec.in_channels, max(8, t), max(32, h), max(32, w))
+
+
+def distance(got: Tensor, expected: Tensor) -> float:
+    return float((got - expected).abs().max() / expected.abs().max())
+
+
+@pytest.mark.parametrize("name", VARIED)
+@torch.no_grad()
+def test_every_map_is_the_models(name):
+    model = made(name)
+    clip, stages = clip_for(model), model.spec.stage_names
+    expected, got = model(clip, stages), optimize(model)(clip, stages)
+    assert list(got) == list(stages)
+    for stage in stages:
+        assert distance(got[stage], expected[stage]) < 1e-4, stage
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"norm": "frozen_batch"},
+        {"norm": "group"},
+        {"temporal_padding": "replicate"},
+        {"attention": "squeeze_excite"},
+        {"shortcut": "pool_pad"},
+        {"output_stride": 8},
+    ],
+    ids=str,
+)
+@torch.no_grad()
+def test_every_part_that_can_be_exchanged(overrides):
+    model = made("resnet18_3d", **overrides)
+    clip = clip_for(model)
+    assert distance(optimize(model)(clip)["conv5"], model(clip)["conv5"]) < 1e-4
+
+
+@pytest.mark.parametrize(("name", "left"), [("r3d_18", 0), ("r2plus1d_18", 0), ("resnet18v2_3d", 9)])
+def test_norms_are_folded_wherever_a_convolution_comes_before_them(name, left):
+    """What is left in pre-activation networks is the first norm of each of the 8 blocks, and the last of all."""
+    modules = list(optimize(made(name)).modules())
+    assert sum(isinstance(module, NORMS) for module in modules) == left
+    assert any(isinstance(module, FusedConv) for module in modules)
+
+
+@torch.no_grad()
+def test_the_given_model_stays_as_it_was():
+    model = made("resnet18_3d").train()
+    model.stage("conv3").freeze(True)
+    before = copy.deepcopy(model)
+    optimized = optimize(model, dtype="bfloat16")
+    optimized(clip_for(model))
+    assert [m.training for m in model.modules()] == [m.training for m in before.modules()]
+    assert [p.requires_grad for p in model.parameters()] == [p.requires_grad for p in before.parameters()]
+    assert list(model.state_dict()) == list(before.state_dict())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before.state_dict()[name])
+
+
+@pytest.mark.parametrize("name", ["resnet18_3d", "r2plus1d_18", "resnet18v2_3d", "slow_r50"])
+@torch.no_grad()
+def test_bfloat16_is_as_near_as_autocast(name):
+    model = made(name)
+    clip = clip_for(model)
+    expected = model(clip)["conv5"]
+    with torch.autocast("cpu", torch.bfloat16):
+        autocast = model(clip)["conv5"].float()
+    got = optimize(model, dtype="bfloat16")(clip)["conv5"]
+    assert got.dtype == torch.float32
+    error, allowed = ((y - expected).pow(2).mean().sqrt() for y in (got, autocast))
+    assert 0 < error <= 1.25 * allowed
+
+
+@torch.no_grad()
+def test_classifiers_and_their_own_type():
+    classifier = res3d.ClipClassifier(made("resnet18_3d"), 7).eval()
+    nn.init.normal_(classifier.fc.weight)
+    clip = clip_for(classifier.backbone)
+    assert distance(optimize(classifier)(clip), classifier(clip)) < 1e-4
+    double = classifier.double()
+    got = optimize(double)(clip.double())
+    assert got.dtype == torch.float64
+    assert distance(got, double(clip.double())) < 1e-12
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@torch.no_grad()
+def test_detectors_find_what_they_found(dtype):
+    model = settle(tiny(mask=True, keypoints=3))
+    clips = [torch.rand(3, 4, 60, 70), torch.rand(3, 4, 64, 64)]
+    expected, got = model(clips), optimize(model, dtype=dtype)(clips)
+    assert all(e["boxes"].numel() for e in expected)
+    for e, g in zip(expected, got, strict=True):
+        assert {k: v.dtype for k, v in e.items()} == {k: v.dtype for k, v in g.items()}
+        if dtype == "float32":
+            for key, value in e.items():
+                torch.testing.assert_close(g[key], value, rtol=1e-3, atol=1e-3, msg=key)
+
+
+@torch.no_grad()
+def test_a_map_that_is_handed_out_is_not_written_over():
+    """The sum of a block goes where its shortcut was, unless somebody still holds that."""
+    model = made("resnet18_3d")
+    optimized, clip = optimize(model), clip_for(model)
+    alone = {stage: optimized(clip, [stage])[stage] for stage in model.spec.stage_names}
+    for stage, value in optimized(clip, model.spec.stage_names).items():
+        assert torch.equal(value, alone[stage]), stage
+
+
+def test_no_gradients_and_no_training():
+    model = made("resnet18_3d")
+    optimized = optimize(model)
+    assert not optimized(clip_for(model).requires_grad_())["conv5"].requires_grad
+    assert not optimized.eval().training
+    with pytest.raises(ValueError, match="an optimized model cannot be trained"):
+        optimized.train()
+
+
+def test_an_unknown_type_is_named():
+    with pytest.raises(ValueError, match="dtype must be one of 'auto', 'float32', 'bfloat16', 'float16', not 'int8'"):
+        optimize(made("resnet18_3d"), dtype="int8")
+
+
+def test_a_missing_compiler_is_named(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(RuntimeError, match=r"needs a C\+\+ compiler, and there is no 'no-such-compiler' here"):
+        optimize(made("resnet18_3d"), compile=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("fixed", [False, True])
+@torch.no_grad()
+def test_cuda(fixed):
+    model = made("resnet18_3d").cuda()
+    clip = clip_for(model).cuda()
+    expected = model(clip)["conv5"]
+    optimized = optimize(model, dtype="float32", compile=fixed, example=clip if fixed else None)
+    first = optimized(clip)["conv5"]
+    optimized(clip * 2)
+    assert distance(first, expected) < 2e-3  # convolutions in TF32
+    assert optimize(model).dtype == "bfloat16"
