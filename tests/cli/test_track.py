@@ -14,6 +14,7 @@ from made_videos import cut, write_h264
 
 import res3d
 from res3d.cli import main
+from res3d.detection import DEMO_WEIGHTS
 from res3d.structures import Category, VideoTracks
 from res3d.tracking import track_video
 from res3d.video import VideoReader
@@ -295,3 +296,15 @@ def test_ctrl_c_keeps_the_frames_so_far_under_another_name(tmp_path, weights):
     drawn = len(list(VideoReader(out / "long_tracked.partial.mp4")))
     assert 0 < drawn < 1500
     assert drawn <= VideoTracks.from_cocovid(out / "long.partial.json").num_frames <= drawn + 1
+
+
+def test_without_anything_the_demonstration_finds_and_scores_the_samples_shapes(tmp_path, capsys):
+    """The weights that come with the package, as ``python tools/detect_and_track.py`` uses them."""
+    assert DEMO_WEIGHTS.stat().st_size < 8e6
+    assert main(["track", "--out", str(tmp_path), "--no-draw"]) == 0
+    out = capsys.readouterr().out
+    assert "classes: disc, square, triangle" in out
+    (total,) = (line.split() for line in out.partition("mask ")[0].splitlines() if line.startswith("total"))
+    assert float(total[1]) > 60, "HOTA"
+    found = VideoTracks.from_cocovid(tmp_path / "res3d_sample.json")
+    assert {found.categories[track.label].name for track in found.tracks} == {"disc", "square", "triangle"}

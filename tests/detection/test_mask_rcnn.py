@@ -252,7 +252,7 @@ def test_masks_and_keypoints_of_a_frame_are_that_frames():
 
     def predict(frames: slice) -> dict[str, torch.Tensor]:
         batch = model.transform([clip[:, frames]])
-        pool, _, _ = model._propose(batch, None)
+        pool, _, _ = model._propose(batch, None, None)
         count = batch.pixels.shape[2]
         found = Detections(
             boxes=boxes[:, frames],

@@ -202,5 +202,5 @@ def test_missing_tools_are_named(monkeypatch, module, message):
 
     tracking_scores._metrics.cache_clear()
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf'{message}: pip install "res3d\[evaluation\]"'):
+    with pytest.raises(ImportError, match=f"{message}: pip install {module.partition('.')[0]}"):
         evaluate(crowd(), crowd())

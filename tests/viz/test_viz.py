@@ -199,7 +199,7 @@ def test_frames_are_spread_over_the_video():
 
 def test_a_missing_supervision_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(ImportError, match=r'drawing needs supervision: pip install "res3d\[viz\]"'):
+    with pytest.raises(ImportError, match="drawing needs supervision and OpenCV, and these the system's libGL"):
         TrackPainter()
 
 
