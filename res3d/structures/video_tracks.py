@@ -192,7 +192,7 @@ def _group(frames: list[FrameTracks]) -> Iterator[Track]:
         own = tuple(masks[n] for n in order[part])
         yield Track(
             id=int(ids[order[start]]),
-            label=int(labels[start]),
+            label=int(labels[stop - 1]),  # of a stream, the last word
             frames=numbers[part].astype(np.int64),
             boxes=boxes[part],
             scores=scores[part],

@@ -13,7 +13,7 @@ Mask = NDArray[np.bool_]
 
 
 class Matching:
-    """Pairs of N tracks and M detections of the same label, made stage by stage: who is taken stays taken."""
+    """Pairs of N tracks and M detections, made stage by stage: who is taken stays taken."""
 
     def __init__(self, track_labels: Rows, detection_labels: Rows, assignment: str) -> None:
         self._labels = track_labels, detection_labels
@@ -21,8 +21,10 @@ class Matching:
         self._detection_of = np.full(len(track_labels), -1)
         self.is_free = np.ones(len(detection_labels), bool)  # [M]
 
-    def stage(self, tracks: Mask, detections: Mask, cost: Callable[[Rows, Rows], Array]) -> None:
-        """Match those among ``tracks`` [N] and ``detections`` [M] that are free.
+    def stage(
+        self, tracks: Mask, detections: Mask, cost: Callable[[Rows, Rows], Array], *, any_class: bool = False
+    ) -> None:
+        """Match those among ``tracks`` [N] and ``detections`` [M] that are free, within a class or across classes.
 
         Args:
             cost: given n row numbers of tracks and m of detections, [n, m] in 0..1, infinite for what must not be.
@@ -30,7 +32,7 @@ class Matching:
         rows, columns = np.flatnonzero(tracks & (self._detection_of < 0)), np.flatnonzero(detections & self.is_free)
         if not len(rows) or not len(columns):
             return
-        same = self._labels[0][rows, None] == self._labels[1][columns]
+        same = any_class | (self._labels[0][rows, None] == self._labels[1][columns])
         a, b = self._assign(np.where(same, cost(rows, columns), np.inf))
         self._detection_of[rows[a]] = columns[b]
         self.is_free[columns[b]] = False

@@ -27,6 +27,9 @@ class LinkSettings:
     # What matches
     costs: tuple[CostTerm, ...] = (CostTerm("overlap", gate=0.8),)
     low_overlap: float = 0.5  # IoU that a detection of low score needs to go on with a track
+    class_overlap: float | None = (
+        0.7  # of tubes: from this IoU on, two of different classes are one object; None: never
+    )
     lost_reach: float = 1.0  # how far from where it was last seen a track may turn up again, in sizes of its box
     assignment: str = "hungarian"  # or "greedy"
     motion: Literal["velocity", "none"] = "velocity"  # where a track is looked for: moving on, or where it was
@@ -41,6 +44,8 @@ class LinkSettings:
         for name in ("min_score", "high_score", "new_score", "visible_score", "low_overlap"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in 0..1, not {getattr(self, name)!r}")
+        if self.class_overlap is not None and not 0 < self.class_overlap <= 1:
+            raise ValueError(f"class_overlap must be in (0, 1] or None, not {self.class_overlap!r}")
         if not self.min_score <= self.high_score <= self.new_score:
             raise ValueError(
                 f"scores must be min_score ≤ high_score ≤ new_score, not {self.min_score}, {self.high_score}, "
@@ -103,6 +108,7 @@ PRESETS: Mapping[str, LinkSettings] = {
         min_area=50.0,
         costs=(CostTerm("overlap"),),
         motion="none",
+        class_overlap=None,
         lost_reach=0.0,
         max_lost=0,
         fill_gaps=0,

@@ -11,18 +11,33 @@ from res3d.structures import FrameTracks
 
 
 class Identity:
-    """An object that may turn out to be none, or another one: it has no id until that is settled."""
+    """An object that may turn out to be none, or another one: it has no id until that is settled.
 
-    __slots__ = ("_id", "_other")
+    Its class is what the scores of all its detections add up to.
+    """
+
+    __slots__ = ("_id", "_other", "_votes")
 
     def __init__(self) -> None:
         self._id: int | None = None
         self._other: Identity | None = None
+        self._votes: dict[int, float] = {}
 
     @property
     def id(self) -> int | None:
         """From 1; None as long as, or because, it is none."""
         return self._id if self._other is None else self._other.id
+
+    def vote(self, label: int, score: float) -> None:
+        """A detection of this score says that it is of this class."""
+        votes = self._votes if self._other is None else self._other._votes
+        votes[label] = votes.get(label, 0.0) + score
+
+    @property
+    def label(self) -> int | None:
+        """The class with most votes, of equals the first; None without votes."""
+        votes = self._votes if self._other is None else self._other._votes
+        return max(votes, key=lambda label: votes[label], default=None)
 
     def name(self, number: int) -> None:
         """It is an object of its own."""
@@ -30,6 +45,8 @@ class Identity:
 
     def become(self, other: "Identity") -> None:
         """It is the other one."""
+        for label, score in self._votes.items():
+            other.vote(label, score)
         self._other = other
 
 
@@ -94,6 +111,8 @@ class Timeline:
             )
         rows = sightings[0] if len(sightings) == 1 else _join(sightings)
         ids = np.array([identity.id for identity in rows.identities], np.int64)
+        voted = [identity.label for identity in rows.identities]
+        rows.labels = np.array([a if v is None else v for a, v in zip(rows.labels, voted, strict=True)], np.int64)
         if rows.visible is not None:
             return _merge(frame.number, ids, rows, self._visible_score)
         return _pick(frame.number, ids, rows, np.argsort(ids))
