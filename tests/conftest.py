@@ -86,3 +86,13 @@ def registered(tmp_path, monkeypatch, thin, thin_spec) -> str:
     monkeypatch.setattr(registry, "_registry", lambda: {entry.name: entry})
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
     return entry.name
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """Here and in processes that are started: sums are added up in one order, and nobody waits for another thread."""
+    threads = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -188,10 +188,10 @@ def _one_line(message: str, hints: Mapping[str, Any]) -> str:
         key, value = wrong.groups()
         if key in hints:
             return f"{_flag(key)} must be {_describe(hints[key])}, not {value!r}"
-    if unknown := re.match(r"(?:unrecognized arguments: |Option ')([\w-]+)", text):
-        given = unknown[1]
+    if unknown := re.match(r"(unrecognized arguments: |Option ')([\w-]+)", text):
+        in_file, given = unknown[1].startswith("Option"), unknown[2]
         near = get_close_matches(given.lstrip("-").replace("-", "_"), hints, n=1)
-        spelled = [_flag(name) if given.startswith("-") else name for name in near]
+        spelled = [name if in_file else _flag(name) for name in near]
         return f"unknown option {given!r}" + (f"; did you mean {spelled[0]!r}?" if near else "; see --help")
     return text
 

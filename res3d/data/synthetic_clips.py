@@ -21,7 +21,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {"shape": CLASSES, "heading": HEADINGS}
 class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     """Clips [3, T, H, W] RGB in 0..1 and their targets; clip ``n`` is the same whenever it is asked for.
 
-    In every clip two sprites meet in the middle, others cross, leave and enter; which shape a sprite has says nothing
+    In every scene two sprites meet in the middle, others cross, leave and enter; which shape a sprite has says nothing
     of what it does. Whole scenes are turned by a random quarter, so that no direction is special. Targets have boxes
     [N, T, 4] around the visible pixels, visible [N, T], labels [N], track_ids [N], masks [N, T, H, W] and keypoints
     [N, T, 5, 3].
@@ -33,6 +33,8 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         side: H and W in pixels.
         seconds: between the first frame and one after the last, the least and the most.
         objects: the least and the most sprites.
+        scene: how many seconds the scene lasts that a clip is cut from, at a random moment: in long ones, sprites turn
+            farther and are oftener cut by the frame's edge. None: the clip is the scene, and all of them meet in it.
         labels: "shape" says what a sprite looks like; "heading" where it goes (``HEADINGS``), which no single frame
             shows.
         min_visible: the share of a sprite's pixels that must be seen in a frame for it to count as visible there.
@@ -47,6 +49,7 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     side: int = 128
     seconds: tuple[float, float] = (0.8, 0.8)
     objects: tuple[int, int] = (2, 4)
+    scene: float | None = None
     labels: Literal["shape", "heading"] = "shape"
     min_visible: float = MIN_VISIBLE
 
@@ -61,6 +64,8 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             raise ValueError(
                 f"min_visible must be in (0, 1], seconds > 0 and in order, not {self.min_visible} and {self.seconds}"
             )
+        if self.scene is not None and not self.seconds[1] <= self.scene < float("inf"):
+            raise ValueError(f"scene must be None or ≥ the {self.seconds[1]} s of the longest clip, not {self.scene!r}")
 
     @property
     def facts(self) -> Facts:
@@ -85,16 +90,19 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             raise IndexError(f"clip must be in [0, {self.num_clips}), not {number}")
         rng = np.random.default_rng([self.seed, number])
         objects = int(rng.integers(self.objects[0], self.objects[1] + 1))
+        seed, fps = int(rng.integers(1 << 31)), self.length / float(rng.uniform(*self.seconds))
+        num_frames = self.length if self.scene is None else int(self.scene * fps + 1e-9)
         video = SyntheticVideo(
-            seed=int(rng.integers(1 << 31)),
-            num_frames=self.length,
-            fps=self.length / float(rng.uniform(*self.seconds)),
+            seed=seed,
+            num_frames=num_frames,
+            fps=fps,
             size=(self.side, self.side),
             num_objects=objects,
             kinds=tuple(CLASSES[i] for i in rng.integers(len(CLASSES), size=objects)),
         )
         turns = int(rng.integers(4))
-        frames = list(video)
+        start = int(rng.integers(num_frames - self.length + 1))
+        frames = [video.frame(start + t) for t in range(self.length)]
         clip = np.stack([np.rot90(frame.image, turns) for frame in frames])
         return _to_pixels(clip), self._target(video, frames, turns)
 

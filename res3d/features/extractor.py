@@ -275,6 +275,8 @@ class FeatureExtractor:
             return _ReadyChunk(chunk.places, None)
         with times.measure("preprocess"):
             pictures = torch.stack([torch.from_numpy(frame.rgb()) for frame in chunk.decoded])
+            if self.device.type == "cuda":
+                pictures = pictures.pin_memory()  # else the copy waits for the network, and the network for the copy
             return _ReadyChunk(chunk.places, self.preprocess(pictures.to(self.device, non_blocking=True)))
 
     def _clip_maps(self, frames: Tensor, times: StageTimes) -> Tensor:

@@ -22,7 +22,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 class OptimizedModel(nn.Module):
-    """What ``optimize`` returns: called as the model it was made of, in eval mode, without gradients.
+    """What ``optimize`` returns: called as the model it was made of, in eval mode, without gradients, on one device.
 
     Attributes:
         network: the fused copy of the model.

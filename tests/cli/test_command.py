@@ -184,6 +184,7 @@ def test_flags_change_mappings_of_the_config_key_by_key(tmp_path, capsys):
         (["--layers", "0"], "layers must be ≥ 1, not 0"),
         (["--layres", "1"], "unknown option '--layres'; did you mean '--layers'?"),
         (["plain"], "unknown option 'plain'; see --help"),
+        (["layers=3"], "unknown option 'layers'; did you mean '--layers'?"),
         (["--filling", "3"], "--filling must be dict, not '3'"),
     ],
 )

@@ -60,6 +60,7 @@ def test_a_config_trains_and_flags_override_it(tmp_path, capsys):
     assert "is finished, after 4 steps" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_run_that_was_killed_ends_where_another_does(tmp_path):
     """SIGKILL in the middle of an epoch: nothing can be tidied up."""
     changes = {"epochs": 40, "checkpoint_every": 1, "schedule": "cosine", "averaging": 0.9}

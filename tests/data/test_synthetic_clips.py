@@ -113,6 +113,7 @@ def test_headings_by_hand():
         ({"min_visible": 0.0}, r"min_visible must be in \(0, 1\], seconds > 0 and in order, not 0.0 and \(0.8, 0.8\)"),
         ({"seconds": (0.0, 0.8)}, "seconds > 0"),
         ({"seconds": (0.8, 0.4)}, "in order"),
+        ({"scene": 0.5}, r"scene must be None or ≥ the 0.8 s of the longest clip, not 0.5"),
     ],
 )
 def test_what_makes_no_clips_is_refused(fields, message):
@@ -125,3 +126,21 @@ def test_there_are_only_so_many():
     assert len(clips) == 3
     with pytest.raises(IndexError, match=r"clip must be in \[0, 3\), not 3"):
         clips[3]
+
+
+def test_clips_cut_from_long_scenes_show_more_of_what_sprites_do():
+    """In four seconds they reach the edges: boxes that touch them are rare at first, and common in the scene."""
+    settings = {"seed": 2, "num_clips": 30, "length": 2, "seconds": (0.1, 0.1), "objects": (5, 5), "side": 64}
+    cut = {scene: _share_at_edges(SyntheticClips(scene=scene, **settings)) for scene in (None, 4.0)}
+    assert cut[4.0] > cut[None] + 0.1
+
+
+def _share_at_edges(clips):
+    """Of the visible boxes, those that touch an edge of the frame."""
+    boxes = torch.cat([target["boxes"][target["visible"]] for _, target in (clips[n] for n in range(len(clips)))])
+    return ((boxes[:, :2] == 0) | (boxes[:, 2:] == clips.side)).any(dim=1).float().mean()
+
+
+def test_a_scene_as_long_as_the_clip_is_the_clip():
+    clips = SyntheticClips(seed=5), SyntheticClips(seed=5, scene=0.8)
+    assert all(torch.equal(clips[0][n][0], clips[1][n][0]) for n in range(5))

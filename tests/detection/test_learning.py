@@ -31,15 +31,6 @@ def train(model: MaskRCNN3d, data: SyntheticClips) -> None:
         optimizer.step()
 
 
-@pytest.fixture
-def one_thread():
-    """Of many small operations, threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.usefixtures("one_thread")
 def test_it_learns_to_tell_directions_of_motion_apart():
     """The 2D twin reaches a tube AP50 of 0.15 to 0.19 here, 3D 0.4 to 0.6."""

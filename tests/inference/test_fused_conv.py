@@ -77,6 +77,14 @@ def test_channels_lie_innermost(kind, name):
     assert y.is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["full", "spatial", "temporal"])
+def test_no_clips_give_no_maps(kind, name):
+    conv = made(name)
+    nothing = torch.zeros(0, 4, 7, 6, 5)
+    assert kind(conv, rectified=True, dtype=None)(nothing).shape == conv(nothing).shape
+
+
 def test_computes_in_its_own_type():
     y = FusedConv(made("full"), rectified=False, dtype=torch.bfloat16)(torch.randn(1, 4, 3, 4, 4))
     assert y.dtype == torch.bfloat16
