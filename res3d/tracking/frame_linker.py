@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from res3d.ops.similarity import box_area, box_cover
 from res3d.structures import FrameDetections, FrameTracks
+from res3d.tracking.classes import settle_classes
 from res3d.tracking.costs import Array, Objects
 from res3d.tracking.gaps import fill_gap
 from res3d.tracking.matching import Matching, Rows
@@ -72,6 +73,9 @@ class FrameLinker:
         confirmed, recent = pool.confirmed, pool.confirmed & (pool.last == self._frame - 1)
         matching.stage(confirmed, seen.high, self._cost(self._settings.costs, expected, seen))
         matching.stage(recent, seen.low, self._cost(self._near, expected, seen))
+        if self._settings.same_place:
+            cost = self._cost(self._settings.same_place, expected, seen)
+            matching.stage(np.ones(len(pool), bool), seen.high, cost, any_class=True)
         if len(pool) and (seen.high & matching.is_free).any():
             in_sight = recent & ~self._hidden(matching, seen)
             matching.stage(in_sight, seen.high, self._reach(seen))
@@ -117,6 +121,7 @@ class FrameLinker:
         if self._settings.motion == "velocity":
             self._motion.update(rows, boxes)
         self._show([pool.identities[row] for row in rows.tolist()], columns, seen)
+        pool.recount(rows)
 
     def _hidden(self, matching: Matching, seen: "_Seen") -> NDArray[np.bool_]:
         """[tracks]: another object is in front of where it was last seen, which explains why it is not seen there.
@@ -166,6 +171,8 @@ class FrameLinker:
         if not identities:
             return
         found = seen.detections
+        for identity, column in zip(identities, columns.tolist(), strict=True):
+            identity.vote(seen.votes[column])
         self._timeline.add(
             self._frame,
             Sighting(
@@ -184,6 +191,8 @@ class _Seen:
     """The detections of a frame, sorted into what may be matched when."""
 
     def __init__(self, detections: FrameDetections, settings: LinkSettings) -> None:
+        everywhere = np.ones((len(detections), 1))
+        detections, self.votes = settle_classes(detections, detections.boxes[:, None], everywhere, settings)
         self.detections = detections
         self.boxes = detections.boxes.astype(np.float64)
         scores = np.where(box_area(self.boxes) >= settings.min_area, detections.scores, -1)

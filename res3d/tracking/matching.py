@@ -24,7 +24,7 @@ class Matching:
     def stage(
         self, tracks: Mask, detections: Mask, cost: Callable[[Rows, Rows], Array], *, any_class: bool = False
     ) -> None:
-        """Match those among ``tracks`` [N] and ``detections`` [M] that are free, within a class or across classes.
+        """Match those among ``tracks`` [N] and ``detections`` [M] that are free, and of the same class or of any.
 
         Args:
             cost: given n row numbers of tracks and m of detections, [n, m] in 0..1, infinite for what must not be.
@@ -32,8 +32,8 @@ class Matching:
         rows, columns = np.flatnonzero(tracks & (self._detection_of < 0)), np.flatnonzero(detections & self.is_free)
         if not len(rows) or not len(columns):
             return
-        same = any_class | (self._labels[0][rows, None] == self._labels[1][columns])
-        a, b = self._assign(np.where(same, cost(rows, columns), np.inf))
+        may = any_class | (self._labels[0][rows, None] == self._labels[1][columns])
+        a, b = self._assign(np.where(may, cost(rows, columns), np.inf))
         self._detection_of[rows[a]] = columns[b]
         self.is_free[columns[b]] = False
 

@@ -105,6 +105,10 @@ class TrackPool:
         if self.keypoints is not None and keypoints is not None:
             self.keypoints[rows] = keypoints
 
+    def recount(self, rows: Rows) -> None:
+        """Tracks at ``rows`` [n] were shown to be what they are: their classes follow."""
+        self.labels[rows] = [self.identities[row].label for row in rows.tolist()]
+
     def decide(self, now: int | None) -> None:
         """Settle what can be settled in frame ``now``, or at the end of the video: who is who, and who gets an id."""
         self._decide_parents(now)

@@ -27,9 +27,7 @@ class LinkSettings:
     # What matches
     costs: tuple[CostTerm, ...] = (CostTerm("overlap", gate=0.8),)
     low_overlap: float = 0.5  # IoU that a detection of low score needs to go on with a track
-    class_overlap: float | None = (
-        0.7  # of tubes: from this IoU on, two of different classes are one object; None: never
-    )
+    class_overlap: float | None = 0.7  # IoU from which on detections of two classes are of one object; None: never
     lost_reach: float = 1.0  # how far from where it was last seen a track may turn up again, in sizes of its box
     assignment: str = "hungarian"  # or "greedy"
     motion: Literal["velocity", "none"] = "velocity"  # where a track is looked for: moving on, or where it was
@@ -67,6 +65,11 @@ class LinkSettings:
             raise ValueError(f"motion must be 'velocity' or 'none', not {self.motion!r}")
         if not self.costs or not sum(term.weight for term in self.costs) > 0:
             raise ValueError(f"costs must have a weight together, not {self.costs!r}")
+
+    @property
+    def same_place(self) -> tuple[CostTerm, ...]:
+        """The cost of taking detections of two classes for one object; nothing where that never is."""
+        return () if self.class_overlap is None else (CostTerm("overlap", gate=1 - self.class_overlap),)
 
     def needs(self, cost: str) -> bool:
         """Whether that cost has a say."""

@@ -1,6 +1,7 @@
 """What is known of each frame so far, and when it is final: the memory of a linker that streams."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ from res3d.structures import FrameTracks
 class Identity:
     """An object that may turn out to be none, or another one: it has no id until that is settled.
 
-    Its class is what the scores of all its detections add up to.
+    Its class is the one for which the scores of its detections add up to most.
     """
 
     __slots__ = ("_id", "_other", "_votes")
@@ -28,16 +29,20 @@ class Identity:
         """From 1; None as long as, or because, it is none."""
         return self._id if self._other is None else self._other.id
 
-    def vote(self, label: int, score: float) -> None:
-        """A detection of this score says that it is of this class."""
-        votes = self._votes if self._other is None else self._other._votes
-        votes[label] = votes.get(label, 0.0) + score
-
     @property
-    def label(self) -> int | None:
-        """The class with most votes, of equals the first; None without votes."""
-        votes = self._votes if self._other is None else self._other._votes
-        return max(votes, key=lambda label: votes[label], default=None)
+    def label(self) -> int:
+        """Its class, as far as it was seen."""
+        if self._other is not None:
+            return self._other.label
+        return max(self._votes, key=self._votes.__getitem__)
+
+    def vote(self, votes: Iterable[tuple[int, float]]) -> None:
+        """Detections of these (class, score) were of it."""
+        if self._other is not None:
+            self._other.vote(votes)
+            return
+        for label, score in votes:
+            self._votes[label] = self._votes.get(label, 0.0) + score
 
     def name(self, number: int) -> None:
         """It is an object of its own."""
@@ -45,8 +50,7 @@ class Identity:
 
     def become(self, other: "Identity") -> None:
         """It is the other one."""
-        for label, score in self._votes.items():
-            other.vote(label, score)
+        other.vote(self._votes.items())
         self._other = other
 
 
@@ -111,8 +115,7 @@ class Timeline:
             )
         rows = sightings[0] if len(sightings) == 1 else _join(sightings)
         ids = np.array([identity.id for identity in rows.identities], np.int64)
-        voted = [identity.label for identity in rows.identities]
-        rows.labels = np.array([a if v is None else v for a, v in zip(rows.labels, voted, strict=True)], np.int64)
+        rows.labels = np.array([identity.label for identity in rows.identities], np.int64)
         if rows.visible is not None:
             return _merge(frame.number, ids, rows, self._visible_score)
         return _pick(frame.number, ids, rows, np.argsort(ids))

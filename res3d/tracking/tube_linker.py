@@ -51,7 +51,7 @@ class TubeLinker:
         matching = self._match(tubes)
         rows, columns = matching.pairs
         self._go_on(rows, columns, tubes)
-        self._begin(self._unexplained(tubes, matching), tubes)
+        self._begin(np.flatnonzero(tubes.new & matching.is_free), tubes)
         self._pool.decide(start)
         self._drop(self._pool.expired(start))
         return self._timeline.release(self._pool.undecided_from(start))
@@ -69,26 +69,11 @@ class TubeLinker:
         first_seen = tubes.at_first_sight
         matching.stage(overlapping, tubes.high, self._cost(settings.costs, self._window_objects, tubes.objects))
         matching.stage(overlapping, tubes.low, self._cost(self._near, self._window_objects, tubes.objects))
-        matching.stage(everyone, tubes.high, self._cost(settings.costs, self._moved_objects, first_seen))
-        if settings.class_overlap is not None:  # a detector may take the same thing for another class in the next clip
-            same_place = (CostTerm("overlap", gate=1 - settings.class_overlap),)
-            cost = self._cost(same_place, self._window_objects, tubes.objects)
+        if settings.same_place:
+            cost = self._cost(settings.same_place, self._window_objects, tubes.objects)
             matching.stage(overlapping, tubes.high, cost, any_class=True)
+        matching.stage(everyone, tubes.high, self._cost(settings.costs, self._moved_objects, first_seen))
         return matching
-
-    def _unexplained(self, tubes: Tubes, matching: Matching) -> Rows:
-        """Tubes that start tracks: free ones, best first, but for those where one of another class is already."""
-        new = np.flatnonzero(tubes.new & matching.is_free)
-        new = new[np.argsort(-tubes.clip.scores[new], kind="stable")]
-        if self._settings.class_overlap is None or not len(new):
-            return np.sort(new)
-        taken = np.flatnonzero(~matching.is_free).tolist()
-        for column in new.tolist():
-            others = np.array([o for o in taken if tubes.clip.labels[o] != tubes.clip.labels[column]], np.int64)
-            cost = mixed_cost((CostTerm("overlap"),), tubes.objects[np.array([column])], tubes.objects[others])
-            if not len(others) or cost.min() > 1 - self._settings.class_overlap:
-                taken.append(column)
-        return np.array(sorted(set(taken) & set(new.tolist())), np.int64)
 
     def _cost(
         self, terms: Sequence[CostTerm], tracks: Callable[[Rows], Objects], tubes: Objects
@@ -140,7 +125,7 @@ class TubeLinker:
         )
         self._window.see(rows, columns, tubes)
         self._show([pool.identities[row] for row in rows.tolist()], columns, tubes)
-        pool.labels[rows] = [pool.identities[row].label for row in rows.tolist()]
+        pool.recount(rows)
 
     def _begin(self, columns: Rows, tubes: Tubes) -> None:
         if not len(columns):
@@ -187,7 +172,7 @@ class TubeLinker:
             return
         clip = tubes.clip
         for identity, column in zip(identities, columns.tolist(), strict=True):
-            identity.vote(int(clip.labels[column]), float(clip.scores[column]))
+            identity.vote(tubes.votes[column])
         for t, frame in enumerate(clip.frames.tolist()):
             self._timeline.add(
                 frame,

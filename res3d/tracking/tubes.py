@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from res3d.ops.similarity import box_area
 from res3d.structures import ClipDetections
+from res3d.tracking.classes import settle_classes
 from res3d.tracking.costs import Array, Objects
 from res3d.tracking.matching import Rows
 from res3d.tracking.settings import LinkSettings
@@ -14,6 +15,8 @@ class Tubes:
     """The tubes of a clip, sorted into what may be matched when. One that is seen in no frame is not matched at all."""
 
     def __init__(self, clip: ClipDetections, settings: LinkSettings) -> None:
+        seen = clip.visible >= settings.visible_score
+        clip, self.votes = settle_classes(clip, clip.boxes, np.where(seen, clip.visible, 0), settings)
         self.clip = clip
         boxes, length = clip.boxes.astype(np.float64), len(clip.frames)
         self.seen = clip.visible >= settings.visible_score  # [M, T]

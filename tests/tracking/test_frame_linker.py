@@ -107,9 +107,40 @@ def test_small_boxes_are_not_looked_at():
 
 def test_classes_are_linked_apart():
     frames = [frame_of(box_at(50, 50), box_at(52, 50), labels=[1, 2] if n % 2 else [2, 1]) for n in range(8)]
-    tracks = link_detections(frames).tracks
-    assert sorted(track.label for track in tracks) == [1, 2]
-    assert all(len(track) == 8 for track in tracks)
+    for apart in ({"class_overlap": None}, {"class_overlap": 0.9}):
+        tracks = link_detections(frames, **apart).tracks
+        assert sorted(track.label for track in tracks) == [1, 2]
+        assert all(len(track) == 8 for track in tracks)
+
+
+def test_one_object_found_as_two_classes_is_one_track_of_the_class_with_more_votes():
+    """The second class is found beside the first everywhere, and is the better one at times."""
+    scores = [[0.9, 0.6] if n % 3 else [0.7, 0.8] for n in range(9)]
+    frames = [frame_of(box_at(50, 50), box_at(51, 50), labels=[2, 1], scores=s) for s in scores]
+    (track,) = link_detections(frames).tracks
+    assert (track.label, len(track)) == (2, 9)
+    assert sorted(track.label for track in link_detections(frames, class_overlap=None).tracks) == [1, 2]
+
+
+def test_an_object_that_changes_its_class_for_a_while_keeps_its_id():
+    frames = [frame_of(box_at(50 + n, 50), labels=[2 if n in (0, 1, 2, 6) else 3]) for n in range(12)]
+    (track,) = link_detections(frames).tracks
+    assert (track.label, len(track)) == (3, 12)
+    assert len(link_detections(frames, class_overlap=None)) > 1
+
+
+def test_a_low_finding_of_another_class_neither_starts_nor_hides_a_track():
+    frames = [frame_of(box_at(50, 50), box_at(50, 50), labels=[1, 2], scores=[0.9, 0.05]) for _ in range(5)]
+    (track,) = link_detections(frames).tracks
+    assert track.label == 1
+
+
+def test_the_votes_of_one_that_turns_out_to_be_another_are_counted_together():
+    """The one that appears at 65 is the one that was lost at 50; most of its frames say that it is of class 2."""
+    frames = [frame_of(box_at(50, 50))] * 4 + [NOTHING] * 2
+    frames += [frame_of(box_at(65, 50))] * 2 + [frame_of(box_at(65, 50), labels=[2])] * 26
+    (track,) = link_detections(frames, max_lost=10, fill_gaps=0).tracks
+    assert (track.label, len(track)) == (2, 32)
 
 
 @pytest.mark.parametrize("assignment", ["hungarian", "greedy"])

@@ -11,6 +11,7 @@ from res3d.tracking import PRESETS, CostTerm, LinkSettings
         ({"min_score": -0.1}, "min_score must be in 0..1, not -0.1"),
         ({"low_overlap": 2}, "low_overlap must be in 0..1, not 2"),
         ({"min_score": 0.7}, "scores must be min_score ≤ high_score ≤ new_score, not 0.7, 0.5, 0.6"),
+        ({"class_overlap": 0}, "class_overlap must be in (0, 1] or None, not 0"),
         ({"max_lost": -1}, "max_lost must be a whole number ≥ 0, not -1"),
         ({"max_lost": 1.5}, "max_lost must be a whole number ≥ 0, not 1.5"),
         ({"fill_gaps": True}, "fill_gaps must be a whole number ≥ 0, not True"),

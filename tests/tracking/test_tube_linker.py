@@ -167,6 +167,29 @@ def test_low_tubes_go_on_with_tracks_and_start_none():
     assert where(link_tubes(clips, min_score=0.3)) == {1: [*range(6)]}
 
 
+def test_one_object_found_as_two_classes_is_one_track_of_the_class_with_more_votes():
+    """In the first clip class 2 is better; class 1 is found everywhere, and better in the rest."""
+    clips = [
+        clip_of(s, moving(s, 4), moving(s, 4, x=1), labels=[1, 2], scores=[0.7, 0.9] if s == 0 else [0.9, 0.6])
+        for s in (0, 2, 4, 6)
+    ]
+    (track,) = link_tubes(clips).tracks
+    assert (track.label, track.frames.tolist()) == (1, [*range(10)])
+    assert sorted(track.label for track in link_tubes(clips, class_overlap=None).tracks) == [1, 2]
+
+
+def test_a_tube_whose_class_changes_between_clips_stays_one_track():
+    clips = [clip_of(s, moving(s, 4), labels=[3 if s == 2 else 1]) for s in (0, 2, 4, 6)]
+    (track,) = link_tubes(clips).tracks
+    assert (track.label, track.frames.tolist()) == (1, [*range(10)])
+    assert len(link_tubes(clips, class_overlap=None)) == 2
+
+
+def test_two_of_different_classes_that_only_touch_stay_two():
+    clips = [clip_of(s, moving(s, 4), moving(s, 4, y=55), labels=[1, 2]) for s in (0, 2, 4)]
+    assert sorted(track.label for track in link_tubes(clips).tracks) == [1, 2]
+
+
 def test_tubes_that_are_never_seen_are_none():
     clips = [clip_of(s, moving(s, 4), visible=[[0.4] * 4]) for s in (0, 2, 4)]
     assert len(link_tubes(clips)) == 0
