@@ -1,6 +1,7 @@
 """What many tests share: a fixed seed, small models and videos, and the developers' real videos where present."""
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from made_videos import write_h264
 
 import res3d
 from res3d.weights import find_weights, registry
+
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # else each would take all cores
+    torch.set_num_threads(max(1, torch.get_num_threads() // int(workers)))
 
 ROOT = Path(__file__).parent.parent
 REAL_DATA = ROOT.parent / "shared" / "data"

@@ -4,7 +4,7 @@ import copy
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, TypeVar
 
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from res3d.backbone import ResNet3d
+from res3d.detection.layers import ConvStack
+from res3d.detection.neck import FeaturePyramid3d
+from res3d.detection.proposals import TubeProposalNetwork
 from res3d.inference.fuse import fuse
 from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
 
@@ -40,14 +43,22 @@ class OptimizedModel(nn.Module):
     def forward(self, *args: Any, **keywords: Any) -> Any:
         return tree_map_only(Tensor, self._handed_out, self.run(self.network, *args, **keywords))
 
+    def detect(self, clips: Sequence[Tensor]) -> list[dict[str, Any]]:
+        """Of a detector: what ``MaskRCNN3d.detect`` gives."""
+        network: Any = self.network
+        found: list[dict[str, Any]] = tree_map_only(Tensor, self._handed_out, self.run(network.detect, clips))
+        return found
+
     @torch.no_grad()
     def run(self, part: Callable[..., T], *args: Any, **keywords: Any) -> T:
         """What ``part``, a method or module of ``network``, gives under this model's precision, in its own type."""
         with self._autocast():
             return part(*args, **keywords)
 
-    def compile_trunk(self, *, fixed: bool) -> None:
-        """Compile the backbone, without breaks, for any sizes or, on CUDA, for ``fixed`` ones as CUDA graphs.
+    def compile_dense(self, *, fixed: bool) -> None:
+        """Compile the backbone, a detector's pyramid and its proposal layers, without breaks and for any sizes.
+
+        On CUDA, with ``fixed``, the backbone for one size only, as CUDA graphs.
 
         Raises:
             RuntimeError: on a CPU without a C++ compiler.
@@ -56,11 +67,11 @@ class OptimizedModel(nn.Module):
         if self.device.type == "cpu":
             _check_compiler()
             fixed = False
-        if fixed:
-            options["triton.cudagraphs"] = self._records = True
-        for module in self.modules():
-            if isinstance(module, ResNet3d):
-                module.compile(fullgraph=True, dynamic=not fixed, options=options)
+        self._records = fixed
+        for module in _dense(self.network):
+            once = fixed and isinstance(module, ResNet3d)
+            graphs = {"triton.cudagraphs": True} if once else {}
+            module.compile(fullgraph=True, dynamic=not once, options=options | graphs)
 
     def train(self, mode: bool = True) -> "OptimizedModel":
         """Stays in eval mode: norms are folded.
@@ -103,7 +114,8 @@ def optimize(
         dtype: computing type. "auto" is bfloat16 on CUDA and float32 elsewhere; "float32" is the model's own type.
             Outputs are float32 at least.
         compile: compile the backbone with its weights frozen: twice, for single clips and for batches. (On a CPU, where
-            batches of 16 and more come, once more: from there on PyTorch chooses its convolutions otherwise.)
+            batches of 16 and more come, once more: from there on PyTorch chooses its convolutions otherwise.) Of a
+            detector, the pyramid and the proposal layers too.
         example: a clip, or a list of clips for a detector, like those to come: compiling is done now instead of at the
             first calls. On CUDA its shape is taken for the only one, and recorded as CUDA graphs.
 
@@ -130,10 +142,19 @@ def optimize(
     optimized = OptimizedModel(network, device, dtype)
     optimized.eval()  # the parts that were put together too
     if compile:
-        optimized.compile_trunk(fixed=example is not None)
+        optimized.compile_dense(fixed=example is not None)
     if example is not None:
         optimized(example)
     return optimized
+
+
+def _dense(network: nn.Module) -> Iterator[nn.Module]:
+    """The parts that compute maps from maps, whatever is found in them."""
+    for module in network.modules():
+        if isinstance(module, (ResNet3d, FeaturePyramid3d)):
+            yield module
+        elif isinstance(module, TubeProposalNetwork):
+            yield from (child for child in module.children() if isinstance(child, ConvStack))
 
 
 def _check_compiler() -> None:

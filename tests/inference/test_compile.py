@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from made_detectors import tiny
 from torch._dynamo.utils import counters
 
 from res3d.inference import optimize
@@ -27,4 +28,18 @@ def test_two_compilations_serve_single_clips_and_batches(thin):
         clip = torch.randn(shape)
         torch.testing.assert_close(compiled(clip)["conv5"], thin(clip)["conv5"], rtol=1e-4, atol=1e-4)
     assert counters["stats"]["unique_graphs"] == 2
+    assert not counters["graph_break"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@torch.no_grad()
+def test_of_a_detector_pyramid_and_proposal_layers_are_compiled_too():
+    model = tiny(mask=True, keypoints=3).eval()
+    compiled = optimize(model, compile=True)
+    for clips in [torch.rand(2, 3, 4, 60, 70), torch.rand(3, 3, 6, 64, 96)]:
+        expected = model(list(clips))
+        assert all(len(result["scores"]) for result in expected)
+        for e, g in zip(expected, compiled(list(clips)), strict=True):
+            torch.testing.assert_close(g, e, rtol=1e-3, atol=1e-3)
+    assert counters["stats"]["unique_graphs"] == 4  # backbone, pyramid, proposal layers on maps and on single pixels
     assert not counters["graph_break"]

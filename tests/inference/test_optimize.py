@@ -125,7 +125,9 @@ def test_classifiers_and_their_own_type():
 def test_detectors_find_what_they_found(dtype):
     model = settle(tiny(mask=True, keypoints=3))
     clips = [torch.rand(3, 4, 60, 70), torch.rand(3, 4, 64, 64)]
-    expected, got = model(clips), optimize(model, dtype=dtype)(clips)
+    optimized = optimize(model, dtype=dtype)
+    expected, got = model(clips), optimized(clips)
+    assert [m["masks"].whole().dtype for m in optimized.detect(clips)] == [torch.float32] * 2
     assert all(e["boxes"].numel() for e in expected)
     for e, g in zip(expected, got, strict=True):
         assert {k: v.dtype for k, v in e.items()} == {k: v.dtype for k, v in g.items()}
