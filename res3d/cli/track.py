@@ -24,7 +24,7 @@ from res3d.structures.formats import read_cocovid_info, read_tracks, write_cocov
 from res3d.tracking import LinkSettings, check_clips, stream_video
 from res3d.version import __version__
 from res3d.video import VideoReader
-from res3d.viz import TrackPainter, annotate_video, spread_frames, write_contact_sheet
+from res3d.viz import SpreadPictures, TrackPainter, annotate_video, write_contact_sheet
 from res3d.weights import WeightsError, hash_weights
 
 SHOWN = 9  # frames on a contact sheet
@@ -294,16 +294,17 @@ class _Tracker:
             for _ in found:
                 progress(1)
             return
-        shown = annotate_video(
+        shown = SpreadPictures(SHOWN)
+        annotate_video(
             reader,
             found,
             self._file(reader.path.stem, "_tracked.mp4"),
             painter=TrackPainter(categories=self.model.categories),
-            show=spread_frames(reader.num_frames or 1, SHOWN) if self.show_frames else (),
+            show=shown.add,
             progress=progress,
         )
         if self.show_frames:
-            write_contact_sheet(list(shown.values()), self._file(reader.path.stem, "_tracked.png"))
+            write_contact_sheet(shown.pictures, self._file(reader.path.stem, "_tracked.png"))
 
     def _files(self, name: str) -> list[Path]:
         """All that a video's tracks are written to."""

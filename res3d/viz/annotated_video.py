@@ -1,6 +1,6 @@
 """A video with its tracks drawn on it."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from res3d.structures import FrameTracks
@@ -14,9 +14,9 @@ def annotate_video(
     path: str | Path,
     *,
     painter: TrackPainter,
-    show: Collection[int] = (),
+    show: Callable[[Image], object] = lambda picture: None,
     progress: Callable[[int], object] = lambda frames: None,
-) -> dict[int, Image]:
+) -> None:
     """Write an mp4 of the frames that ``reader`` gives, at their own times and size, with their tracks on them.
 
     The sound is left out. Frames are read and drawn one at a time: memory does not grow with the video. The file
@@ -25,13 +25,12 @@ def annotate_video(
     Args:
         tracks: an entry a frame, in order: ``VideoTracks.frames()``, or a stream.
         painter: a fresh one, with the names of the classes.
-        show: numbers of frames whose pictures are returned as well, for a contact sheet.
+        show: given each picture as it is written, ``SpreadPictures.add`` for a contact sheet.
         progress: told of frames as they are written.
 
     Raises:
         ValueError: tracks of another number of frames than the video has.
     """
-    shown: dict[int, Image] = {}
     waiting = iter(tracks)
     with VideoWriter(path, fps=reader.fps or reader.info.fps) as writer:
         number = -1
@@ -41,9 +40,7 @@ def annotate_video(
                 raise ValueError(f"{reader.path}: there are tracks for {number} frames, and more frames than that")
             picture = painter.draw(image, frame, seconds)
             writer.write(picture, None if reader.fps else seconds - reader.start)
-            if number in show:
-                shown[number] = picture
+            show(picture)
             progress(1)
         if next(waiting, None) is not None:
             raise ValueError(f"{reader.path}: has {number + 1} frames, and there are tracks for more")
-    return shown

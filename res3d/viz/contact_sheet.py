@@ -12,11 +12,43 @@ from res3d.viz.track_painter import Image
 GAP = 4  # pixels between pictures
 
 
-def spread_frames(num_frames: int, count: int) -> list[int]:
-    """Up to ``count`` frame numbers, spread evenly over a video, first and last among them."""
-    if count < 1:
-        raise ValueError(f"a contact sheet shows ≥ 1 frame, not {count}")
-    return sorted(set(np.linspace(0, max(0, num_frames - 1), min(count, num_frames)).round().astype(int).tolist()))
+class SpreadPictures:
+    """Some of the pictures that come, spread evenly over all of them, however many these will be.
+
+    Args:
+        count: how many at most; the first is among them, and the last if there are two or more.
+
+    Raises:
+        ValueError: a count below 1.
+    """
+
+    def __init__(self, count: int) -> None:
+        if count < 1:
+            raise ValueError(f"a contact sheet shows ≥ 1 picture, not {count}")
+        self._count = count
+        self._seen = 0
+        self._step = 1  # every so many pictures, one is held; twice as many when there are too many
+        self._held: list[Image] = []
+        self._last: Image | None = None
+
+    def add(self, picture: Image) -> None:
+        """The next one."""
+        if self._seen % self._step == 0:
+            self._held.append(picture)
+            self._last = None
+            if len(self._held) > 2 * self._count:
+                self._held = self._held[::2]
+                self._step *= 2
+        else:
+            self._last = picture
+        self._seen += 1
+
+    @property
+    def pictures(self) -> list[Image]:
+        """The chosen ones, in order."""
+        held = self._held if self._last is None else [*self._held, self._last]
+        chosen = np.linspace(0, len(held) - 1, min(self._count, len(held))).round().astype(int)
+        return [held[n] for n in chosen.tolist()]
 
 
 def write_contact_sheet(

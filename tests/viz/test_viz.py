@@ -13,7 +13,7 @@ from res3d.video import VideoReader
 
 pytest.importorskip("supervision")
 
-from res3d.viz import TrackPainter, annotate_video, spread_frames, write_contact_sheet
+from res3d.viz import SpreadPictures, TrackPainter, annotate_video, write_contact_sheet
 from res3d.viz.colors import color_of, text_color_on
 
 GRAY = np.full((90, 120, 3), 90, np.uint8)
@@ -120,12 +120,16 @@ def test_an_annotated_video_has_the_frames_times_and_size_of_the_original(tmp_pa
     )
     reader = VideoReader(tmp_path / "a.mkv")
     video = VideoTracks(tracks=(track_of(1, range(12), [[5, 5, 20, 20]] * 12),), num_frames=12)
-    told = []
-    shown = annotate_video(
-        reader, video.frames(), tmp_path / "b.mp4", painter=TrackPainter(), show=[0, 11], progress=told.append
+    told, shown = [], []
+    annotate_video(
+        reader,
+        video.frames(),
+        tmp_path / "b.mp4",
+        painter=TrackPainter(),
+        show=shown.append,
+        progress=told.append,
     )
-    assert list(shown) == [0, 11]
-    assert shown[11].shape == (*size, 3)
+    assert [picture.shape for picture in shown] == [(*size, 3)] * 12
     assert sum(told) == 12
     written = VideoReader(tmp_path / "b.mp4")
     assert (written.info.height, written.info.width) == size
@@ -188,13 +192,25 @@ def test_what_makes_no_sheet_is_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["folder.png"]
 
 
-def test_frames_are_spread_over_the_video():
-    assert spread_frames(100, 5) == [0, 25, 50, 74, 99]
-    assert spread_frames(3, 9) == [0, 1, 2]
-    assert spread_frames(0, 9) == []
-    assert spread_frames(9, 1) == [0]
-    with pytest.raises(ValueError, match="a contact sheet shows ≥ 1 frame, not 0"):
-        spread_frames(9, 0)
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+@pytest.mark.parametrize("total", [0, 1, 2, 3, 9, 10, 18, 19, 20, 37, 100, 1000])
+def test_pictures_are_spread_over_a_video_of_unknown_length(total, count):
+    spread = SpreadPictures(count)
+    for n in range(total):
+        spread.add(np.full((1, 1, 3), n))
+        assert len(spread._held) <= 2 * count
+    chosen = [int(picture[0, 0, 0]) for picture in spread.pictures]
+    assert len(chosen) == min(total, count)
+    assert chosen == sorted(set(chosen))
+    assert chosen[:1] == [0][:total]
+    if min(total, count) > 1:
+        assert chosen[-1] == total - 1
+        assert np.abs(np.array(chosen) - np.linspace(0, total - 1, len(chosen))).max() <= total / count
+
+
+def test_a_sheet_without_pictures_is_refused():
+    with pytest.raises(ValueError, match="a contact sheet shows ≥ 1 picture, not 0"):
+        SpreadPictures(0)
 
 
 def test_a_missing_supervision_is_named(monkeypatch):
