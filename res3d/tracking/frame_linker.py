@@ -72,10 +72,10 @@ class FrameLinker:
         expected = self._motion.boxes if self._settings.motion == "velocity" else pool.boxes
         confirmed, recent = pool.confirmed, pool.confirmed & (pool.last == self._frame - 1)
         matching.stage(confirmed, seen.high, self._cost(self._settings.costs, expected, seen))
-        matching.stage(recent, seen.low, self._cost(self._near, expected, seen))
         if self._settings.same_place:
             cost = self._cost(self._settings.same_place, expected, seen)
             matching.stage(np.ones(len(pool), bool), seen.high, cost, any_class=True)
+        matching.stage(recent, seen.low, self._cost(self._near, expected, seen))
         if len(pool) and (seen.high & matching.is_free).any():
             in_sight = recent & ~self._hidden(matching, seen)
             matching.stage(in_sight, seen.high, self._reach(seen))
@@ -90,7 +90,8 @@ class FrameLinker:
 
     def _reach(self, seen: "_Seen") -> Callable[[Rows, Rows], Array]:
         def cost(rows: Rows, columns: Rows) -> Array:
-            return reach_cost(self._pool.boxes[rows], seen.boxes[columns], self._settings.lost_reach)
+            pool = self._pool
+            return reach_cost(pool.boxes[rows], seen.boxes[columns], self._settings.lost_reach, pool.sizes[rows])
 
         return cost
 

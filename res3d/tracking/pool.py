@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res3d.tracking.assignment import assign_hungarian
-from res3d.tracking.reach import reach_cost
+from res3d.tracking.reach import box_size, reach_cost
 from res3d.tracking.settings import LinkSettings
 from res3d.tracking.timeline import Identity
 
-MEMORY = 0.9  # share of the old appearance that an update keeps
+MEMORY = 0.9  # share of the old appearance and size that an update keeps
 REACH_PER_FRAME = 1.0  # sizes that a lost object may move, where it is known that there is no other
 
 Array = NDArray[np.floating[Any]]
@@ -38,6 +38,7 @@ class TrackPool:
         self.given_up = np.zeros(0, bool)  # another track has its id
         self.parents = np.zeros(0, object)  # the identity it may turn out to have, or None
         self.boxes = np.zeros((0, 4))  # where it was last seen
+        self.sizes = np.zeros(0)  # pixels, a running mean: what leaves or gets hidden has small boxes in the end
         self.embeddings: Array | None = None  # [N, E], a running mean
         self.keypoints: Array | None = None  # [N, K, 3], when it was last seen
 
@@ -73,6 +74,9 @@ class TrackPool:
         made = [Identity() for _ in labels]
         count, zeros = len(self), np.zeros(len(made), np.int64)
         parents = self._possible_parents(frame, labels, boxes if first_boxes is None else first_boxes, hidden)
+        held = {id(identity): size for identity, size in zip(self.identities, self.sizes.tolist(), strict=True)}
+        least = np.array([held.get(id(parent), 0.0) for parent in parents])  # it may be that one, and as large
+        self.sizes = np.concatenate([self.sizes, np.maximum(box_size(boxes), least)])
         self.identities = self.identities + made
         self.labels = np.concatenate([self.labels, labels])
         self.first = np.concatenate([self.first, zeros + frame])
@@ -100,6 +104,7 @@ class TrackPool:
         self.last[rows] = frame
         self.hits[rows] += seen
         self.boxes[rows] = boxes
+        self.sizes[rows] = MEMORY * self.sizes[rows] + (1 - MEMORY) * box_size(boxes)
         if self.embeddings is not None and embeddings is not None:
             self.embeddings[rows] = MEMORY * self.embeddings[rows] + (1 - MEMORY) * embeddings
         if self.keypoints is not None and keypoints is not None:
@@ -141,7 +146,7 @@ class TrackPool:
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drop all tracks but those at ``rows`` [N]."""
         self.identities = [identity for identity, kept in zip(self.identities, rows.tolist(), strict=True) if kept]
-        for name in ("labels", "first", "last", "hits", "confirmed", "given_up", "parents", "boxes"):
+        for name in ("labels", "first", "last", "hits", "confirmed", "given_up", "parents", "boxes", "sizes"):
             setattr(self, name, getattr(self, name)[rows])
         self.embeddings = None if self.embeddings is None else self.embeddings[rows]
         self.keypoints = None if self.keypoints is None else self.keypoints[rows]
@@ -164,7 +169,7 @@ class TrackPool:
         in_sight = True if hidden is None else ~hidden
         lost = np.flatnonzero(self.confirmed & (self.last < frame) & free & in_sight)
         if len(lost) and self._settings.lost_reach > 0:
-            cost = reach_cost(self.boxes[lost], boxes, self._settings.lost_reach)
+            cost = reach_cost(self.boxes[lost], boxes, self._settings.lost_reach, self.sizes[lost])
             rows, columns = assign_hungarian(np.where(self.labels[lost, None] == labels, cost, np.inf))
             parents[columns] = [self.identities[row] for row in lost[rows]]
         return parents
@@ -192,7 +197,7 @@ class TrackPool:
         """
         lost = np.flatnonzero(self.confirmed & ~self.given_up & (self.last < self.first[new].max()))
         reach = REACH_PER_FRAME * np.maximum(now - self.last[lost], 1)
-        cost = reach_cost(self.boxes[lost], self.boxes[new], reach)
+        cost = reach_cost(self.boxes[lost], self.boxes[new], reach, self.sizes[lost])
         follows = self.last[lost, None] < self.first[new]
         same = self.labels[lost, None] == self.labels[new]
         a, b = assign_hungarian(np.where(follows & same, cost, np.inf))

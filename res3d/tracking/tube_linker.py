@@ -68,10 +68,10 @@ class TubeLinker:
         everyone = np.ones(len(pool), bool)
         first_seen = tubes.at_first_sight
         matching.stage(overlapping, tubes.high, self._cost(settings.costs, self._window_objects, tubes.objects))
-        matching.stage(overlapping, tubes.low, self._cost(self._near, self._window_objects, tubes.objects))
         if settings.same_place:
             cost = self._cost(settings.same_place, self._window_objects, tubes.objects)
             matching.stage(overlapping, tubes.high, cost, any_class=True)
+        matching.stage(overlapping, tubes.low, self._cost(self._near, self._window_objects, tubes.objects))
         matching.stage(everyone, tubes.high, self._cost(settings.costs, self._moved_objects, first_seen))
         return matching
 

@@ -45,6 +45,16 @@ def test_what_is_lost_for_longer_than_max_lost_is_another():
     assert where(link_detections(frames, max_lost=9)) == {1: [*range(5)], 2: [*range(15, 20)]}
 
 
+def test_what_was_cut_off_before_it_was_lost_reaches_as_far_as_when_it_was_whole():
+    """One of 40 × 40 leaves by the left edge until 4 columns of it are seen, and is back 30 pixels below."""
+    leaving = [frame_of([0, 50, max(4, 40 - 4 * n), 90]) for n in range(10)]
+    back = [frame_of([0, 80, 4 + 4 * n, 120]) for n in range(10)]
+    frames = leaving + [NOTHING] * 3 + back
+    (track,) = link_detections(frames, max_lost=5, fill_gaps=0).tracks
+    assert len(track) == 20
+    assert len(link_detections(frames, max_lost=5, lost_reach=0.5)) == 2
+
+
 def test_what_jumps_is_followed_within_reach():
     """A jump of two sizes between frames 5 and 6."""
     frames = [frame_of(box_at(50 if n < 6 else 90, 50)) for n in range(12)]
