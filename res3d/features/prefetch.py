@@ -31,6 +31,7 @@ def prefetch(items: Iterable[T], *, depth: int, stop: threading.Event | None = N
     """
     stop = stop or threading.Event()
     ahead: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
+    failures: list[BaseException] = []  # what cannot be sent any more once ``stop`` is set
 
     def offer(item: T | _End) -> bool:
         while not stop.is_set():
@@ -56,7 +57,8 @@ def prefetch(items: Iterable[T], *, depth: int, stop: threading.Event | None = N
                 close()
         except BaseException as raised:
             error = error or raised
-        offer(_End(error))
+        if not offer(_End(error)) and error is not None:
+            failures.append(error)
 
     thread = threading.Thread(target=produce, daemon=True, name="res3d-prefetch")
     thread.start()
@@ -66,9 +68,11 @@ def prefetch(items: Iterable[T], *, depth: int, stop: threading.Event | None = N
             try:
                 item = ahead.get(timeout=POLL_SECONDS)
             except queue.Empty:
-                if stop.is_set():
-                    return
-                continue
+                if not stop.is_set() or thread.is_alive() or not ahead.empty():
+                    continue
+                if failures:  # which is why somebody further up the chain set ``stop``
+                    raise failures[0] from None
+                return
             if isinstance(item, _End):
                 ended = True
                 if item.error is not None:

@@ -5,10 +5,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, TypeVar
 
 import torch
+import torch._dynamo.config
+import torch._inductor.config
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
@@ -21,6 +23,7 @@ from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 T = TypeVar("T")
+GRAPHS = 256  # compiled for all models of a process
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -38,6 +41,7 @@ class OptimizedModel(nn.Module):
         self.network = network
         self.device = device
         self.dtype = dtype
+        self._compiled = False
         self._records = False  # whether CUDA graphs write every output to one place
 
     def forward(self, *args: Any, **keywords: Any) -> Any:
@@ -52,7 +56,7 @@ class OptimizedModel(nn.Module):
     @torch.no_grad()
     def run(self, part: Callable[..., T], *args: Any, **keywords: Any) -> T:
         """What ``part``, a method or module of ``network``, gives under this model's precision, in its own type."""
-        with self._autocast():
+        with self._autocast(), frozen_compilation() if self._compiled else nullcontext():
             return part(*args, **keywords)
 
     def compile_dense(self, *, fixed: bool) -> None:
@@ -63,15 +67,13 @@ class OptimizedModel(nn.Module):
         Raises:
             RuntimeError: on a CPU without a C++ compiler.
         """
-        options: dict[str, Any] = {"freezing": True}
         if self.device.type == "cpu":
             _check_compiler()
             fixed = False
-        self._records = fixed
+        self._compiled, self._records = True, fixed
         for module in _dense(self.network):
             once = fixed and isinstance(module, ResNet3d)
-            graphs = {"triton.cudagraphs": True} if once else {}
-            module.compile(fullgraph=True, dynamic=not once, options=options | graphs)
+            module.compile(fullgraph=True, dynamic=not once, options={"triton.cudagraphs": True} if once else None)
 
     def train(self, mode: bool = True) -> "OptimizedModel":
         """Stays in eval mode: norms are folded.
@@ -146,6 +148,20 @@ def optimize(
     if example is not None:
         optimized(example)
     return optimized
+
+
+@contextmanager
+def frozen_compilation() -> Iterator[None]:
+    """While it lasts, what ``torch.compile`` made of a network is compiled, at its first calls, with weights frozen.
+
+    The option of that name that ``torch.compile`` takes is read after the graph was traced, too late to put weights
+    into it. Frozen graphs are of one model, and all models of a class share one limit of how many there may be.
+    """
+    with (
+        torch._inductor.config.patch(freezing=True),
+        torch._dynamo.config.patch(recompile_limit=GRAPHS),
+    ):
+        yield
 
 
 def _dense(network: nn.Module) -> Iterator[nn.Module]:

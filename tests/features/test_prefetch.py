@@ -129,6 +129,27 @@ def test_a_function_is_mapped_in_order_by_several_threads():
     assert 1 < len(seen) <= 3
 
 
+@pytest.mark.parametrize("broken", [0, 3, 49])
+def test_an_error_in_the_middle_of_a_chain_is_no_end(broken):
+    """It closes what is before it, which stops all; it must come out all the same, every time."""
+
+    def fail(n):
+        if n == broken:
+            raise MemoryError("full")
+        return n
+
+    for _ in range(5):
+        stop = threading.Event()
+        chain = prefetch(
+            map_in_threads(fail, prefetch(iter(range(50)), depth=2, stop=stop), workers=2), depth=2, stop=stop
+        )
+        got = []
+        with pytest.raises(MemoryError, match="full"):
+            got.extend(chain)
+        assert got == list(range(len(got)))
+        assert not threads()
+
+
 def test_errors_of_the_function_and_closing_end_the_threads():
     def fail(n):
         if n == 3:

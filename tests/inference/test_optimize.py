@@ -8,7 +8,9 @@ from made_detectors import tiny
 from torch import Tensor, nn
 
 import res3d
+from res3d.backbone.block_spec import BlockSpec, ConvSpec
 from res3d.backbone.norms import FrozenBatchNorm3d
+from res3d.backbone.spec import BackboneSpec, StageSpec, StemSpec
 from res3d.inference import optimize
 from res3d.inference.fused_conv import FusedConv
 
@@ -70,6 +72,20 @@ def test_every_part_that_can_be_exchanged(overrides):
     model = made("resnet18_3d", **overrides)
     clip = clip_for(model)
     assert distance(optimize(model)(clip)["conv5"], model(clip)["conv5"]) < 1e-4
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("order", ["post", "pre"])
+@torch.no_grad()
+def test_blocks_of_any_number_of_convolutions(order, count):
+    """With one, what a block's convolution reads is what it adds: the sum must not be written over it."""
+    block = BlockSpec(convs=(ConvSpec(kernel=(1, 3, 3)),) * count, order=order)
+    stages = StageSpec(width=16, blocks=(block,) * 3), StageSpec(width=32, blocks=(block,) * 3, stride=(1, 2, 2))
+    stem = StemSpec(conv=ConvSpec(kernel=(1, 3, 3)), width=16)
+    model = settle(res3d.ResNet3d(BackboneSpec(name="made", stem=stem, stages=stages)))
+    clip = torch.randn(2, 3, 4, 32, 32)
+    expected, got = model(clip, ["conv2", "conv3"]), optimize(model)(clip, ["conv2", "conv3"])
+    assert max(distance(got[stage], expected[stage]) for stage in expected) < 1e-4
 
 
 @pytest.mark.parametrize(("name", "left"), [("r3d_18", 0), ("r2plus1d_18", 0), ("resnet18v2_3d", 9)])
