@@ -118,22 +118,35 @@ class PackedConv(FusedConv):
     PyTorch's convolutions put the weights in order at every call, leave sum and ReLU to passes of their own, and with
     one clip at a time compute deeper layers by an older and slower way (``use_mkldnn`` in its ``Convolution.cpp``). The
     operators are those that ``torch.compile`` puts in place of convolutions with frozen weights.
+
+    Which order is best depends on the size of the maps; in another one's, a kernel can be eight times slower. So weights
+    are put in order for the maps that come, and anew when their size (not their number) changes.
     """
 
     def __init__(
         self, conv: nn.Conv3d, norm: nn.Module | None = None, *, rectified: bool, dtype: torch.dtype | None
     ) -> None:
         super().__init__(conv, norm, rectified=rectified, dtype=dtype, view=choose_view(conv))
-        stride, padding, dilation = self.numbers
-        with torch.no_grad():
-            pack = torch.ops.mkldnn._reorder_convolution_weight
-            self.packed = pack(self.weight, padding, stride, dilation, self.groups, None)
+        self._order: tuple[int, ...] | None = None  # the size of the maps for which weights are laid out
+        self._packed = self.weight
+        self._shape = self.weight.shape
         self.weight = torch.empty(0, dtype=self.weight.dtype)  # not kept twice
+
+    def _weights_for(self, maps: torch.Size) -> Tensor:
+        if self._order != maps[1:]:
+            plain = self._packed if self._order is None else self._packed.to_dense().view(self._shape)
+            stride, padding, dilation = self.numbers
+            reorder = torch.ops.mkldnn._reorder_convolution_weight
+            layout = torch.channels_last_3d if self.view == "volume" else torch.channels_last
+            plain = plain.contiguous(memory_format=layout)
+            self._packed = reorder(plain, padding, stride, dilation, self.groups, [max(1, maps[0]), *maps[1:]])
+            self._order = tuple(maps[1:])
+        return self._packed
 
     def _compute(self, x: Tensor, residual: Tensor | None, overwrite: bool) -> Tensor:
         ops = torch.ops.mkldnn
         stride, padding, dilation = self.numbers
-        numbers = (self.packed, self.bias, padding, stride, dilation, self.groups)
+        numbers = (self._weights_for(x.shape), self.bias, padding, stride, dilation, self.groups)
         if residual is None:
             y: Tensor = ops._convolution_pointwise(x, *numbers, "relu" if self.rectified else "none", [], "")
             return y

@@ -103,3 +103,12 @@ def test_norms_that_depend_on_the_input_are_not_fixed():
     assert is_fixed_norm(made_norm())
     assert not is_fixed_norm(nn.GroupNorm(2, 8))
     assert not is_fixed_norm(nn.BatchNorm3d(8, track_running_stats=False))
+
+
+def test_weights_are_put_in_order_anew_for_maps_of_another_size():
+    conv = made("full")
+    packed = PackedConv(conv, rectified=False, dtype=None)
+    for size in [(5, 6, 7), (5, 6, 7), (3, 9, 4), (5, 6, 7)]:
+        for clips in (1, 3):
+            x = torch.randn(clips, 4, *size)
+            torch.testing.assert_close(packed(x), conv(x), rtol=1e-4, atol=1e-5)
