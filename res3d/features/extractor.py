@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -142,6 +143,8 @@ class FeatureExtractor:
         optimized = optimize(self._model, dtype=dtype)
         self.dtype = optimized.dtype
         overlap = context == "video" or self.sampler.stride < self.sampler.span
+        # A shifted last clip may hold any of the last frames, so all would have to be kept, and most of them in vain.
+        overlap &= context == "video" or self.sampler.tail != "shift" or self.sampler.step == 1
         shared = [name for name in frame_wise_stages(spec) if name in stages] if share_frames and overlap else []
         self._one_at_a_time = threading.Lock()
         self.network = SplitNetwork(model=optimized, shared=tuple(shared), rest=stages[len(shared) :])
@@ -180,15 +183,29 @@ class FeatureExtractor:
         """
         size = self.preprocess.output_size(reader.info.height, reader.info.width)
         self.backbone.spec.check_size((self.sampler.length, *size))
-        empty = True
-        times = times or StageTimes()
-        with closing(self._frames(reader, progress or (lambda frames: None), times)) as frames:
-            grid = self._grid
-            for batch in self._clips(frames, times) if grid is None else self._windows(frames, grid, times):
-                empty = False
-                yield batch
-        if empty:
-            yield self._no_clips()
+        times, stop = times or StageTimes(), threading.Event()
+        decoded = prefetch(self._decode(reader, times), depth=CHUNKS_AHEAD, stop=stop)
+        ready = map_in_threads(lambda chunk: self._prepare(chunk, times), decoded, workers=PREPARERS)
+        with closing(prefetch(ready, depth=CHUNKS_AHEAD, stop=stop)) as prepared:
+            yield from self._run(prepared, progress or (lambda frames: None), times)
+
+    def time_stages(self, reader: VideoReader) -> dict[str, float]:
+        """Seconds that each stage takes alone, one after the other, with the whole video in memory between them.
+
+        Together they are what ``batches`` would take if nothing overlapped.
+        """
+        unused = StageTimes()
+        began = time.perf_counter()
+        decoded = list(self._decode(reader, unused))
+        decoding = time.perf_counter() - began
+        began = time.perf_counter()
+        source = (chunk for chunk in decoded)
+        prepared = list(map_in_threads(lambda chunk: self._prepare(chunk, unused), source, workers=PREPARERS))
+        preparing = time.perf_counter() - began
+        began = time.perf_counter()
+        for _ in self._run(iter(prepared), lambda frames: None, unused):
+            pass
+        return {"decode": decoding, "preprocess": preparing, "network": time.perf_counter() - began}
 
     def meta(self, reader: VideoReader) -> dict[str, Any]:
         """What goes into the file beside the features: how they were made, from what."""
@@ -231,7 +248,7 @@ class FeatureExtractor:
 
         for batch in _batched(clips(), self.batch_size):
             maps = self._clip_maps(stack_frames([clip.frames for clip in batch]), times)
-            yield self._features(batch, maps)
+            yield self._features(batch, maps, times)
 
     def _windows(self, frames: Iterator[ReadyFrame], grid: MapGrid, times: StageTimes) -> Iterator[ClipFeatures]:
         """As windows of the whole video's map; stretches hold about the frames of a batch."""
@@ -239,36 +256,41 @@ class FeatureExtractor:
         dense = DenseWindows(grid, run, core=self.batch_size * self.sampler.length)
         for frame in frames:
             for batch in dense.push(frame):
-                yield self._features(*batch)
+                yield self._features(*batch, times)
         for batch in dense.finish():
-            yield self._features(*batch)
+            yield self._features(*batch, times)
 
-    def _frames(
-        self, reader: VideoReader, progress: Callable[[int], None], times: StageTimes
-    ) -> Generator[ReadyFrame, None, None]:
-        """The video's frames, each with its map after the shared stages (or its pixels) if a clip holds it.
-
-        Decoding, conversion with preprocessing, and what the caller does with frames run at the same time.
-        """
+    def _decode(self, reader: VideoReader, times: StageTimes) -> Generator[_Chunk, None, None]:
+        """The video in chunks of a bounded size."""
         rows, columns = self.preprocess.output_size(reader.info.height, reader.info.width)
         frame_bytes = max(3 * reader.info.height * reader.info.width, 12 * rows * columns)  # decoded, then float32
         most = max(1, min(CHUNK_FRAMES, CHUNK_BYTES // frame_bytes))
         holds = self.sampler.uses if self._grid is None else self._grid.holds
-        stop = threading.Event()
-        chunks = _decode(reader, holds, most, times, pads=self.sampler.tail == "pad")
-        decoded = prefetch(chunks, depth=CHUNKS_AHEAD, stop=stop)
-        ready = map_in_threads(lambda chunk: self._prepare(chunk, times), decoded, workers=PREPARERS)
-        with closing(prefetch(ready, depth=CHUNKS_AHEAD, stop=stop)) as prepared:
-            for places, pixels in prepared:
-                maps: Iterator[Tensor] = iter(())
-                if pixels is not None:
-                    with self._one_at_a_time, times.measure("network"):
-                        maps = iter(self.network.frame_maps(pixels))
-                for index, seconds, end, is_held in places:
-                    yield ReadyFrame(
-                        index=index, seconds=seconds, end_seconds=end, pixels=next(maps) if is_held else None
-                    )
-                progress(len(places))
+        return _decode(reader, holds, most, times, pads=self.sampler.tail == "pad")
+
+    def _run(
+        self, prepared: Iterator[_ReadyChunk], progress: Callable[[int], None], times: StageTimes
+    ) -> Iterator[ClipFeatures]:
+        """Features of the clips of prepared chunks, batch by batch, or one empty batch."""
+        frames, grid, empty = self._frames(prepared, progress, times), self._grid, True
+        for batch in self._clips(frames, times) if grid is None else self._windows(frames, grid, times):
+            empty = False
+            yield batch
+        if empty:
+            yield self._no_clips()
+
+    def _frames(
+        self, prepared: Iterator[_ReadyChunk], progress: Callable[[int], None], times: StageTimes
+    ) -> Iterator[ReadyFrame]:
+        """The video's frames, each with its map after the shared stages (or its pixels) if a clip holds it."""
+        for places, pixels in prepared:
+            maps: Iterator[Tensor] = iter(())
+            if pixels is not None:
+                with self._one_at_a_time, times.measure("network"):
+                    maps = iter(self.network.frame_maps(pixels))
+            for index, seconds, end, is_held in places:
+                yield ReadyFrame(index=index, seconds=seconds, end_seconds=end, pixels=next(maps) if is_held else None)
+            progress(len(places))
 
     def _prepare(self, chunk: _Chunk, times: StageTimes) -> _ReadyChunk:
         if not chunk.decoded:
@@ -284,11 +306,13 @@ class FeatureExtractor:
             return self.network.clip_maps(frames)
 
     @torch.no_grad()
-    def _features(self, clips: list[ReadyClip], maps: Tensor) -> ClipFeatures:
-        features = self.network.logits(maps) if self.layer == LOGITS else POOLS[self.pool](maps.float())
+    def _features(self, clips: list[ReadyClip], maps: Tensor, times: StageTimes) -> ClipFeatures:
+        with times.measure("network"):  # a GPU is waited for here
+            features = self.network.logits(maps) if self.layer == LOGITS else POOLS[self.pool](maps.float())
+            features = features.cpu().contiguous()
         frames = [clip.frames for clip in clips]
         return ClipFeatures(
-            features=features.cpu().contiguous().numpy(),
+            features=features.numpy(),
             frame_indices=np.array([[f.index for f in row] for row in frames], dtype=np.int64),
             frame_times=np.array([[f.seconds for f in row] for row in frames], dtype=np.float64),
             start_time=np.array([row[0].seconds for row in frames], dtype=np.float64),

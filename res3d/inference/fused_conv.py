@@ -119,8 +119,8 @@ class PackedConv(FusedConv):
     one clip at a time compute deeper layers by an older and slower way (``use_mkldnn`` in its ``Convolution.cpp``). The
     operators are those that ``torch.compile`` puts in place of convolutions with frozen weights.
 
-    Which order is best depends on the size of the maps; in another one's, a kernel can be eight times slower. So weights
-    are put in order for the maps that come, and anew when their size (not their number) changes.
+    Which order is best depends on the size of the maps; with another one's, a kernel can be eight times slower. So
+    weights are put in order for the maps that come, and anew when their size (not their number) changes.
     """
 
     def __init__(

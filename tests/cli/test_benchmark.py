@@ -11,6 +11,8 @@ from res3d.cli.benchmark.extraction import ExtractionResult
 from res3d.cli.benchmark.peers import PEERS, Peer
 from res3d.video import Preprocessing
 
+VIDEO = "VIDEO"  # stands for the path of one
+
 
 class Broken(nn.Module):
     """A peer whose forward pass raises; its weights fit."""
@@ -29,7 +31,7 @@ class Broken(nn.Module):
 @pytest.fixture
 def peer(thin_spec, monkeypatch, tmp_path):
     """The thin network, as if another library had it."""
-    made = {str(thin_spec): Peer("made", lambda: res3d.create_classifier(thin_spec, 400), (4, 32, 32))}
+    made = {str(thin_spec): Peer("torch", lambda: res3d.create_classifier(thin_spec, 400), (4, 32, 32))}
     for module in (command, networks, peers):
         monkeypatch.setattr(module, "PEERS", made)
     monkeypatch.setattr(command, "PREPROCESS", Preprocessing(resize=40, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3))
@@ -71,7 +73,7 @@ def test_contestants_agree_and_results_are_written(peer, video, tmp_path, capsys
 
 def test_a_peer_that_fails_is_a_row_that_says_so(peer, thin_spec):
     inner = res3d.create_classifier(thin_spec, 400)
-    peer[str(thin_spec)] = Peer("made", lambda: Broken(inner), (4, 32, 32))
+    peer[str(thin_spec)] = Peer("torch", lambda: Broken(inner), (4, 32, 32))
     rows = networks.compare(
         str(thin_spec), batch=1, frames=None, peers="usual", compile=False, repeats=1, device=torch.device("cpu")
     )
@@ -115,12 +117,57 @@ def test_real_peers_take_our_weights(name):
         (["r3d_99"], "no peer is known for 'r3d_99' (accepted: r3d_18, "),
         (["--repeats", "0"], "sizes, repeats and threads must be ≥ 1, not 0"),
         (["--batches", "[]"], "--batches needs at least one size"),
+        (["--video", VIDEO, "r3d_18", "--stride", "2"], "conv5 has a position every 8 frames, so clips must start"),
+        (["--video", VIDEO, "slow_r50", "--length", "0"], "length must be"),
         (["--out", "nowhere/b"], "--out nowhere/b: no folder 'nowhere'"),
     ],
 )
-def test_wrong_settings_are_refused(arguments, message, capsys):
-    assert main(["benchmark", *arguments]) == 2
+def test_wrong_settings_are_refused_before_anything_is_measured(arguments, message, video, capsys, monkeypatch):
+    monkeypatch.setattr(command, "compare", None)
+    assert main(["benchmark", *(str(video) if a == VIDEO else a for a in arguments)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_missing_library_is_named(peer, capsys):
+    name, made = next(iter(peer.items()))
+    peer[name] = made._replace(library="no_such_library")
+    assert main(["benchmark", name]) == 2
+    assert "its peer needs no_such_library: pip install no_such_library" in capsys.readouterr().err
+
+
+def test_peers_at_their_best_and_ours_are_compiled_with_frozen_weights(peer, monkeypatch, capsys):
+    """Compiling itself is tested elsewhere; here it is what would be compiled, and how."""
+    frozen = []
+
+    def compile(network, **options):
+        def run(clip):
+            frozen.append(torch._inductor.config.freezing)
+            assert clip.is_contiguous(memory_format=torch.channels_last_3d)
+            return network(clip)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compile)
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **options: frozen.append(options["fullgraph"]))
+    name = next(iter(peer))
+    rows = networks.compare(
+        name, batch=1, frames=None, peers="best", compile=True, repeats=1, device=torch.device("cpu")
+    )
+    kinds = ["peer", "peer, autocast", "peer, compiled", "peer, autocast, compiled"]
+    assert [row.contestant for row in rows] == kinds + ["res3d", "res3d, compiled"] * 2
+    assert not any(row.failure for row in rows)
+    assert all(row.difference < 0.1 for row in rows)
+    assert frozen
+    assert all(frozen)
+
+
+def test_without_peers_ours_are_compared_with_each_other(peer):
+    name = next(iter(peer))
+    rows = networks.compare(
+        name, batch=1, frames=None, peers="none", compile=False, repeats=1, device=torch.device("cpu")
+    )
+    assert [(row.contestant, row.dtype) for row in rows] == [("res3d", "float32"), ("res3d", "bfloat16")]
+    assert rows[0].difference == 0 < rows[1].difference < 0.1
 
 
 def test_a_missing_video_is_exit_code_1(capsys):

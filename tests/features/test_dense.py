@@ -129,6 +129,15 @@ def test_sharing_frames_changes_nothing(video, thin, name, layer):
     )
     assert FeatureExtractor(model, **settings).network.shared
     np.testing.assert_allclose(shared.features, alone.features, rtol=1e-4, atol=1e-5)
+    shifted = {**settings, "sampler": ClipSampler(4, 4, 2, "shift")}  # the last clip may hold any of the last frames
+    assert not FeatureExtractor(model, **shifted).network.shared
+
+
+def test_stages_are_timed_one_after_the_other(video, thin):
+    extractor = FeatureExtractor(thin, sampler=ClipSampler(4, 2), preprocess=SMALL)
+    times = extractor.time_stages(res3d.video.VideoReader(video))
+    assert list(times) == ["decode", "preprocess", "network"]
+    assert min(times.values()) > 0
 
 
 def test_an_unknown_context_is_named(thin):

@@ -30,6 +30,8 @@ CODECS = {
     "parts.webm": ("libvpx-vp9", {"g": "30", "deadline": "realtime", "cpu-used": "8"}),
 }
 
+FALL_BACK = ("parts.mpg", "parts.webm")  # seeking does not always land on the keyframe asked for
+
 
 def made(folder: Path, name: str) -> Path:
     codec, options = CODECS[name]
@@ -45,9 +47,12 @@ def frames(path: Path, **settings) -> list[tuple]:
 
 @pytest.mark.parametrize("name", CODECS)
 @pytest.mark.parametrize("decoders", [2, 4])
-def test_the_same_frames_times_and_pixels(tmp_path, name, decoders):
+def test_the_same_frames_times_and_pixels(tmp_path, name, decoders, monkeypatch):
     path = made(tmp_path, name)
-    assert frames(path, decoders=decoders) == frames(path)
+    expected = frames(path)
+    if name not in FALL_BACK:  # else it would give the same by decoding in one piece after all
+        monkeypatch.setattr(segments, "FrameDecoder", None)
+    assert frames(path, decoders=decoders) == expected
     assert not [t for t in threading.enumerate() if t.name == "res3d-segment"]
 
 

@@ -8,7 +8,7 @@ import torch
 
 from res3d.cli.benchmark.extraction import ExtractionResult, measure_extraction
 from res3d.cli.benchmark.networks import Row, compare
-from res3d.cli.benchmark.peers import PEERS
+from res3d.cli.benchmark.peers import PEERS, check_peers
 from res3d.cli.benchmark.report import (
     describe_machine,
     draw,
@@ -20,6 +20,7 @@ from res3d.cli.benchmark.report import (
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import complain
 from res3d.cli.settings import find_device
+from res3d.features.dense import MapGrid
 from res3d.inference.measure import measure_ceiling
 from res3d.video import ClipSampler, Preprocessing, VideoError, VideoReader
 from res3d.weights import create_backbone
@@ -67,6 +68,8 @@ def benchmark(
     """
     names = networks or ["r3d_18", "r2plus1d_18", "slow_r50"]
     _check(names, batches=batches, frames=frames, repeats=repeats, threads=threads)
+    if peers != "none":
+        check_peers(names)
     if not Path(out).parent.is_dir():
         raise UsageError(f"--out {out}: no folder {str(Path(out).parent)!r}")
     figure = find_figure()
@@ -77,8 +80,14 @@ def benchmark(
     print(", ".join(f"{key} {value}" for key, value in machine.items()), flush=True)
     try:
         reader = None if video is None else VideoReader(video, end=seconds)
+        sampler = ClipSampler(length, stride)
+        if reader is not None:  # what cannot be measured is known before anything is
+            spec = create_backbone(names[-1]).spec
+            MapGrid(spec=spec, layer=spec.stage_names[-1], sampler=sampler)
     except (VideoError, OSError) as error:
         return complain("benchmark", str(error))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     ceilings = {
         name: measure_ceiling(kind, place) for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
     }
@@ -93,7 +102,7 @@ def benchmark(
         result = measure_extraction(
             create_backbone(names[-1]).to(place),
             reader,
-            sampler=ClipSampler(length, stride),
+            sampler=sampler,
             preprocess=PREPROCESS,
             repeats=min(3, repeats),
             dtype=dtype,

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class ExtractionResult:
 def measure_extraction(
     model: ResNet3d, reader: VideoReader, *, sampler: ClipSampler, preprocess: Preprocessing, repeats: int, dtype: Any
 ) -> ExtractionResult:
-    """Extraction clip by clip, with shared frames, and dense; in turns; the best of each."""
+    """Extraction clip by clip, with shared frames, and dense, and each stage alone; in turns; medians."""
     settings: dict[str, Any] = {"sampler": sampler, "preprocess": preprocess, "dtype": dtype}
     ways = {
         "clip": FeatureExtractor(model, **settings, share_frames=False),
@@ -57,6 +58,7 @@ def measure_extraction(
     }
     whole: dict[str, list[float]] = {way: [] for way in ways}
     network: dict[str, list[float]] = {way: [] for way in ways}
+    alone: dict[str, list[float]] = {}
     features: dict[str, ClipFeatures] = {}
     for _ in range(repeats):
         for way, extractor in ways.items():
@@ -64,6 +66,8 @@ def measure_extraction(
             features[way] = ClipFeatures.concatenate(list(extractor.batches(reader, times=times)), {})
             whole[way].append(time.perf_counter() - began)
             network[way].append(times.busy_seconds["network"])
+        for stage, seconds in ways["shared"].time_stages(reader).items():
+            alone.setdefault(stage, []).append(seconds)
     clip, shared, video = (features[way].features for way in ways)
     return ExtractionResult(
         network=model.spec.name,
@@ -71,9 +75,9 @@ def measure_extraction(
         clips=len(clip),
         overlap=features["clip"].frame_indices.size / len(np.unique(features["clip"].frame_indices)),
         shared=_shared_part(ways["shared"], sampler.length, preprocess),
-        seconds={way: min(values) for way, values in whole.items()},
-        network_seconds={way: min(values) for way, values in network.items()},
-        alone={**_stages_alone(reader, preprocess), "network": min(network["shared"])},
+        seconds={way: median(values) for way, values in whole.items()},
+        network_seconds={way: median(values) for way, values in network.items()},
+        alone={stage: median(values) for stage, values in alone.items()},
         difference=float(np.abs(shared - clip).max() / np.abs(clip).max()),
         cosine=float(np.mean((clip * video).sum(1) / np.linalg.norm(clip, axis=1) / np.linalg.norm(video, axis=1))),
     )
@@ -91,16 +95,3 @@ def _shared_part(extractor: FeatureExtractor, length: int, preprocess: Preproces
     timings = time_in_turns(runs, repeats=5, device=extractor.device)
     first, rest = timings["frames"].median, timings["clips"].median
     return first / (first + rest)
-
-
-def _stages_alone(reader: VideoReader, preprocess: Preprocessing) -> dict[str, float]:
-    began = time.perf_counter()
-    for _ in reader.frames():
-        pass
-    decoding = time.perf_counter() - began
-    preparing = 0.0
-    for frame in reader.frames():
-        began = time.perf_counter()
-        preprocess(torch.from_numpy(frame.rgb())[None])
-        preparing += time.perf_counter() - began
-    return {"decode": decoding, "preprocess": preparing}

@@ -1,8 +1,9 @@
 """Networks of other libraries that compute the same functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import Any, NamedTuple
+from importlib.util import find_spec
+from typing import NamedTuple
 
 from torch import nn
 
@@ -22,14 +23,8 @@ def _torchvision(name: str) -> nn.Module:
     return network
 
 
-def _pytorchvideo(name: str, **arguments: Any) -> nn.Module:
-    try:
-        hub = import_module("pytorchvideo.models.hub")
-    except ImportError:
-        raise UsageError(
-            f"{name}: its peer needs PyTorchVideo: pip install pytorchvideo (or --peers none measures res3d alone)"
-        ) from None
-    network: nn.Module = getattr(hub, name)(pretrained=False, **arguments)
+def _pytorchvideo(name: str) -> nn.Module:
+    network: nn.Module = getattr(import_module("pytorchvideo.models.hub"), name)(pretrained=False)
     return network
 
 
@@ -50,3 +45,13 @@ PEERS = {
         }.items()
     },
 }
+
+
+def check_peers(names: Iterable[str]) -> None:
+    """UsageError if a network's peer needs a library that is not there."""
+    for name in names:
+        library = PEERS[name].library
+        if find_spec(library) is None:
+            raise UsageError(
+                f"{name}: its peer needs {library}: pip install {library} (or --peers none measures res3d alone)"
+            )

@@ -4,6 +4,8 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "device": name,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        **{library: version(library) for library in ("torchvision", "pytorchvideo") if find_spec(library)},
         "res3d": __version__,
         "python": platform.python_version(),
     }
