@@ -31,6 +31,9 @@ class ClipData(Protocol):
 
     def __getitem__(self, number: int) -> tuple[Tensor, Any]: ...
 
+    def fingerprint(self) -> str:
+        """Another one when a file that clips come from, their order or what is true of them has changed."""
+
 
 def check_numbers(data: object, **least: float) -> None:
     """ValueError for a field below the least that it may be."""

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from res3d.data.sources import hash_files
 from res3d.video import VideoError, VideoReader
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -31,6 +31,13 @@ class Frames(Protocol):
         """Frames by number, in increasing order, a number more than once if need be: uint8 [T, 3, H, W]."""
 
 
+def files_of(source: Path) -> list[Path]:
+    """What holds the frames of a video: the pictures of a folder in their order, or the file itself."""
+    if not source.is_dir():
+        return [source]
+    return sorted(file for file in source.iterdir() if file.suffix.lower() in PICTURES)
+
+
 class PictureFolder:
     """A folder with a picture for each frame; their names' order is the frames'.
 
@@ -43,7 +50,7 @@ class PictureFolder:
         if not path.is_dir():
             raise FileNotFoundError(f"{path}: no such folder")
         self.path = path
-        self.files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+        self.files = files_of(path)
         if not self.files:
             raise ValueError(f"{path}: a folder without pictures ({', '.join(PICTURES)})")
         self.num_frames = len(self.files)
@@ -106,9 +113,7 @@ class StoredFrames:
 
     def __init__(self, source: Path, folder: Path, side: int | None) -> None:
         self.path = source
-        state = source.stat()
-        facts = f"{source.resolve()} {state.st_size} {state.st_mtime_ns} {side}"
-        self.file = folder / f"{source.stem}_{sha256(facts.encode()).hexdigest()[:12]}.npy"
+        self.file = folder / f"{source.stem}_{hash_files(files_of(source), side)[:12]}.npy"
         if not self.file.exists():
             folder.mkdir(parents=True, exist_ok=True)
             _store(source, self.file, side)

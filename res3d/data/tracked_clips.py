@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from res3d.data.facts import Facts, check_numbers
-from res3d.data.frames import PICTURES, VIDEOS, Frames, open_frames, resize_frames
+from res3d.data.frames import PICTURES, VIDEOS, Frames, files_of, open_frames, resize_frames
+from res3d.data.sources import hash_files
 from res3d.structures import Category, Track, VideoTracks
 from res3d.structures.formats import read_tracks
+from res3d.structures.formats.anything import SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +112,15 @@ class TrackedClips:
         frames = resize_frames(source.read(numbers.tolist()), self.side)
         size = (frames.shape[2], frames.shape[3])
         return frames.transpose(0, 1).float() / 255, self._target(place.video, numbers, size)
+
+    def fingerprint(self) -> str:
+        """Of the annotations, the videos and the clips in them."""
+        annotations = Path(self.annotations)
+        files = [annotations]
+        if annotations.is_dir():
+            files = sorted(file for file in annotations.rglob("*") if file.suffix in SUFFIXES)
+        files += [file for frames in self._frames.values() for file in files_of(frames.path)]
+        return hash_files(files, self, self._places, self._labels)
 
     def _open(self, name: str, video: VideoTracks, only: bool) -> Frames:
         frames = open_frames(find_video(Path(self.videos), name, only), store=self.store, side=self.side)

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from res3d.training.loading import Loaded
+from res3d.training.plan import Plan
 from res3d.training.resume import describe_run
-from res3d.training.settings import TrainingSettings
-from res3d.training.tasks import Maps, Task
+from res3d.training.tasks import Maps
 from res3d.version import __version__
 from res3d.weights import hash_weights
 
@@ -25,8 +25,8 @@ DECIDES = ("train", "augment", "views", "mean", "std", "seed", "precision")  # w
 class FeatureCache:
     """A folder of files, one for each view of each clip: its size, its target, and the maps that training goes on from.
 
-    Files appear whole or not at all, under a folder whose name says all that decides what is in them; files of videos
-    that are replaced by others of the same name are not noticed.
+    Files appear whole or not at all, under a folder whose name says all that decides what is in them: settings,
+    weights, and the state of the files that clips come from.
 
     Args:
         folder: of the files, made if absent.
@@ -55,15 +55,14 @@ class FeatureCache:
         self._full = False
 
     @classmethod
-    def of_run(
-        cls, model: nn.Module, task: Task, settings: TrainingSettings, say: Callable[[str], None]
-    ) -> "FeatureCache":
+    def of_run(cls, plan: Plan, say: Callable[[str], None]) -> "FeatureCache":
         """The cache of a run; what other runs keep in its folder counts too. Processes share the bytes out evenly."""
-        described = describe_run(model, settings)
-        backbone: Any = model.backbone
+        settings, described = plan.settings, describe_run(plan)
+        backbone: Any = plan.model.backbone
         facts = {
             "version": __version__,
             "model": [described["kind"], described["model"]],
+            "data": plan.data.fingerprint(),
             "settings": {name: described["settings"][name] for name in DECIDES},
             "weights": [hash_weights(backbone.stage(n)) for n in backbone.spec.stage_names[: settings.least_frozen]],
         }
@@ -72,7 +71,7 @@ class FeatureCache:
             Path(str(settings.cache)) / digest,
             most_bytes=int(settings.cache_gigabytes * 1e9) // settings.processes,
             stages=settings.least_frozen,
-            pixels=task.pixels,
+            pixels=plan.task.pixels,
             say=say,
         )
 

@@ -53,8 +53,8 @@ def fit(plan: Plan, checkpoint: Path | None, *, say: Callable[[str], None]) -> t
     """
     settings = plan.settings
     folder = Path(settings.out)
-    cache = None if settings.cache is None else FeatureCache.of_run(plan.model, plan.task, settings, say)
-    module = TrainingModule(plan.model, plan.task, settings, plan.schedule, cache)
+    cache = None if settings.cache is None else FeatureCache.of_run(plan, say)
+    module = TrainingModule(plan, cache)
     normalize = Normalization(mean=settings.mean, std=settings.std)
     loader = TrainingLoader(
         Views(plan.data, plan.change, normalize, settings.seed),

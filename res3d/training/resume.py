@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from res3d.training.plan import Plan
 from res3d.training.settings import TrainingSettings
 from res3d.weights import WeightsError
 from res3d.weights.kinds import kind_of
@@ -40,10 +40,15 @@ class Checkpoint:
         return self.step >= steps or (self.stopped is not None and self.stopped == settings.early_stopping)
 
 
-def describe_run(model: nn.Module, settings: TrainingSettings) -> Run:
+def describe_run(plan: Plan) -> Run:
     """What a checkpoint says of its run: plain values, by which one that goes on knows that it is the same."""
-    kind = kind_of(model)
-    return {"kind": kind.name, "model": kind.describe(model), "settings": asdict(settings)}
+    kind = kind_of(plan.model)
+    return {
+        "kind": kind.name,
+        "model": kind.describe(plan.model),
+        "settings": asdict(plan.settings),
+        "clips": len(plan.data),
+    }
 
 
 def find_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
@@ -68,6 +73,10 @@ def find_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
             raise ValueError(f"{where}its {run['kind']} has another architecture ({difference}); name another out")
     if difference := _changed_setting(there["settings"], run["settings"]):
         raise ValueError(f"{where}{difference}; name another out")
+    if (clips := there.get("clips", run["clips"])) != run["clips"]:  # older checkpoints do not say
+        raise ValueError(
+            f"{where}its data had {clips} clips to train on, and now have {run['clips']}; name another out"
+        )
     facts = state["callbacks"]["Checkpoints"]
     return Checkpoint(path=path, step=state["global_step"], best=facts["best"], stopped=facts["stopped"])
 
@@ -96,11 +105,19 @@ def _difference(old: str, new: str) -> str | None:
 
 
 def _changed_setting(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str | None:
+    """The first that differs; one that is not given is null."""
     for name in [*new, *(key for key in old if key not in new)]:
-        a, b = old.get(name), new.get(name)
-        if a == b or (not prefix and name in FREE):
+        a, b = _as_lists(old.get(name)), _as_lists(new.get(name))
+        if not prefix and name in FREE:
             continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            return _changed_setting(a, b, f"{prefix}{name}.")
-        return f"{prefix}{name} is {a!r} there and {b!r} here"
+            if difference := _changed_setting(a, b, f"{prefix}{name}."):
+                return difference
+        elif a != b:
+            return f"{prefix}{name} is {a!r} there and {b!r} here"
     return None
+
+
+def _as_lists(value: Any) -> Any:
+    """Without tuples, which YAML does not have."""
+    return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else value

@@ -50,7 +50,7 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
     say = say if is_first_process() else _silence
     plan = make_plan(settings)
     folder = Path(settings.out)
-    checkpoint = find_checkpoint(folder, describe_run(plan.model, settings))
+    checkpoint = find_checkpoint(folder, describe_run(plan))
     if checkpoint is not None and checkpoint.finishes(settings, plan.steps):
         say(f"{folder} is finished, after {checkpoint.step} steps: nothing to do; with more epochs it would go on")
         return _result(folder, checkpoint.best, checkpoint.step)

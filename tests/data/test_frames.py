@@ -87,6 +87,13 @@ def test_a_store_is_made_once_and_again_for_another_size_or_file(tmp_path, video
     assert not list((tmp_path / "store").glob(".*")), "nothing unfinished is left"
 
 
+def test_a_picture_that_is_replaced_makes_another_store(tmp_path):
+    folder_of(tmp_path / "v", images(3))
+    before = StoredFrames(tmp_path / "v", tmp_path / "store", None).read([1])
+    Image.new("RGB", (64, 48), (255, 0, 0)).save(tmp_path / "v" / "000001.png")
+    assert not torch.equal(StoredFrames(tmp_path / "v", tmp_path / "store", None).read([1]), before)
+
+
 def test_a_store_that_cannot_be_written_leaves_nothing(tmp_path, video, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")

@@ -1,5 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_runs import detector_settings, losses, run, sensor_settings
 
@@ -68,6 +70,19 @@ def test_what_decides_the_maps_decides_the_folder(tmp_path):
     ):
         run(sensor_settings(tmp_path / str(number), **{**changes, **more}))
     assert len(list((tmp_path / "cache").iterdir())) == 5, "the rate alone changes nothing"
+
+
+@pytest.mark.parametrize("name", ["labels", "windows"])
+def test_data_that_were_rewritten_are_not_taken_from_the_cache(tmp_path, name):
+    changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "epochs": 1, "validate": None}
+    run(sensor_settings(tmp_path / "before", **changes))
+    settings = sensor_settings(tmp_path / "after", **changes)
+    path = tmp_path / f"{name}.npy"
+    np.save(path, np.roll(np.load(path), 1, axis=0))
+    run(settings)
+    run(replace(settings, out=str(tmp_path / "plain"), cache=None))
+    assert losses(tmp_path / "after") == pytest.approx(losses(tmp_path / "plain"), rel=1e-4)
+    assert losses(tmp_path / "after") != pytest.approx(losses(tmp_path / "before"), rel=1e-4)
 
 
 def test_a_full_disk_is_said_and_loses_no_checkpoint(tmp_path, monkeypatch):

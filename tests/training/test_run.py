@@ -1,9 +1,12 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 from made_cifar10 import write_cifar10
 from made_detectors import THIN
-from made_runs import curve, detector_settings, losses, run, sensor_settings
+from made_runs import curve, detector_settings, losses, run, sensor_files, sensor_settings
 from torch import nn
 
 import res3d
@@ -308,6 +311,33 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="it has a classifier, and this is of a detector"):
         run(detector_settings(tmp_path / "run"))
     assert not (tmp_path / "run" / "config.yaml").read_text().startswith("model:\n  kind: detector")
+
+
+def test_a_setting_that_is_null_instead_of_absent_hides_no_other_difference(tmp_path):
+    settings = sensor_settings(tmp_path / "run", epochs=1)
+    settings.train["num_classes"] = None
+    run(settings)
+    run(sensor_settings(tmp_path / "run", epochs=2))
+    with pytest.raises(ValueError, match="optimizer is 'adamw' there and 'sgd' here"):
+        run(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd"))
+
+
+def test_tuples_are_the_lists_that_a_config_has_for_them(tmp_path):
+    settings = sensor_settings(tmp_path / "run", epochs=1)
+    settings.train["rows"] = (0, 24)
+    run(settings)
+    result, _ = run(sensor_settings(tmp_path / "run", epochs=2))
+    assert result.steps == 6
+
+
+def test_data_that_grew_are_another_runs(tmp_path):
+    settings = sensor_settings(tmp_path / "run", epochs=1)
+    del settings.train["rows"]
+    run(settings)
+    for path in sensor_files(tmp_path).values():
+        np.save(path, np.concatenate([np.load(path)] * 2))
+    with pytest.raises(ValueError, match="its data had 32 clips to train on, and now have 64; name another out"):
+        run(replace(settings, epochs=3))
 
 
 def test_a_folder_with_weights_but_no_run_is_refused(tmp_path):
