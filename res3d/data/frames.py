@@ -1,7 +1,10 @@
 """Pictures of a video by number: out of a folder of pictures, a video file, or a store of decoded frames."""
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -36,6 +39,25 @@ def files_of(source: Path) -> list[Path]:
     if not source.is_dir():
         return [source]
     return sorted(file for file in source.iterdir() if file.suffix.lower() in PICTURES)
+
+
+def check_gaps(folder: Path) -> None:
+    """ValueError for pictures one of which is missing, by the last number in their names.
+
+    Numbers go up by one step, as almost all do; where most do not, they are times, or nothing that counts.
+    """
+    files = files_of(folder)
+    numbers = [int(found[1]) for file in files if (found := re.search(r"(\d+)\D*$", file.stem))]
+    steps = Counter(b - a for a, b in pairwise(numbers))
+    if len(numbers) < len(files) or not steps or 2 * max(steps.values()) < steps.total():
+        return
+    step = min(steps, key=lambda step: (-steps[step], step))
+    for (one, a), (other, b) in pairwise(zip(files, numbers, strict=True)):
+        if b - a != step:
+            raise ValueError(
+                f"{folder}: {one.name} is followed by {other.name}, where most numbers are {step} apart: a picture is "
+                "missing, or numbers have no leading zeros"
+            )
 
 
 class PictureFolder:

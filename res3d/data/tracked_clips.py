@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from res3d.data.facts import Facts, check_numbers
-from res3d.data.frames import PICTURES, VIDEOS, Frames, files_of, open_frames, resize_frames
+from res3d.data.frames import PICTURES, VIDEOS, Frames, check_gaps, files_of, open_frames, resize_frames
 from res3d.data.sources import hash_files
 from res3d.structures import Category, Track, VideoTracks
 from res3d.structures.formats import read_tracks
@@ -34,8 +34,9 @@ class TrackedClips:
     """Clips [3, T, H, W] of videos with the objects in them; those absent from a frame are not visible there.
 
     A video NAME of the annotations is NAME or NAME.mp4 (or .avi, ...) in the folder ``videos``, NAME/img1 as in
-    MOTChallenge, the one folder NAME_..., as in PoseTrack18, or ``videos`` itself where there is one video only. Frames
-    that nobody annotated are in no clip. Objects that are not to be counted (``iscrowd``, a score of 0) are left out.
+    MOTChallenge, of a number as in PoseTrack18 the one folder NAME_..., or ``videos`` itself where there is one video
+    only. Frames that nobody annotated are in no clip. Objects that are not to be counted (``iscrowd``, a score of 0)
+    are left out. Where annotations say of what size their frames are, a video of another is theirs in proportion.
 
     Args (fields):
         annotations: a CocoVID, PoseTrack18 or MOTChallenge file, or a folder of such files.
@@ -51,8 +52,8 @@ class TrackedClips:
 
     Raises:
         FileNotFoundError: no such annotations or videos.
-        ValueError: annotations that cannot be read, of frames that a video does not have, or without one of
-            ``classes``; a video without a clip; numbers out of range.
+        ValueError: annotations that cannot be read, of frames that a video does not have or of other proportions, or
+            without one of ``classes``; a folder that lacks a picture; a video without a clip; numbers out of range.
         VideoError: a video that cannot be read.
     """
 
@@ -124,12 +125,15 @@ class TrackedClips:
 
     def _open(self, name: str, video: VideoTracks, only: bool) -> Frames:
         frames = open_frames(find_video(Path(self.videos), name, only), store=self.store, side=self.side)
-        last = max((int(track.frames[-1]) for track in video.tracks), default=-1)
-        if last >= frames.num_frames:
+        if video.num_frames > frames.num_frames:
             raise ValueError(
-                f"{self.annotations}: video {name!r} has an object in frame {last} (from 0), "
-                f"and {frames.path} has {frames.num_frames} frames"
+                f"{self.annotations}: video {name!r} has {video.num_frames} frames, "
+                f"and {frames.path} only {frames.num_frames}"
             )
+        if frames.path.is_dir():
+            check_gaps(frames.path)
+        if video.size is not None:
+            _check_proportions(self.annotations, name, video.size, frames)
         return frames
 
     def _numbers(self, start: int) -> NDArray[np.int64]:
@@ -137,9 +141,9 @@ class TrackedClips:
 
     def _find_places(self, name: str, video: VideoTracks) -> list[_Place]:
         first, stop = self.frames or (0, self._frames[name].num_frames)
-        usable = np.zeros(max(stop, self._frames[name].num_frames), bool)
+        usable = np.zeros(self._frames[name].num_frames, bool)
         usable[range(video.num_frames) if video.annotated is None else video.annotated] = True
-        usable[:first] = usable[stop:] = usable[self._frames[name].num_frames :] = False
+        usable[:first] = usable[stop:] = False
         span = self.step * (self.length - 1) + 1
         fits = [bool(usable[start : start + span : self.step].all()) for start in range(len(usable) - span + 1)]
         places = []
@@ -162,7 +166,8 @@ class TrackedClips:
         """Of the objects that are in some frame, in pixels of frames of ``size``."""
         held = [(t, _rows(t, numbers)) for t in self._tracks[name].tracks if t.label in self._labels]
         held = [(track, rows) for track, rows in held if (rows >= 0).any()]
-        down, across = (new / old for new, old in zip(size, self._frames[name].size, strict=True))
+        annotated = self._tracks[name].size or self._frames[name].size
+        down, across = (new / old for new, old in zip(size, annotated, strict=True))
         scale = np.array([across, down, across, down], np.float32)
         boxes = [_take(track.boxes * scale, rows) for track, rows in held]
         target = {
@@ -217,11 +222,20 @@ def find_video(folder: Path, name: str, only: bool) -> Path:
     for path in (folder / name / "img1", folder / name, *(folder / f"{name}{suffix}" for suffix in VIDEOS)):
         if path.exists():
             return path
-    if len(found := sorted(folder.glob(f"{name}_*"))) == 1:
+    if name.isdecimal() and len(found := sorted(path for path in folder.glob(f"{name}_*") if path.is_dir())) == 1:
         return found[0]
     if only and folder.is_dir() and any(file.suffix.lower() in PICTURES for file in folder.iterdir()):
         return folder
     raise FileNotFoundError(f"{folder}: has no video {name!r} (a file, or a folder of pictures, of that name)")
+
+
+def _check_proportions(source: str, name: str, size: tuple[int, int], frames: Frames) -> None:
+    height, width = frames.size
+    if abs(size[1] * height / size[0] - width) > 1:  # whoever resized frames rounded a side
+        raise ValueError(
+            f"{source}: video {name!r} is annotated in frames of {size[0]}×{size[1]}, and those of {frames.path}, of "
+            f"{height}×{width}, have other proportions"
+        )
 
 
 def _rows(track: Track, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
