@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from res3d.data.facts import Facts
 from res3d.data.sources import hash_files
-from res3d.data.synthetic import CATEGORIES, CLASSES, MIN_VISIBLE, SyntheticFrame, SyntheticVideo
+from res3d.data.synthetic import CATEGORIES, CLASSES, KEYPOINTS, MIN_VISIBLE, SyntheticFrame, SyntheticVideo
 
 HEADINGS = ("right", "down", "left", "up")  # labels 1 to 4
 LABELS: Mapping[str, tuple[str, ...]] = {"shape": CLASSES, "heading": HEADINGS}
@@ -76,6 +76,7 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             categories=CATEGORIES
             if self.labels == "shape"
             else tuple(replace(CATEGORIES[0], name=n) for n in HEADINGS),
+            targets={"masks": "N T H W", "keypoints": f"N T {len(KEYPOINTS)} 3"},
         )
 
     @property

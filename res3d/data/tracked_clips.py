@@ -72,6 +72,7 @@ class TrackedClips:
     _labels: Mapping[int, int] = field(init=False, repr=False, compare=False)  # of the annotations: ours
     _categories: tuple[Category, ...] = field(init=False, repr=False, compare=False)
     _places: tuple[_Place, ...] = field(init=False, repr=False, compare=False)
+    _masked: tuple[bool, ...] = field(init=False, repr=False, compare=False)  # of every annotation that counts
 
     def __post_init__(self) -> None:
         check_numbers(self, length=1, step=1, stride=1, jitter=0)
@@ -83,6 +84,8 @@ class TrackedClips:
         labels, categories = choose_classes(tracks, self.classes, self.annotations)
         for name, value in (("_tracks", tracks), ("_labels", labels), ("_categories", categories)):
             object.__setattr__(self, name, value)
+        used = [track for video in tracks.values() for track in video.tracks if track.label in labels]
+        object.__setattr__(self, "_masked", tuple(masked for track in used for masked in _masked(track)))
         frames = {name: self._open(name, video, len(tracks) == 1) for name, video in tracks.items()}
         object.__setattr__(self, "_frames", frames)
         places = [place for name, video in tracks.items() for place in self._find_places(name, video)]
@@ -90,7 +93,7 @@ class TrackedClips:
 
     @property
     def facts(self) -> Facts:
-        """What the classes are."""
+        """What the classes are; masks are known where every object has one."""
         seen = {
             self._labels[track.label]
             for place in self._places
@@ -98,7 +101,22 @@ class TrackedClips:
             if track.label in self._labels and (_rows(track, self._numbers(place.start)) >= 0).any()
         }
         empty = tuple(c.name for label, c in enumerate(self._categories, 1) if label not in seen)
-        return Facts(num_classes=1 + len(self._categories), categories=self._categories, empty=empty)
+        targets = {"masks": "N T H W"} if all(self._masked) else {}
+        if self._num_keypoints:
+            targets["keypoints"] = f"N T {self._num_keypoints} 3"
+        return Facts(
+            num_classes=1 + len(self._categories),
+            categories=self._categories,
+            empty=empty,
+            targets=targets,
+            partial={
+                "masks": f"{self._masked.count(False)} of {len(self._masked)} objects in {self.annotations} have none"
+            },
+        )
+
+    @property
+    def _num_keypoints(self) -> int:
+        return max((len(category.keypoints) for category in self._categories), default=0)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -176,7 +194,7 @@ class TrackedClips:
             "labels": torch.tensor([self._labels[track.label] for track, _ in held], dtype=torch.int64),
             "track_ids": torch.tensor([track.id for track, _ in held], dtype=torch.int64),
         }
-        if count := max((len(category.keypoints) for category in self._categories), default=0):
+        if count := self._num_keypoints:
             points = np.zeros((len(held), len(numbers), count, 3), np.float32)
             for n, (track, rows) in enumerate(held):
                 if track.keypoints is not None:
@@ -184,7 +202,7 @@ class TrackedClips:
                         track.keypoints * np.array([across, down, 1], np.float32), rows
                     )
             target["keypoints"] = torch.from_numpy(points)
-        if all(track.masks is not None for track in self._tracks[name].tracks):
+        if all(self._masked):
             target["masks"] = _masks(held, len(numbers), size)
         return target
 
@@ -242,6 +260,12 @@ def _rows(track: Track, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """[T] rows of a track in the frames ``numbers``; -1 where it is absent, or not to be counted."""
     rows = np.searchsorted(track.frames, numbers).clip(max=len(track) - 1)
     return np.where((track.frames[rows] == numbers) & (track.scores[rows] > 0), rows, -1)
+
+
+def _masked(track: Track) -> list[bool]:
+    """Of the rows that count, whether they have a mask."""
+    masks = track.masks or (None,) * len(track)
+    return [mask is not None for mask, score in zip(masks, track.scores, strict=True) if score > 0]
 
 
 def _take(values: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:

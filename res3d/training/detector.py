@@ -42,8 +42,12 @@ def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
     return changed
 
 
+def _needs(model: MaskRCNN3d) -> dict[str, str]:
+    return {task.field: task.shape for task in model.tasks.values()}
+
+
 def _losses(model: MaskRCNN3d, samples: Samples, known: Maps | None) -> dict[str, Tensor]:
-    used = (*ALWAYS, *(task.field for task in model.tasks.values()))
+    used = (*ALWAYS, *_needs(model))
     device = next(model.parameters()).device
     clips = [clip.to(device) for clip, _ in samples]
     targets = [{name: value.to(device) for name, value in t.items() if name in used} for _, t in samples]
@@ -84,6 +88,7 @@ def _score(results: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
 
 DETECTOR = Task(
     build=build_detector,
+    needs=_needs,
     losses=_losses,
     pixels=_pixels,
     predict=_predict,

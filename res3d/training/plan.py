@@ -1,5 +1,6 @@
 """What a run is made of, before anything runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,10 +65,14 @@ def make_plan(settings: TrainingSettings) -> Plan:
     )
     change = _augmentation(settings, data)
     seed_step(settings.seed)  # of random weights
+    model = build_model(task, settings, data.facts)
+    _check_targets("train", data, task.needs(model))
+    if validation is not None:
+        _check_targets("validate", validation, task.needs(model))
     return Plan(
         settings=settings,
         task=task,
-        model=build_model(task, settings, data.facts),
+        model=model,
         data=data,
         change=change,
         validation=validation,
@@ -89,3 +94,13 @@ def _check_classes(data: ClipData, validation: ClipData | None) -> None:
         a, b = data.facts, validation.facts
         names = [", ".join(c.name for c in facts.categories) or f"{facts.num_classes} classes" for facts in (a, b)]
         raise ValueError(f"train and validate must be of the same classes and keypoints, not {names[0]} and {names[1]}")
+
+
+def _check_targets(name: str, data: ClipData, needs: Mapping[str, str]) -> None:
+    facts = data.facts
+    for field, shape in needs.items():
+        if field not in facts.targets:
+            why = f": {facts.partial[field]}" if field in facts.partial else ""
+            raise ValueError(f"{name}: the model has a head for {field}, which its data lack{why}")
+        if facts.targets[field] != shape:
+            raise ValueError(f"{name}: {field} are [{facts.targets[field]}], and the model's [{shape}]")

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,14 @@ from made_runs import curve, detector_settings, losses, run, sensor_files, senso
 from torch import nn
 
 import res3d
+from res3d.data import SyntheticVideo
+from res3d.structures.formats import write_cocovid
 from res3d.training import TrainingSettings
 from res3d.training.checkpoints import Checkpoints
 from res3d.training.kinds import build_data, build_model, find_task
 from res3d.training.module import TrainingModule
 from res3d.training.order import seed_step
+from res3d.training.plan import make_plan
 from res3d.weights import WeightsError
 
 
@@ -251,6 +255,30 @@ def test_wrong_settings_are_named_before_anything_is_made(tmp_path, changes, mes
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run(detector_settings(tmp_path / "run", **changes))
     assert not (tmp_path / "run" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("name", ["train", "validate"])
+def test_what_the_heads_learn_from_must_be_known_of_every_object(tmp_path, name):
+    scene = SyntheticVideo(seed=4, num_frames=8, size=(48, 64), num_objects=3)
+    scene.write(tmp_path / "scene.mp4")
+    write_cocovid([scene.tracks("scene.mp4")], tmp_path / "tracks.json")
+    whole = json.loads((tmp_path / "tracks.json").read_text())
+    partly = json.loads((tmp_path / "tracks.json").read_text())
+    for annotation in partly["annotations"][::2]:
+        del annotation["segmentation"]
+    (tmp_path / "partly.json").write_text(json.dumps(partly))
+    data = {"kind": "tracked", "annotations": str(tmp_path / "tracks.json"), "videos": str(tmp_path), "length": 2}
+    changes = {"train": data, "validate": data, name: {**data, "annotations": str(tmp_path / "partly.json")}}
+    settings = detector_settings(tmp_path / "run", **changes)
+    assert ("masks" in make_plan(settings).data[0][1]) == (name == "validate")
+    settings.model["mask"] = True
+    missing, count = len(partly["annotations"][::2]), len(whole["annotations"])
+    message = f"{name}: the model has a head for masks, which its data lack: {missing} of {count} objects in .*partly"
+    with pytest.raises(ValueError, match=message):
+        run(settings)
+    settings.model.update(mask=False, keypoints=4)
+    with pytest.raises(ValueError, match=r"train: keypoints are \[N T 5 3\], and the model's \[N T 4 3\]"):
+        run(settings)
 
 
 def test_a_classifier_needs_a_backbone_and_channels_that_fit(tmp_path):
