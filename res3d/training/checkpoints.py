@@ -18,12 +18,14 @@ class Checkpoints(Checkpoint):
         folder: of the run.
         every: steps; None writes after epochs only.
         monitor: the score that decides, the higher the better.
+        comparable: whether scores before a checkpoint that is gone on from compare with those after it.
     """
 
-    def __init__(self, folder: Path, *, every: int | None, monitor: str) -> None:
+    def __init__(self, folder: Path, *, every: int | None, monitor: str, comparable: bool) -> None:
         self.folder = folder
         self.every = every
         self.monitor = monitor
+        self.comparable = comparable
         self.best: float | None = None
         self.stopped: int | None = None  # by which ``early_stopping``
 
@@ -61,7 +63,7 @@ class Checkpoints(Checkpoint):
         return {"best": self.best, "stopped": self.stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
+        self.best = state_dict["best"] if self.comparable else None
 
     def _save(self, trainer: pl.Trainer) -> None:
         """On every process: the state of some is in all of them."""

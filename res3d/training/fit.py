@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
+import torch
+from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
@@ -18,13 +19,15 @@ from torch import nn
 
 from res3d.training.checkpoints import Checkpoints
 from res3d.training.curves import Curves
+from res3d.training.early_stopping import EarlyStopping
 from res3d.training.feature_cache import FeatureCache
 from res3d.training.loading import Normalization, ScoringLoader, TrainingLoader, Views
 from res3d.training.module import TrainingModule
 from res3d.training.order import share_out
 from res3d.training.plan import Plan
+from res3d.training.resume import FINAL, Checkpoint
 from res3d.training.settings import TrainingSettings
-from res3d.training.tasks import Task
+from res3d.weights import save_weights
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 # What Lightning warns of and is meant here.
@@ -45,7 +48,16 @@ def is_first_process() -> bool:
     return int(rank_zero_only.rank or 0) == 0  # type: ignore[attr-defined]
 
 
-def fit(plan: Plan, checkpoint: Path | None, *, say: Callable[[str], None]) -> tuple[float | None, int]:
+def export_last(plan: Plan, checkpoint: Checkpoint) -> None:
+    """The weights of a run's last checkpoint, as its end would have written them."""
+    if is_first_process():
+        module = TrainingModule(plan)
+        state = torch.load(checkpoint.path, map_location="cpu", weights_only=True, mmap=True)
+        module.load_state_dict(state["state_dict"])
+        save_weights(module.scored, Path(plan.settings.out) / FINAL)
+
+
+def fit(plan: Plan, checkpoint: Checkpoint | None, *, say: Callable[[str], None]) -> tuple[float | None, int]:
     """Train to the end, from a checkpoint where there is one: the best score, where there are scores, and the steps.
 
     Raises:
@@ -64,14 +76,16 @@ def fit(plan: Plan, checkpoint: Path | None, *, say: Callable[[str], None]) -> t
         workers=settings.workers,
         kept=cache,
     )
-    checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best)
+    comparable = checkpoint is None or checkpoint.comparable
+    checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best, comparable=comparable)
     curves = Curves(folder, every=settings.log_every, waiting=loader.waiting, checkpoints=checkpoints, say=say)
     with _quiet():
-        trainer = _trainer(settings, [curves, checkpoints, *_more_callbacks(settings, plan.task)])
+        trainer = _trainer(settings, [curves, checkpoints, *_more_callbacks(plan, comparable)])
         _check_norms(plan.model, trainer)
         loader.order = replace(plan.order, process=trainer.global_rank)
         scoring = _scoring_loader(plan, normalize, trainer.global_rank)
-        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=checkpoint, weights_only=True))
+        path = None if checkpoint is None else checkpoint.path
+        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=path, weights_only=True))
     return checkpoints.best, trainer.global_step
 
 
@@ -95,18 +109,10 @@ def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Tra
     )
 
 
-def _more_callbacks(settings: TrainingSettings, task: Task) -> list[pl.Callback]:
+def _more_callbacks(plan: Plan, comparable: bool) -> list[pl.Callback]:
     made: list[pl.Callback] = []
-    if settings.early_stopping is not None:
-        made.append(
-            EarlyStopping(
-                f"validate/{task.best}",
-                patience=settings.early_stopping,
-                mode="max",
-                check_on_train_epoch_end=False,
-                log_rank_zero_only=True,
-            )
-        )
+    if (patience := plan.settings.early_stopping) is not None:
+        made.append(EarlyStopping(f"validate/{plan.task.best}", patience, comparable=comparable))
     if sys.stderr.isatty():
         made.append(TQDMProgressBar())
     return made

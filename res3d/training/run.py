@@ -10,10 +10,8 @@ import yaml
 from res3d.backbone import count_parameters
 from res3d.structures.formats.files import write_whole
 from res3d.training.plan import Plan, make_plan
-from res3d.training.resume import BEST, FINAL, describe_run, find_checkpoint
+from res3d.training.resume import BEST, CONFIG, FINAL, Checkpoint, describe_run, find_checkpoint
 from res3d.training.settings import TrainingSettings
-
-CONFIG = "config.yaml"  # the settings of a run, as ``res3d train --config`` reads them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,15 +42,17 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
         FloatingPointError: a loss that is not finite; likewise.
     """
     try:
-        from res3d.training.fit import fit, is_first_process
+        from res3d.training.fit import export_last, fit, is_first_process
     except ImportError as error:
         raise ImportError(f'training needs PyTorch Lightning: pip install "res3d[train]" ({error})') from None
     say = say if is_first_process() else _silence
     plan = make_plan(settings)
     folder = Path(settings.out)
     checkpoint = find_checkpoint(folder, describe_run(plan))
-    if checkpoint is not None and checkpoint.finishes(settings, plan.steps):
-        say(f"{folder} is finished, after {checkpoint.step} steps: nothing to do; with more epochs it would go on")
+    if checkpoint is not None and (ended := _why_finished(checkpoint, plan)):
+        if not checkpoint.exported:
+            export_last(plan, checkpoint)
+        say(f"{folder} is finished, after {checkpoint.step} steps: nothing to do; {ended}")
         return _result(folder, checkpoint.best, checkpoint.step)
     if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,8 +61,17 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
         say(line)
     if checkpoint is not None:
         say(f"going on from {checkpoint.path}, after {checkpoint.step} of {plan.steps} steps")
-    best, step = fit(plan, None if checkpoint is None else checkpoint.path, say=say)
+    best, step = fit(plan, checkpoint, say=say)
     return _result(folder, best, step)
+
+
+def _why_finished(checkpoint: Checkpoint, plan: Plan) -> str | None:
+    """With what it would go on; None where it does."""
+    if checkpoint.step >= plan.steps:
+        return "with more epochs it would go on"
+    if checkpoint.stops(plan.settings):
+        return f"early_stopping {checkpoint.stopped} ended it; with a larger one, or none, it would go on"
+    return None
 
 
 def _silence(line: str) -> None:

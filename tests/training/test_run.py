@@ -36,6 +36,10 @@ class Killed(BaseException):
     """What a run cannot catch."""
 
 
+def raise_killed(*_: object) -> None:
+    raise Killed
+
+
 def kill_at(step: int, monkeypatch) -> None:
     """Stop the run in the middle of a step, as if the machine had failed."""
     original = TrainingModule.training_step
@@ -150,6 +154,62 @@ def test_a_finished_run_is_left_alone_and_goes_on_for_more_epochs(tmp_path):
     run(sensor_settings(tmp_path / "run", epochs=2))
     run(sensor_settings(tmp_path / "whole", epochs=2))
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("changes", [{}, {"validate": None, "averaging": 0.9}], ids=["scored", "averaged"])
+def test_a_run_that_was_killed_before_its_last_weights_were_written_gets_them(tmp_path, changes):
+    run(sensor_settings(tmp_path / "whole", epochs=1, **changes))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Checkpoints, "on_train_end", raise_killed)
+        with pytest.raises(Killed):
+            run(sensor_settings(tmp_path / "killed", epochs=1, **changes))
+    result, lines = run(sensor_settings(tmp_path / "killed", epochs=1, **changes))
+    assert "is finished, after 3 steps" in lines[0]
+    assert result.weights.exists()
+    assert_equal_weights(tmp_path / "whole" / "last.safetensors", tmp_path / "killed" / "last.safetensors")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Checkpoints, "on_train_end", raise_killed)
+        with pytest.raises(Killed):
+            run(sensor_settings(tmp_path / "killed", epochs=2, **changes))
+    run(sensor_settings(tmp_path / "killed", epochs=2, **changes))
+    run(sensor_settings(tmp_path / "whole", epochs=2, **changes))
+    assert_equal_weights(tmp_path / "whole" / "last.safetensors", tmp_path / "killed" / "last.safetensors")
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Checkpoints, "on_train_epoch_end", raise_killed)
+        with pytest.raises(Killed):
+            run(sensor_settings(tmp_path / "run", epochs=1))
+    assert (tmp_path / "run" / "best.safetensors").exists()
+    with pytest.raises(ValueError, match=r"holds best\.safetensors but no last\.ckpt"):
+        run(sensor_settings(tmp_path / "run", epochs=1, seed=1))
+    result, _ = run(sensor_settings(tmp_path / "run", epochs=2))
+    assert result.steps == 6
+
+
+def test_early_stopping_may_change_on_the_way(tmp_path):
+    changes = {"epochs": 40, "learning_rate": 1e-9}
+    run(sensor_settings(tmp_path / "run", **changes, early_stopping=2))
+    for patience in (2, 1):
+        _, lines = run(sensor_settings(tmp_path / "run", **changes, early_stopping=patience))
+        assert lines[0].endswith("early_stopping 2 ended it; with a larger one, or none, it would go on")
+    result, _ = run(sensor_settings(tmp_path / "run", **changes, early_stopping=5))
+    assert result.steps == 6 * 3, "the first score, and five validations that are no better"
+
+
+def test_scores_on_other_data_are_not_compared(tmp_path):
+    result, _ = run(sensor_settings(tmp_path / "run", epochs=12, early_stopping=3))
+    assert result.score == 1.0
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "noise.npy", rng.normal(size=(32, 2, 16)).astype(np.float32))
+    settings = sensor_settings(tmp_path / "run", epochs=result.steps // 3 + 2, early_stopping=3)
+    settings.validate["windows"] = str(tmp_path / "noise.npy")
+    later, _ = run(settings)
+    assert later.steps == result.steps + 6, "it counts anew"
+    rows = curve(tmp_path / "run", "validate")[-2:]
+    assert later.score == pytest.approx(max(row["accuracy"] for row in rows), abs=1e-5)
+    assert later.score < 1
 
 
 def test_early_stopping_ends_a_run_for_good(tmp_path):
