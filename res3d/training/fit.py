@@ -37,6 +37,7 @@ EXPECTED = (
     "You're resuming from a checkpoint that ended before the epoch ended",  # the loader goes by the step
     "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # torch's, of a line of Lightning's
+    r"You passed `Trainer\(accelerator='cpu', precision='16-mixed'\)`",  # refused by ``_check_device``
     "You defined a `validation_step` but have no `val_dataloader`",  # nothing to validate on
     "GPU available but not used",  # the user's choice
     "The number of training batches .* is smaller than the logging interval",  # Lightning's logging is not used
@@ -81,7 +82,7 @@ def fit(plan: Plan, checkpoint: Checkpoint | None, *, say: Callable[[str], None]
     curves = Curves(folder, every=settings.log_every, waiting=loader.waiting, checkpoints=checkpoints, say=say)
     with _quiet():
         trainer = _trainer(settings, [curves, checkpoints, *_more_callbacks(plan, comparable)])
-        _check_norms(plan.model, trainer)
+        _check_device(plan, trainer)
         loader.order = replace(plan.order, process=trainer.global_rank)
         scoring = _scoring_loader(plan, normalize, trainer.global_rank)
         path = None if checkpoint is None else checkpoint.path
@@ -95,7 +96,7 @@ def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Tra
         devices=settings.devices,
         num_nodes=settings.nodes,
         strategy="ddp" if settings.processes > 1 else "auto",
-        precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
+        precision=PRECISIONS[str(settings.precision)],  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_gradient,
@@ -130,10 +131,13 @@ def _scoring_loader(plan: Plan, normalize: Normalization, process: int) -> Scori
     )
 
 
-def _check_norms(model: nn.Module, trainer: pl.Trainer) -> None:
-    synchronized = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
-    if synchronized and trainer.strategy.root_device.type == "cpu":
+def _check_device(plan: Plan, trainer: pl.Trainer) -> None:
+    if trainer.strategy.root_device.type != "cpu":
+        return
+    if any(isinstance(module, nn.SyncBatchNorm) for module in plan.model.modules()):
         raise ValueError("norm 'sync_batch' needs a GPU; on a CPU take group, frozen_batch or batch")
+    if plan.settings.precision == "16":
+        raise ValueError("precision 16 needs a GPU; on a CPU take 32 or bf16")
 
 
 @contextmanager

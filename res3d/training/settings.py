@@ -45,7 +45,7 @@ class TrainingSettings:
         validate_every: epochs from one validation to the next
         checkpoint_every: steps from one checkpoint to the next, besides those after each epoch; none is those only
         log_every: steps from one line of OUT/train.csv to the next
-        precision: 32, or mixed with bf16 or 16
+        precision: 32, or mixed with bf16 or, on a GPU, 16
         accelerator: auto, cpu or gpu
         devices: processes on each machine
         nodes: machines
@@ -86,13 +86,14 @@ class TrainingSettings:
     validate_every: int = 1
     checkpoint_every: int | None = None
     log_every: int = 50
-    precision: Literal["32", "bf16", "16"] = "32"
+    precision: Literal["32", "bf16", "16", 32, 16] = "32"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = 1
     nodes: int = 1
     workers: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", str(self.precision))  # YAML takes 32 without quotes for a number
         self._check_numbers()
         for name, accepted in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in accepted:

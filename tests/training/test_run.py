@@ -354,6 +354,11 @@ def test_norms_over_processes_need_a_gpu(tmp_path):
         run(sensor_settings(tmp_path / "run", model=model))
 
 
+def test_half_precision_needs_one_too(tmp_path):
+    with pytest.raises(ValueError, match="precision 16 needs a GPU; on a CPU take 32 or bf16"):
+        run(sensor_settings(tmp_path / "run", precision=16))
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match="No supported gpu backend found"):

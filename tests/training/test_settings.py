@@ -20,6 +20,7 @@ def test_the_frozen_stages_of_an_epoch():
         ({"learning_rate": float("nan")}, "learning_rate must be > 0, not nan"),
         ({"weight_decay": -1.0}, "weight_decay must be ≥ 0, not -1.0"),
         ({"averaging": 1.0}, r"averaging must be in \[0, 1\), not 1.0"),
+        ({"precision": 8}, "precision must be one of 32, bf16, 16, not '8'"),
         ({"optimizer": "lion"}, "optimizer must be one of adamw, adam, sgd, not 'lion'"),
         ({"freeze_at": 6}, r"freeze_at must be 0 \(nothing\) to 5 \(everything\), not 6"),
         ({"freeze_at": 2, "unfreeze": {2: -1}}, "unfreeze must give a lower freeze_at from epoch to epoch"),
