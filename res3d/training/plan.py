@@ -25,6 +25,7 @@ class Plan:
     model: nn.Module
     data: ClipData
     change: Change  # of what is trained on
+    flip_pairs: tuple[tuple[int, int], ...]  # of keypoints that change places in it
     validation: ClipData | None
     order: Order  # of the first process
     schedule: Schedule
@@ -63,28 +64,29 @@ def make_plan(settings: TrainingSettings) -> Plan:
         milestones=settings.milestones,
         decay=settings.decay,
     )
-    change = _augmentation(settings, data)
+    augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
+    flip_pairs = mirror_pairs(data.facts.categories, augmentation.pairs) if augmentation.flip else ()
     seed_step(settings.seed)  # of random weights
     model = build_model(task, settings, data.facts)
     _check_targets("train", data, task.needs(model))
     if validation is not None:
         _check_targets("validate", validation, task.needs(model))
+    if augmentation.flip and augmentation.pairs is None and not flip_pairs and "keypoints" in task.needs(model):
+        raise ValueError(
+            "augment: no keypoint's name says left or right; name the pairs that a flip swaps (augment.pairs), or say "
+            "that there are none ([])"
+        )
     return Plan(
         settings=settings,
         task=task,
         model=model,
         data=data,
-        change=change,
+        change=partial(augmentation, flip_pairs=flip_pairs),
+        flip_pairs=flip_pairs,
         validation=validation,
         order=order,
         schedule=schedule,
     )
-
-
-def _augmentation(settings: TrainingSettings, data: ClipData) -> Change:
-    augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
-    pairs = mirror_pairs(data.facts.categories, augmentation.pairs) if augmentation.flip else ()
-    return partial(augmentation, flip_pairs=pairs)
 
 
 def _check_classes(data: ClipData, validation: ClipData | None) -> None:

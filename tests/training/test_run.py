@@ -11,7 +11,7 @@ from made_runs import curve, detector_settings, losses, run, sensor_files, senso
 from torch import nn
 
 import res3d
-from res3d.data import SyntheticVideo
+from res3d.data import CATEGORIES, SyntheticVideo, synthetic_clips
 from res3d.structures.formats import write_cocovid
 from res3d.training import TrainingSettings
 from res3d.training.checkpoints import Checkpoints
@@ -339,6 +339,24 @@ def test_what_the_heads_learn_from_must_be_known_of_every_object(tmp_path, name)
     settings.model.update(mask=False, keypoints=4)
     with pytest.raises(ValueError, match=r"train: keypoints are \[N T 5 3\], and the model's \[N T 4 3\]"):
         run(settings)
+
+
+def test_pairs_that_a_flip_swaps_are_found_or_asked_for(tmp_path):
+    settings = detector_settings(tmp_path / "run", validate=None, epochs=1, augment={"flip": 0.5})
+    settings.model["keypoints"] = 5
+    _, lines = run(settings)
+    assert "a flip swaps 1 pairs of keypoints: left and right" in lines
+    plan = make_plan(replace(settings, augment={"flip": 0.5, "pairs": [["top", "bottom"]]}))
+    assert plan.flip_pairs == ((1, 3),)
+    assert plan.change.keywords == {"flip_pairs": ((1, 3),)}
+    nameless = tuple(replace(category, keypoints=tuple("abcde")) for category in CATEGORIES)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(synthetic_clips, "CATEGORIES", nameless)
+        with pytest.raises(ValueError, match=r"augment: no keypoint's name says left or right; name the pairs"):
+            make_plan(settings)
+        assert make_plan(replace(settings, augment={"flip": 0.5, "pairs": []})).flip_pairs == ()
+        del settings.model["keypoints"]
+        assert make_plan(settings).flip_pairs == ()
 
 
 def test_a_classifier_needs_a_backbone_and_channels_that_fit(tmp_path):
