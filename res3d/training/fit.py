@@ -123,10 +123,9 @@ def _scoring_loader(plan: Plan, normalize: Normalization, process: int) -> Scori
     if plan.validation is None:
         return None
     return ScoringLoader(
-        plan.validation,
+        Views(plan.validation, None, normalize, plan.settings.seed),
         share_out(len(plan.validation), plan.settings.processes, process),
         batch_size=1 if plan.task.scored_alone else plan.order.part_size,
-        normalize=normalize,
         workers=plan.settings.workers,
     )
 
