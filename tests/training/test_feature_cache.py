@@ -7,6 +7,7 @@ from made_runs import detector_settings, losses, run, sensor_settings
 
 from res3d.data import SensorWindows, SyntheticClips
 from res3d.training import feature_cache
+from res3d.training.module import TrainingModule
 
 AUGMENT = {"scale": [0.8, 1.2], "crop": [32, 32], "flip": 0.5}
 
@@ -70,6 +71,33 @@ def test_what_decides_the_maps_decides_the_folder(tmp_path):
     ):
         run(sensor_settings(tmp_path / str(number), **{**changes, **more}))
     assert len(list((tmp_path / "cache").iterdir())) == 5, "the rate alone changes nothing"
+
+
+def test_a_cache_goes_with_bfloat16_and_accumulated_parts(tmp_path):
+    changes = {"freeze_at": 2, "views": 2, "precision": "bf16", "accumulate": 2, "validate": None}
+    run(sensor_settings(tmp_path / "plain", **changes))
+    run(sensor_settings(tmp_path / "kept", cache=str(tmp_path / "cache"), **changes))
+    assert losses(tmp_path / "kept") == losses(tmp_path / "plain")
+
+
+def test_a_run_with_a_cache_that_was_killed_ends_where_another_does(tmp_path, monkeypatch):
+    changes = {"freeze_at": 3, "unfreeze": {1: 2}, "views": 2, "epochs": 3, "checkpoint_every": 1, "validate": None}
+    changes["augment"] = AUGMENT
+    run(detector_settings(tmp_path / "whole", cache=str(tmp_path / "one"), **changes))
+    original = TrainingModule.training_step
+
+    def failing(self, batch, batch_idx):
+        if self.global_step == 6:
+            raise KeyError("killed")
+        return original(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingModule, "training_step", failing)
+        with pytest.raises(KeyError, match="killed"):
+            run(detector_settings(tmp_path / "killed", cache=str(tmp_path / "two"), **changes))
+    _, lines = run(detector_settings(tmp_path / "killed", cache=str(tmp_path / "two"), **changes))
+    assert any("after 6 of 12 steps" in line for line in lines)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("name", ["labels", "windows"])
