@@ -4,11 +4,23 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from res3d.training.module import TrainingModule
 from res3d.training.resume import BEST, FINAL, LAST
 from res3d.weights import save_weights
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint where it is asked for: Lightning would hold it in memory, and then on the disk of /tmp."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        try:
+            torch.save(checkpoint, path)
+        except RuntimeError as error:  # what torch makes of the system's
+            raise OSError(str(error).splitlines()[0]) from None
 
 
 class Checkpoints(Checkpoint):

@@ -30,6 +30,14 @@ def build_classifier(options: Options, facts: Facts) -> ClipClassifier:
     return create_classifier(name, num_classes, **keywords)
 
 
+def _needs(model: ClipClassifier) -> dict[str, str]:
+    return {}
+
+
+def _pixels(model: ClipClassifier, clip: Tensor) -> Tensor:
+    return clip[None]
+
+
 def _stack(model: ClipClassifier, samples: Samples) -> Tensor:
     shapes = {tuple(clip.shape) for clip, _ in samples}
     if len(shapes) > 1:
@@ -65,9 +73,9 @@ def _share(guesses: Tensor, labels: Tensor) -> float:
 
 CLASSIFIER = Task(
     build=build_classifier,
-    needs=lambda model: {},
+    needs=_needs,
     losses=_losses,
-    pixels=lambda model, clip: clip[None],
+    pixels=_pixels,
     predict=_predict,
     truth=int,
     score=_score,

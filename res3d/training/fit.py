@@ -17,7 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 from torch import nn
 
-from res3d.training.checkpoints import Checkpoints
+from res3d.training.checkpoints import Checkpoints, WholeFiles
 from res3d.training.curves import Curves
 from res3d.training.early_stopping import EarlyStopping
 from res3d.training.feature_cache import FeatureCache
@@ -75,7 +75,7 @@ def fit(plan: Plan, checkpoint: Checkpoint | None, *, say: Callable[[str], None]
         lambda: module.global_step,
         num_views=settings.views,
         workers=settings.workers,
-        kept=cache,
+        kept=None if cache is None else cache.kept,
     )
     comparable = checkpoint is None or checkpoint.comparable
     checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best, comparable=comparable)
@@ -103,6 +103,7 @@ def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Tra
         check_val_every_n_epoch=settings.validate_every,
         num_sanity_val_steps=0,
         callbacks=callbacks,
+        plugins=[WholeFiles()],
         logger=TensorBoardLogger(settings.out, name="tensorboard", version=""),
         enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
         enable_model_summary=False,

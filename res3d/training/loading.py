@@ -65,7 +65,7 @@ class Views(Dataset[Sample]):
 
 
 class Kept(Protocol):
-    """Clips whose maps are kept, see ``FeatureCache``."""
+    """Clips whose maps are kept, see ``KeptMaps``."""
 
     def read(self, asked: tuple[int, int]) -> "Loaded | None": ...
 

@@ -1,3 +1,5 @@
+import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +9,10 @@ from made_runs import detector_settings, losses, run, sensor_settings
 
 from res3d.data import SensorWindows, SyntheticClips
 from res3d.training import feature_cache
+from res3d.training.feature_cache import FeatureCache
+from res3d.training.loading import Normalization, Views, _Loading
 from res3d.training.module import TrainingModule
+from res3d.training.plan import make_plan
 
 AUGMENT = {"scale": [0.8, 1.2], "crop": [32, 32], "flip": 0.5}
 
@@ -131,6 +136,41 @@ def test_a_full_disk_is_said_and_loses_no_checkpoint(tmp_path, monkeypatch):
     monkeypatch.undo()
     _, lines = run(sensor_settings(tmp_path / "run", **changes))
     assert any("after 2 of 3 steps" in line for line in lines)
+
+
+def test_processes_share_out_the_room_that_is_left(tmp_path):
+    changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "validate": None}
+    run(sensor_settings(tmp_path / "run", **changes, epochs=1))
+    held = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*.safetensors"))
+    (tmp_path / "cache" / "weights.safetensors").write_bytes(b"0" * 10**6)
+    (tmp_path / "cache" / "runs" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "cache" / "runs" / "a" / "b" / "best.safetensors").write_bytes(b"0" * 10**6)
+    settings = sensor_settings(tmp_path / "two", **changes, cache_gigabytes=(held + 1000) / 1e9, devices=2)
+    assert FeatureCache.of_run(make_plan(settings), print).room in (499, 500), "nobody else's files count"
+    assert FeatureCache.of_run(make_plan(replace(settings, cache_gigabytes=1e-6)), print).room == 0
+
+
+def test_what_killed_runs_left_unfinished_is_removed(tmp_path):
+    changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "validate": None}
+    run(sensor_settings(tmp_path / "run", **changes, epochs=1))
+    folder = next((tmp_path / "cache").rglob("7.safetensors")).parent
+    old, new = folder / ".7.safetensors.1.unfinished", folder / ".8.safetensors.2.unfinished"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    FeatureCache.of_run(make_plan(sensor_settings(tmp_path / "next", **changes)), print)
+    assert not old.exists()
+    assert new.exists(), "somebody may be writing it"
+
+
+@pytest.mark.parametrize("settings_of", [sensor_settings, detector_settings])
+def test_kept_maps_go_to_workers_that_are_started_afresh(tmp_path, settings_of):
+    settings = settings_of(tmp_path / "run", freeze_at=2, views=1, cache=str(tmp_path / "cache"), epochs=1)
+    run(settings)
+    plan = make_plan(settings)
+    kept = FeatureCache.of_run(plan, lambda line: None).kept
+    found = pickle.loads(pickle.dumps(_Loading(Views(plan.data, plan.change, Normalization(), 0), kept)))
+    assert found[0, 0].maps is not None
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -1,4 +1,6 @@
 import json
+import resource
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +16,7 @@ import res3d
 from res3d.data import CATEGORIES, SyntheticVideo, synthetic_clips
 from res3d.structures.formats import write_cocovid
 from res3d.training import TrainingSettings
-from res3d.training.checkpoints import Checkpoints
+from res3d.training.checkpoints import Checkpoints, WholeFiles
 from res3d.training.kinds import build_data, build_model, find_task
 from res3d.training.module import TrainingModule
 from res3d.training.order import seed_step
@@ -317,6 +319,25 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, mon
     monkeypatch.undo()
     _, lines = run(sensor_settings(tmp_path / "run", **changes))
     assert any("after 1 of 3 steps" in line for line in lines)
+
+
+def test_a_checkpoint_is_written_nowhere_else(tmp_path, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a file in /tmp")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    run(sensor_settings(tmp_path / "run", epochs=1, validate=None))
+
+
+def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path):
+    """A limit on the size of files stands in for it; Python ignores the signal that comes with it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"\w+"):
+            WholeFiles().save_checkpoint({"weights": torch.zeros(10**5)}, tmp_path / "x.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, monkeypatch):
