@@ -17,10 +17,13 @@ class WholeFiles(TorchCheckpointIO):
     """Writes a checkpoint where it is asked for: Lightning would hold it in memory, and then on the disk of /tmp."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        try:
-            torch.save(checkpoint, path)
-        except RuntimeError as error:  # what torch makes of the system's
-            raise OSError(str(error).splitlines()[0]) from None
+        with Path(path).open("wb") as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # torch's own, while it closes what the system has refused to write
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
 
 
 class Checkpoints(Checkpoint):

@@ -56,6 +56,8 @@ def make_plan(settings: TrainingSettings) -> Plan:
         accumulate=settings.accumulate,
         processes=settings.processes,
     )
+    if settings.warm_up > (steps := settings.epochs * order.steps_per_epoch):
+        raise ValueError(f"warm_up must be ≤ {steps}, the steps of the run, not {settings.warm_up}")
     schedule = Schedule(
         kind=settings.schedule,
         warm_up=settings.warm_up,
