@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
@@ -160,7 +161,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _run(trainer: pl.Trainer, action: Callable[[], None]) -> None:
-    """Ctrl-C comes out as KeyboardInterrupt; Lightning would exit by itself, and be deaf to it afterwards."""
+    """Ctrl-C comes out as KeyboardInterrupt; Lightning would exit by itself, and be deaf to it afterwards.
+
+    What a process meets that waits for one which has failed is a ConnectionError.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         action()
@@ -168,5 +172,14 @@ def _run(trainer: pl.Trainer, action: Callable[[], None]) -> None:
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
+    except RuntimeError as error:
+        if trainer.world_size > 1 and _is_lost(error):
+            raise ConnectionError("another process of the run has failed; its own message says why") from None
+        raise
     finally:
         signal.signal(signal.SIGINT, handler)
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    """Whether a backend says that another process is gone; gloo has no kind of error of its own."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)

@@ -38,7 +38,8 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
         ValueError: settings that do not fit together or with the data, or a folder with another run.
         FileNotFoundError: data that is not there.
         WeightsError: weights that do not fit the model, or a checkpoint that cannot be read.
-        OSError: a file that cannot be written; the last checkpoint is kept.
+        OSError: a file that cannot be written; the last checkpoint is kept. A ConnectionError: another of the run's
+            processes has failed.
         FloatingPointError: a loss that is not finite; likewise.
     """
     try:

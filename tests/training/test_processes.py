@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,6 +15,7 @@ from made_runs import curve, detector_settings, losses, run, sensor_settings
 
 import res3d
 from res3d.training import TrainingSettings
+from res3d.training.order import Order
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -45,6 +47,18 @@ def run_in_two(configs: list[str]) -> None:
     ]
     said = [process.communicate(timeout=240)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
+
+
+def command(config: str) -> subprocess.CompletedProcess[str]:
+    """As a user starts it: the first process starts the other."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "train.py"), "--config", config],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=ENVIRONMENT,
+        check=False,
+    )
 
 
 def parameters(out: Path) -> dict[str, torch.Tensor]:
@@ -103,6 +117,20 @@ def test_two_processes_train_as_one_does(runs, norm):
             assert after == pytest.approx(before, rel=1e-3)
 
 
+def test_an_error_of_one_process_is_a_line_of_each(tmp_path):
+    config = write_for_two(sensor_settings(tmp_path / "run", epochs=1, validate=None))
+    windows = np.load(tmp_path / "windows.npy")
+    bad = Order(num_clips=24, batch_size=8, processes=2, process=1).rest_of_epoch(1)[0][0]
+    windows[bad] = np.nan
+    np.save(tmp_path / "windows.npy", windows)
+    done = command(config)
+    assert done.returncode == 1
+    assert sorted(line for line in done.stderr.splitlines() if line) == [
+        "res3d train: another process of the run has failed; its own message says why",
+        f"res3d train: error: {tmp_path / 'windows.npy'}: window {bad} is not finite",
+    ]
+
+
 def test_the_command_trains_a_detector_in_two_processes(tmp_path):
     """Frozen stages, heads without a positive in some parts, five clips to score for two processes."""
     changes = {
@@ -115,17 +143,10 @@ def test_the_command_trains_a_detector_in_two_processes(tmp_path):
         "validate": {"kind": "synthetic", "num_clips": 5, "length": 2, "side": 32, "seed": 9},
     }
     run(detector_settings(tmp_path / "one", **changes))
-    config = write_for_two(detector_settings(tmp_path / "two", **changes))
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "train.py"), "--config", config],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=ENVIRONMENT,
-        check=False,
-    )
+    done = command(write_for_two(detector_settings(tmp_path / "two", **changes)))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("8 clips, 2 steps of 4 an epoch") == 1, "one process speaks"
+    for line in ("8 clips, 2 steps of 4 an epoch", "best.safetensors: after 2 steps"):
+        assert done.stdout.count(line) == 1, "one process speaks"
     assert_same_run(tmp_path / "one", tmp_path / "two")
     one, two = (curve(tmp_path / name, "validate") for name in ("one", "two"))
     assert [row["step"] for row in two] == [2]
