@@ -29,15 +29,15 @@ def write_for_two(settings: TrainingSettings) -> str:
     return str(config)
 
 
-def run_in_two(configs: list[str]) -> None:
-    """Both processes started by hand, as torchrun would: importing everything takes longer than the runs."""
+def start_two(*arguments: str) -> list[subprocess.Popen[str]]:
+    """Both processes started by hand, as torchrun would."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     facts = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
-    processes = [
+    return [
         subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "run_settings.py"), *configs],
+            [sys.executable, *arguments],
             env={**ENVIRONMENT, **facts, "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -45,20 +45,13 @@ def run_in_two(configs: list[str]) -> None:
         )
         for rank in range(2)
     ]
+
+
+def run_in_two(configs: list[str]) -> None:
+    """All of them in the same processes: importing everything takes longer than the runs."""
+    processes = start_two(str(ROOT / "tests" / "run_settings.py"), *configs)
     said = [process.communicate(timeout=240)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
-
-
-def command(config: str) -> subprocess.CompletedProcess[str]:
-    """As a user starts it: the first process starts the other."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "train.py"), "--config", config],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=ENVIRONMENT,
-        check=False,
-    )
 
 
 def parameters(out: Path) -> dict[str, torch.Tensor]:
@@ -123,12 +116,13 @@ def test_an_error_of_one_process_is_a_line_of_each(tmp_path):
     bad = Order(num_clips=24, batch_size=8, processes=2, process=1).rest_of_epoch(1)[0][0]
     windows[bad] = np.nan
     np.save(tmp_path / "windows.npy", windows)
-    done = command(config)
-    assert done.returncode == 1
-    assert sorted(line for line in done.stderr.splitlines() if line) == [
+    first, second = start_two(str(ROOT / "tools" / "train.py"), "--config", config)
+    said = [process.communicate(timeout=240)[0].splitlines()[-1] for process in (first, second)]
+    assert said == [
         "res3d train: another process of the run has failed; its own message says why",
         f"res3d train: error: {tmp_path / 'windows.npy'}: window {bad} is not finite",
     ]
+    assert (first.returncode, second.returncode) == (1, 2)
 
 
 def test_the_command_trains_a_detector_in_two_processes(tmp_path):
@@ -143,7 +137,15 @@ def test_the_command_trains_a_detector_in_two_processes(tmp_path):
         "validate": {"kind": "synthetic", "num_clips": 5, "length": 2, "side": 32, "seed": 9},
     }
     run(detector_settings(tmp_path / "one", **changes))
-    done = command(write_for_two(detector_settings(tmp_path / "two", **changes)))
+    config = write_for_two(detector_settings(tmp_path / "two", **changes))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "train.py"), "--config", config],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=ENVIRONMENT,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     for line in ("8 clips, 2 steps of 4 an epoch", "best.safetensors: after 2 steps"):
         assert done.stdout.count(line) == 1, "one process speaks"
