@@ -22,6 +22,10 @@ def train(settings: TrainingSettings) -> int:
         return complain("train", _one_line(error))
     except ValueError as error:
         raise UsageError(_one_line(error)) from None
+    from res3d.training.fit import is_first_process  # now that Lightning is known to be there
+
+    if not is_first_process():
+        return 0
     shown = "" if result.score is None else f", score {result.score:.4f}"
     print(f"{result.weights}: after {result.steps} steps{shown}; res3d.load_model({str(result.weights)!r}) rebuilds it")
     return 0

@@ -1,6 +1,6 @@
 """What a set of clips says of itself to whoever builds a model for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,11 +11,14 @@ from res3d.structures import Category
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """Classes of a data set."""
+    """Classes of a data set, and what is known of its objects."""
 
     num_classes: int  # with background, where there is such a thing
     categories: tuple[Category, ...] = ()  # of labels 1, 2, ... of objects; of labels 0, 1, ... of whole clips
     empty: tuple[str, ...] = field(default=(), compare=False)  # names of classes that no clip shows
+    targets: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Shapes of what is true of objects besides boxes, like ``{"keypoints": "N T 5 3"}``."""
+    partial: Mapping[str, str] = field(default_factory=dict, compare=False)  # why such a thing is not among them
 
 
 class ClipData(Protocol):
@@ -30,6 +33,9 @@ class ClipData(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, number: int) -> tuple[Tensor, Any]: ...
+
+    def fingerprint(self) -> str:
+        """Another one when a file that clips come from, their order or what is true of them has changed."""
 
 
 def check_numbers(data: object, **least: float) -> None:

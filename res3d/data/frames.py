@@ -1,8 +1,10 @@
 """Pictures of a video by number: out of a folder of pictures, a video file, or a store of decoded frames."""
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from res3d.data.sources import hash_files
 from res3d.video import VideoError, VideoReader
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -31,6 +34,32 @@ class Frames(Protocol):
         """Frames by number, in increasing order, a number more than once if need be: uint8 [T, 3, H, W]."""
 
 
+def files_of(source: Path) -> list[Path]:
+    """What holds the frames of a video: the pictures of a folder in their order, or the file itself."""
+    if not source.is_dir():
+        return [source]
+    return sorted(file for file in source.iterdir() if file.suffix.lower() in PICTURES)
+
+
+def check_gaps(folder: Path) -> None:
+    """ValueError for pictures one of which is missing, by the last number in their names.
+
+    Numbers go up by one step, as almost all do; where most do not, they are times, or nothing that counts.
+    """
+    files = files_of(folder)
+    numbers = [int(found[1]) for file in files if (found := re.search(r"(\d+)\D*$", file.stem))]
+    steps = Counter(b - a for a, b in pairwise(numbers))
+    if len(numbers) < len(files) or not steps or 2 * max(steps.values()) < steps.total():
+        return
+    step = min(steps, key=lambda step: (-steps[step], step))
+    for (one, a), (other, b) in pairwise(zip(files, numbers, strict=True)):
+        if b - a != step:
+            raise ValueError(
+                f"{folder}: {one.name} is followed by {other.name}, where most numbers are {step} apart: a picture is "
+                "missing, or numbers have no leading zeros"
+            )
+
+
 class PictureFolder:
     """A folder with a picture for each frame; their names' order is the frames'.
 
@@ -43,7 +72,7 @@ class PictureFolder:
         if not path.is_dir():
             raise FileNotFoundError(f"{path}: no such folder")
         self.path = path
-        self.files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+        self.files = files_of(path)
         if not self.files:
             raise ValueError(f"{path}: a folder without pictures ({', '.join(PICTURES)})")
         self.num_frames = len(self.files)
@@ -106,9 +135,7 @@ class StoredFrames:
 
     def __init__(self, source: Path, folder: Path, side: int | None) -> None:
         self.path = source
-        state = source.stat()
-        facts = f"{source.resolve()} {state.st_size} {state.st_mtime_ns} {side}"
-        self.file = folder / f"{source.stem}_{sha256(facts.encode()).hexdigest()[:12]}.npy"
+        self.file = folder / f"{source.stem}_{hash_files(files_of(source), side)[:12]}.npy"
         if not self.file.exists():
             folder.mkdir(parents=True, exist_ok=True)
             _store(source, self.file, side)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from res3d.data.facts import Facts, check_numbers, named
-from res3d.data.frames import PICTURES, VIDEOS, Frames, open_frames, resize_frames
+from res3d.data.frames import PICTURES, VIDEOS, Frames, files_of, open_frames, resize_frames
+from res3d.data.sources import hash_files
 from res3d.video import VideoError
 
 Video = tuple[Path, str]  # and the name of its class
@@ -82,6 +83,11 @@ class LabelledClips:
         if self.crop is not None:
             frames = _middle(frames, self.crop, path)
         return frames.transpose(0, 1).float() / 255, self._names.index(name)
+
+    def fingerprint(self) -> str:
+        """Of the videos, their classes and their order."""
+        files = [file for path, _ in self._videos for file in files_of(path)]
+        return hash_files(files, self, [name for _, name in self._videos], self._names)
 
     def _read(self, source: Frames) -> Tensor:
         spare = max(0, source.num_frames - self.step * (self.length - 1) - 1)

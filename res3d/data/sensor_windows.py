@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from res3d.data.facts import Facts
+from res3d.data.sources import hash_files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +69,10 @@ class SensorWindows:
         if not np.isfinite(window).all():
             raise ValueError(f"{self.windows}: window {number} is not finite")
         return torch.from_numpy(window)[:, None, None], int(self._labels[number])
+
+    def fingerprint(self) -> str:
+        """Of both files, and of the labels."""
+        return hash_files([Path(self.windows), Path(self.labels)], self, self._labels.tolist())
 
 
 def _load(path: str) -> NDArray[Any]:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from res3d.data.facts import Facts
-from res3d.data.synthetic import CATEGORIES, CLASSES, MIN_VISIBLE, SyntheticFrame, SyntheticVideo
+from res3d.data.sources import hash_files
+from res3d.data.synthetic import CATEGORIES, CLASSES, KEYPOINTS, MIN_VISIBLE, SyntheticFrame, SyntheticVideo
 
 HEADINGS = ("right", "down", "left", "up")  # labels 1 to 4
 LABELS: Mapping[str, tuple[str, ...]] = {"shape": CLASSES, "heading": HEADINGS}
@@ -75,6 +76,7 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             categories=CATEGORIES
             if self.labels == "shape"
             else tuple(replace(CATEGORIES[0], name=n) for n in HEADINGS),
+            targets={"masks": "N T H W", "keypoints": f"N T {len(KEYPOINTS)} 3"},
         )
 
     @property
@@ -105,6 +107,10 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         frames = [video.frame(start + t) for t in range(self.length)]
         clip = np.stack([np.rot90(frame.image, turns) for frame in frames])
         return _to_pixels(clip), self._target(video, frames, turns)
+
+    def fingerprint(self) -> str:
+        """Of the settings, which decide everything."""
+        return hash_files([], self)
 
     def _target(self, video: SyntheticVideo, frames: list[SyntheticFrame], turns: int) -> dict[str, Tensor]:
         visible = np.stack([frame.visibility >= self.min_visible for frame in frames], axis=1)

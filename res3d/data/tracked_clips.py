@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from res3d.data.facts import Facts, check_numbers
-from res3d.data.frames import PICTURES, VIDEOS, Frames, open_frames, resize_frames
+from res3d.data.frames import PICTURES, VIDEOS, Frames, check_gaps, files_of, open_frames, resize_frames
+from res3d.data.sources import hash_files
 from res3d.structures import Category, Track, VideoTracks
 from res3d.structures.formats import read_tracks
+from res3d.structures.formats.anything import SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,8 +34,9 @@ class TrackedClips:
     """Clips [3, T, H, W] of videos with the objects in them; those absent from a frame are not visible there.
 
     A video NAME of the annotations is NAME or NAME.mp4 (or .avi, ...) in the folder ``videos``, NAME/img1 as in
-    MOTChallenge, the one folder NAME_..., as in PoseTrack18, or ``videos`` itself where there is one video only. Frames
-    that nobody annotated are in no clip. Objects that are not to be counted (``iscrowd``, a score of 0) are left out.
+    MOTChallenge, of a number as in PoseTrack18 the one folder NAME_..., or ``videos`` itself where there is one video
+    only. Frames that nobody annotated are in no clip. Objects that are not to be counted (``iscrowd``, a score of 0)
+    are left out. Where annotations say of what size their frames are, a video of another is theirs in proportion.
 
     Args (fields):
         annotations: a CocoVID, PoseTrack18 or MOTChallenge file, or a folder of such files.
@@ -49,8 +52,8 @@ class TrackedClips:
 
     Raises:
         FileNotFoundError: no such annotations or videos.
-        ValueError: annotations that cannot be read, of frames that a video does not have, or without one of
-            ``classes``; a video without a clip; numbers out of range.
+        ValueError: annotations that cannot be read, of frames that a video does not have or of other proportions, or
+            without one of ``classes``; a folder that lacks a picture; a video without a clip; numbers out of range.
         VideoError: a video that cannot be read.
     """
 
@@ -69,6 +72,7 @@ class TrackedClips:
     _labels: Mapping[int, int] = field(init=False, repr=False, compare=False)  # of the annotations: ours
     _categories: tuple[Category, ...] = field(init=False, repr=False, compare=False)
     _places: tuple[_Place, ...] = field(init=False, repr=False, compare=False)
+    _masked: tuple[bool, ...] = field(init=False, repr=False, compare=False)  # of every annotation that counts
 
     def __post_init__(self) -> None:
         check_numbers(self, length=1, step=1, stride=1, jitter=0)
@@ -80,6 +84,8 @@ class TrackedClips:
         labels, categories = choose_classes(tracks, self.classes, self.annotations)
         for name, value in (("_tracks", tracks), ("_labels", labels), ("_categories", categories)):
             object.__setattr__(self, name, value)
+        used = [track for video in tracks.values() for track in video.tracks if track.label in labels]
+        object.__setattr__(self, "_masked", tuple(masked for track in used for masked in _masked(track)))
         frames = {name: self._open(name, video, len(tracks) == 1) for name, video in tracks.items()}
         object.__setattr__(self, "_frames", frames)
         places = [place for name, video in tracks.items() for place in self._find_places(name, video)]
@@ -87,7 +93,7 @@ class TrackedClips:
 
     @property
     def facts(self) -> Facts:
-        """What the classes are."""
+        """What the classes are; masks are known where every object has one."""
         seen = {
             self._labels[track.label]
             for place in self._places
@@ -95,7 +101,22 @@ class TrackedClips:
             if track.label in self._labels and (_rows(track, self._numbers(place.start)) >= 0).any()
         }
         empty = tuple(c.name for label, c in enumerate(self._categories, 1) if label not in seen)
-        return Facts(num_classes=1 + len(self._categories), categories=self._categories, empty=empty)
+        targets = {"masks": "N T H W"} if all(self._masked) else {}
+        if self._num_keypoints:
+            targets["keypoints"] = f"N T {self._num_keypoints} 3"
+        return Facts(
+            num_classes=1 + len(self._categories),
+            categories=self._categories,
+            empty=empty,
+            targets=targets,
+            partial={
+                "masks": f"{self._masked.count(False)} of {len(self._masked)} objects in {self.annotations} have none"
+            },
+        )
+
+    @property
+    def _num_keypoints(self) -> int:
+        return max((len(category.keypoints) for category in self._categories), default=0)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -111,14 +132,26 @@ class TrackedClips:
         size = (frames.shape[2], frames.shape[3])
         return frames.transpose(0, 1).float() / 255, self._target(place.video, numbers, size)
 
+    def fingerprint(self) -> str:
+        """Of the annotations, the videos and the clips in them."""
+        annotations = Path(self.annotations)
+        files = [annotations]
+        if annotations.is_dir():
+            files = sorted(file for file in annotations.rglob("*") if file.suffix in SUFFIXES)
+        files += [file for frames in self._frames.values() for file in files_of(frames.path)]
+        return hash_files(files, self, self._places, self._labels)
+
     def _open(self, name: str, video: VideoTracks, only: bool) -> Frames:
         frames = open_frames(find_video(Path(self.videos), name, only), store=self.store, side=self.side)
-        last = max((int(track.frames[-1]) for track in video.tracks), default=-1)
-        if last >= frames.num_frames:
+        if video.num_frames > frames.num_frames:
             raise ValueError(
-                f"{self.annotations}: video {name!r} has an object in frame {last} (from 0), "
-                f"and {frames.path} has {frames.num_frames} frames"
+                f"{self.annotations}: video {name!r} has {video.num_frames} frames, "
+                f"and {frames.path} only {frames.num_frames}"
             )
+        if frames.path.is_dir():
+            check_gaps(frames.path)
+        if video.size is not None:
+            _check_proportions(self.annotations, name, video.size, frames)
         return frames
 
     def _numbers(self, start: int) -> NDArray[np.int64]:
@@ -126,9 +159,9 @@ class TrackedClips:
 
     def _find_places(self, name: str, video: VideoTracks) -> list[_Place]:
         first, stop = self.frames or (0, self._frames[name].num_frames)
-        usable = np.zeros(max(stop, self._frames[name].num_frames), bool)
+        usable = np.zeros(self._frames[name].num_frames, bool)
         usable[range(video.num_frames) if video.annotated is None else video.annotated] = True
-        usable[:first] = usable[stop:] = usable[self._frames[name].num_frames :] = False
+        usable[:first] = usable[stop:] = False
         span = self.step * (self.length - 1) + 1
         fits = [bool(usable[start : start + span : self.step].all()) for start in range(len(usable) - span + 1)]
         places = []
@@ -151,7 +184,8 @@ class TrackedClips:
         """Of the objects that are in some frame, in pixels of frames of ``size``."""
         held = [(t, _rows(t, numbers)) for t in self._tracks[name].tracks if t.label in self._labels]
         held = [(track, rows) for track, rows in held if (rows >= 0).any()]
-        down, across = (new / old for new, old in zip(size, self._frames[name].size, strict=True))
+        annotated = self._tracks[name].size or self._frames[name].size
+        down, across = (new / old for new, old in zip(size, annotated, strict=True))
         scale = np.array([across, down, across, down], np.float32)
         boxes = [_take(track.boxes * scale, rows) for track, rows in held]
         target = {
@@ -160,7 +194,7 @@ class TrackedClips:
             "labels": torch.tensor([self._labels[track.label] for track, _ in held], dtype=torch.int64),
             "track_ids": torch.tensor([track.id for track, _ in held], dtype=torch.int64),
         }
-        if count := max((len(category.keypoints) for category in self._categories), default=0):
+        if count := self._num_keypoints:
             points = np.zeros((len(held), len(numbers), count, 3), np.float32)
             for n, (track, rows) in enumerate(held):
                 if track.keypoints is not None:
@@ -168,7 +202,7 @@ class TrackedClips:
                         track.keypoints * np.array([across, down, 1], np.float32), rows
                     )
             target["keypoints"] = torch.from_numpy(points)
-        if all(track.masks is not None for track in self._tracks[name].tracks):
+        if all(self._masked):
             target["masks"] = _masks(held, len(numbers), size)
         return target
 
@@ -206,17 +240,32 @@ def find_video(folder: Path, name: str, only: bool) -> Path:
     for path in (folder / name / "img1", folder / name, *(folder / f"{name}{suffix}" for suffix in VIDEOS)):
         if path.exists():
             return path
-    if len(found := sorted(folder.glob(f"{name}_*"))) == 1:
+    if name.isdecimal() and len(found := sorted(path for path in folder.glob(f"{name}_*") if path.is_dir())) == 1:
         return found[0]
     if only and folder.is_dir() and any(file.suffix.lower() in PICTURES for file in folder.iterdir()):
         return folder
     raise FileNotFoundError(f"{folder}: has no video {name!r} (a file, or a folder of pictures, of that name)")
 
 
+def _check_proportions(source: str, name: str, size: tuple[int, int], frames: Frames) -> None:
+    height, width = frames.size
+    if abs(size[1] * height / size[0] - width) > 1:  # whoever resized frames rounded a side
+        raise ValueError(
+            f"{source}: video {name!r} is annotated in frames of {size[0]}×{size[1]}, and those of {frames.path}, of "
+            f"{height}×{width}, have other proportions"
+        )
+
+
 def _rows(track: Track, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """[T] rows of a track in the frames ``numbers``; -1 where it is absent, or not to be counted."""
     rows = np.searchsorted(track.frames, numbers).clip(max=len(track) - 1)
     return np.where((track.frames[rows] == numbers) & (track.scores[rows] > 0), rows, -1)
+
+
+def _masked(track: Track) -> list[bool]:
+    """Of the rows that count, whether they have a mask."""
+    masks = track.masks or (None,) * len(track)
+    return [mask is not None for mask, score in zip(masks, track.scores, strict=True) if score > 0]
 
 
 def _take(values: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:

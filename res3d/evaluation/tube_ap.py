@@ -33,6 +33,8 @@ def score_tubes(
 ) -> TubeScores:
     """Scores of a detector's results against targets, both as ``MaskRCNN3d`` has them (masks whole).
 
+    Mappings may make their masks when they are asked for: those of one clip are at a time.
+
     A detection is true if its mean IoU with an object of its class that no better detection has is at least
     ``threshold``. Objects that are never visible do not count. AP is the mean over classes with objects.
 
@@ -49,12 +51,13 @@ def score_tubes(
         if result["boxes"].shape[1] != target["boxes"].shape[1]:
             frames = f"{result['boxes'].shape[1]} frames, and its targets of {target['boxes'].shape[1]}"
             raise ValueError(f"clip {number}: results of {frames}")
-    pairs = [(r, _visible_objects(t)) for r, t in zip(results, targets, strict=True)]
+    given = list(zip(results, targets, strict=True))
+    pairs = [(r, _visible_objects(t)) for r, t in given]
     boxes = [_Clip.of(r, t, tube_iou(t["boxes"], r["boxes"], visible=t["visible"]), threshold) for r, t in pairs]
     by_class = _average_precisions(boxes)
     masks = None
-    if all("masks" in r and "masks" in t for r, t in pairs):
-        clips = [_Clip.of(r, t, _mask_iou(t["masks"], r["masks"][:, :, 0], t["visible"]), threshold) for r, t in pairs]
+    if all("masks" in each for each in (*results, *targets)):
+        clips = [_Clip.of(*pair, _mask_ious(*sides), threshold) for pair, sides in zip(pairs, given, strict=True)]
         masks = _mean(list(_average_precisions(clips).values()))
     found = [(r, t, clip.matches) for (r, t), clip in zip(pairs, boxes, strict=True)]
     objects = sum(len(clip.truths) for clip in boxes)
@@ -92,7 +95,13 @@ class _Clip:
 
 def _visible_objects(target: Mapping[str, Tensor]) -> dict[str, Tensor]:
     seen = target["visible"].any(dim=1)
-    return {name: value[seen] for name, value in target.items()}
+    return {name: target[name][seen] for name in target if name != "masks"}
+
+
+def _mask_ious(result: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
+    """[G, D] for the G objects that are visible at some time. Masks are asked for here: those of one clip at a time."""
+    seen = target["visible"].any(dim=1)
+    return _mask_iou(target["masks"][seen], result["masks"][:, :, 0], target["visible"][seen])
 
 
 def _mask_iou(truth: Tensor, found: Tensor, visible: Tensor) -> Tensor:

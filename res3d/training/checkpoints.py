@@ -4,11 +4,26 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from res3d.training.module import TrainingModule
 from res3d.training.resume import BEST, FINAL, LAST
 from res3d.weights import save_weights
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint where it is asked for: Lightning would hold it in memory, and then on the disk of /tmp."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with Path(path).open("wb") as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # torch's own, while it closes what the system has refused to write
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
 
 
 class Checkpoints(Checkpoint):
@@ -18,12 +33,14 @@ class Checkpoints(Checkpoint):
         folder: of the run.
         every: steps; None writes after epochs only.
         monitor: the score that decides, the higher the better.
+        comparable: whether scores before a checkpoint that is gone on from compare with those after it.
     """
 
-    def __init__(self, folder: Path, *, every: int | None, monitor: str) -> None:
+    def __init__(self, folder: Path, *, every: int | None, monitor: str, comparable: bool) -> None:
         self.folder = folder
         self.every = every
         self.monitor = monitor
+        self.comparable = comparable
         self.best: float | None = None
         self.stopped: int | None = None  # by which ``early_stopping``
 
@@ -61,7 +78,7 @@ class Checkpoints(Checkpoint):
         return {"best": self.best, "stopped": self.stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
+        self.best = state_dict["best"] if self.comparable else None
 
     def _save(self, trainer: pl.Trainer) -> None:
         """On every process: the state of some is in all of them."""

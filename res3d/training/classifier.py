@@ -24,8 +24,18 @@ def build_classifier(options: Options, facts: Facts) -> ClipClassifier:
     keywords = dict(options)
     if "backbone" not in keywords:
         raise ValueError("model.backbone is missing: a name from res3d.list_backbones() or a YAML spec file")
-    name = keywords.pop("backbone")
-    return create_classifier(name, keywords.pop("num_classes", facts.num_classes), **keywords)
+    name, num_classes = keywords.pop("backbone"), keywords.pop("num_classes", facts.num_classes)
+    if isinstance(num_classes, int) and num_classes < facts.num_classes:
+        raise ValueError(f"model.num_classes must be ≥ {facts.num_classes}, the data's, not {num_classes}")
+    return create_classifier(name, num_classes, **keywords)
+
+
+def _needs(model: ClipClassifier) -> dict[str, str]:
+    return {}
+
+
+def _pixels(model: ClipClassifier, clip: Tensor) -> Tensor:
+    return clip[None]
 
 
 def _stack(model: ClipClassifier, samples: Samples) -> Tensor:
@@ -63,8 +73,9 @@ def _share(guesses: Tensor, labels: Tensor) -> float:
 
 CLASSIFIER = Task(
     build=build_classifier,
+    needs=_needs,
     losses=_losses,
-    pixels=lambda model, clip: clip[None],
+    pixels=_pixels,
     predict=_predict,
     truth=int,
     score=_score,

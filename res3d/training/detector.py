@@ -1,6 +1,6 @@
 """Training of ``MaskRCNN3d``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,7 @@ from res3d.backbone.yaml_form import change_dataclass
 from res3d.data import Facts
 from res3d.detection import MaskRCNN3d, mask_rcnn_3d
 from res3d.evaluation import score_tubes
+from res3d.training.packed import PackedMasks
 from res3d.training.tasks import Maps, Options, Samples, Task
 
 AIMS = ("box_ap", "mask_ap", "pck")  # whose mean, of the heads that there are, says which weights are best
@@ -42,8 +43,12 @@ def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
     return changed
 
 
+def _needs(model: MaskRCNN3d) -> dict[str, str]:
+    return {task.field: task.shape for task in model.tasks.values()}
+
+
 def _losses(model: MaskRCNN3d, samples: Samples, known: Maps | None) -> dict[str, Tensor]:
-    used = (*ALWAYS, *(task.field for task in model.tasks.values()))
+    used = (*ALWAYS, *_needs(model))
     device = next(model.parameters()).device
     clips = [clip.to(device) for clip, _ in samples]
     targets = [{name: value.to(device) for name, value in t.items() if name in used} for _, t in samples]
@@ -60,18 +65,13 @@ def _pixels(model: MaskRCNN3d, clip: Tensor) -> Tensor:
     return pixels
 
 
-def _predict(model: MaskRCNN3d, samples: Samples) -> list[dict[str, Tensor]]:
-    """Masks as bits: whole probabilities of every clip would fill the memory."""
+def _predict(model: MaskRCNN3d, samples: Samples) -> list[PackedMasks]:
     device = next(model.parameters()).device
     found: list[dict[str, Tensor]] = model([clip.to(device) for clip, _ in samples])
     for result in found:
-        if "masks" in result:
+        if "masks" in result:  # as bits they are a quarter to move
             result["masks"] = result["masks"] > 0.5
-    return [{name: value.cpu() for name, value in result.items() if name != "embeddings"} for result in found]
-
-
-def _truth(target: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    return target
+    return [PackedMasks({name: value.cpu() for name, value in r.items() if name != "embeddings"}) for r in found]
 
 
 def _score(results: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
@@ -84,10 +84,11 @@ def _score(results: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
 
 DETECTOR = Task(
     build=build_detector,
+    needs=_needs,
     losses=_losses,
     pixels=_pixels,
     predict=_predict,
-    truth=_truth,
+    truth=PackedMasks,
     score=_score,
     best="quality",
     normalizes=True,

@@ -10,21 +10,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
+import torch
+import torch.distributed as dist
+from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 from torch import nn
 
-from res3d.training.checkpoints import Checkpoints
+from res3d.training.checkpoints import Checkpoints, WholeFiles
 from res3d.training.curves import Curves
+from res3d.training.early_stopping import EarlyStopping
 from res3d.training.feature_cache import FeatureCache
 from res3d.training.loading import Normalization, ScoringLoader, TrainingLoader, Views
 from res3d.training.module import TrainingModule
 from res3d.training.order import share_out
 from res3d.training.plan import Plan
+from res3d.training.resume import FINAL, Checkpoint
 from res3d.training.settings import TrainingSettings
-from res3d.training.tasks import Task
+from res3d.weights import save_weights
 
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 # What Lightning warns of and is meant here.
@@ -34,6 +38,7 @@ EXPECTED = (
     "You're resuming from a checkpoint that ended before the epoch ended",  # the loader goes by the step
     "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # torch's, of a line of Lightning's
+    r"You passed `Trainer\(accelerator='cpu', precision='16-mixed'\)`",  # refused by ``_check_device``
     "You defined a `validation_step` but have no `val_dataloader`",  # nothing to validate on
     "GPU available but not used",  # the user's choice
     "The number of training batches .* is smaller than the logging interval",  # Lightning's logging is not used
@@ -45,7 +50,16 @@ def is_first_process() -> bool:
     return int(rank_zero_only.rank or 0) == 0  # type: ignore[attr-defined]
 
 
-def fit(plan: Plan, checkpoint: Path | None, *, say: Callable[[str], None]) -> tuple[float | None, int]:
+def export_last(plan: Plan, checkpoint: Checkpoint) -> None:
+    """The weights of a run's last checkpoint, as its end would have written them."""
+    if is_first_process():
+        module = TrainingModule(plan)
+        state = torch.load(checkpoint.path, map_location="cpu", weights_only=True, mmap=True)
+        module.load_state_dict(state["state_dict"])
+        save_weights(module.scored, Path(plan.settings.out) / FINAL)
+
+
+def fit(plan: Plan, checkpoint: Checkpoint | None, *, say: Callable[[str], None]) -> tuple[float | None, int]:
     """Train to the end, from a checkpoint where there is one: the best score, where there are scores, and the steps.
 
     Raises:
@@ -53,8 +67,8 @@ def fit(plan: Plan, checkpoint: Path | None, *, say: Callable[[str], None]) -> t
     """
     settings = plan.settings
     folder = Path(settings.out)
-    cache = None if settings.cache is None else FeatureCache.of_run(plan.model, plan.task, settings, say)
-    module = TrainingModule(plan.model, plan.task, settings, plan.schedule, cache)
+    cache = None if settings.cache is None else FeatureCache.of_run(plan, say)
+    module = TrainingModule(plan, cache)
     normalize = Normalization(mean=settings.mean, std=settings.std)
     loader = TrainingLoader(
         Views(plan.data, plan.change, normalize, settings.seed),
@@ -62,16 +76,18 @@ def fit(plan: Plan, checkpoint: Path | None, *, say: Callable[[str], None]) -> t
         lambda: module.global_step,
         num_views=settings.views,
         workers=settings.workers,
-        kept=cache,
+        kept=None if cache is None else cache.kept,
     )
-    checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best)
+    comparable = checkpoint is None or checkpoint.comparable
+    checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best, comparable=comparable)
     curves = Curves(folder, every=settings.log_every, waiting=loader.waiting, checkpoints=checkpoints, say=say)
     with _quiet():
-        trainer = _trainer(settings, [curves, checkpoints, *_more_callbacks(settings, plan.task)])
-        _check_norms(plan.model, trainer)
+        trainer = _trainer(settings, [curves, checkpoints, *_more_callbacks(plan, comparable)])
+        _check_device(plan, trainer)
         loader.order = replace(plan.order, process=trainer.global_rank)
         scoring = _scoring_loader(plan, normalize, trainer.global_rank)
-        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=checkpoint, weights_only=True))
+        path = None if checkpoint is None else checkpoint.path
+        _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=path, weights_only=True))
     return checkpoints.best, trainer.global_step
 
 
@@ -81,13 +97,14 @@ def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Tra
         devices=settings.devices,
         num_nodes=settings.nodes,
         strategy="ddp" if settings.processes > 1 else "auto",
-        precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
+        precision=PRECISIONS[str(settings.precision)],  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_gradient,
         check_val_every_n_epoch=settings.validate_every,
         num_sanity_val_steps=0,
         callbacks=callbacks,
+        plugins=[WholeFiles()],
         logger=TensorBoardLogger(settings.out, name="tensorboard", version=""),
         enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
         enable_model_summary=False,
@@ -95,18 +112,10 @@ def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Tra
     )
 
 
-def _more_callbacks(settings: TrainingSettings, task: Task) -> list[pl.Callback]:
+def _more_callbacks(plan: Plan, comparable: bool) -> list[pl.Callback]:
     made: list[pl.Callback] = []
-    if settings.early_stopping is not None:
-        made.append(
-            EarlyStopping(
-                f"validate/{task.best}",
-                patience=settings.early_stopping,
-                mode="max",
-                check_on_train_epoch_end=False,
-                log_rank_zero_only=True,
-            )
-        )
+    if (patience := plan.settings.early_stopping) is not None:
+        made.append(EarlyStopping(f"validate/{plan.task.best}", patience, comparable=comparable))
     if sys.stderr.isatty():
         made.append(TQDMProgressBar())
     return made
@@ -116,18 +125,20 @@ def _scoring_loader(plan: Plan, normalize: Normalization, process: int) -> Scori
     if plan.validation is None:
         return None
     return ScoringLoader(
-        plan.validation,
+        Views(plan.validation, None, normalize, plan.settings.seed),
         share_out(len(plan.validation), plan.settings.processes, process),
         batch_size=1 if plan.task.scored_alone else plan.order.part_size,
-        normalize=normalize,
         workers=plan.settings.workers,
     )
 
 
-def _check_norms(model: nn.Module, trainer: pl.Trainer) -> None:
-    synchronized = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
-    if synchronized and trainer.strategy.root_device.type == "cpu":
+def _check_device(plan: Plan, trainer: pl.Trainer) -> None:
+    if trainer.strategy.root_device.type != "cpu":
+        return
+    if any(isinstance(module, nn.SyncBatchNorm) for module in plan.model.modules()):
         raise ValueError("norm 'sync_batch' needs a GPU; on a CPU take group, frozen_batch or batch")
+    if plan.settings.precision == "16":
+        raise ValueError("precision 16 needs a GPU; on a CPU take 32 or bf16")
 
 
 @contextmanager
@@ -150,7 +161,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _run(trainer: pl.Trainer, action: Callable[[], None]) -> None:
-    """Ctrl-C comes out as KeyboardInterrupt; Lightning would exit by itself, and be deaf to it afterwards."""
+    """Ctrl-C comes out as KeyboardInterrupt; Lightning would exit by itself, and be deaf to it afterwards.
+
+    What a process meets that waits for one which has failed is a ConnectionError.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         action()
@@ -158,5 +172,14 @@ def _run(trainer: pl.Trainer, action: Callable[[], None]) -> None:
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
+    except RuntimeError as error:
+        if trainer.world_size > 1 and _is_lost(error):
+            raise ConnectionError("another process of the run has failed; its own message says why") from None
+        raise
     finally:
         signal.signal(signal.SIGINT, handler)
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    """Whether a backend says that another process is gone; gloo has no kind of error of its own."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)

@@ -42,13 +42,13 @@ class Views(Dataset[Sample]):
     """Clips changed at random: view ``v`` of clip ``n``, asked for as ``(n, v)``, is the same whenever it is asked for.
 
     Args:
-        data: the clips.
-        change: what is done to each at random; draws from torch's generator.
+        data: the clips; what they draw themselves, like their places, is a function of clip and view too.
+        change: what is done to each at random, if anything; draws from torch's generator.
         normalize: what is done to each clip after that.
         seed: decides what is drawn.
     """
 
-    def __init__(self, data: ClipData, change: Change, normalize: Callable[[Tensor], Tensor], seed: int) -> None:
+    def __init__(self, data: ClipData, change: Change | None, normalize: Callable[[Tensor], Tensor], seed: int) -> None:
         self.data = data
         self.change = change
         self.normalize = normalize
@@ -58,12 +58,14 @@ class Views(Dataset[Sample]):
         number, view = asked
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix_seeds(self.seed, number, view))
-            clip, target = self.change(*self.data[number])
+            clip, target = self.data[number]
+            if self.change is not None:
+                clip, target = self.change(clip, target)
         return self.normalize(clip), target
 
 
 class Kept(Protocol):
-    """Clips whose maps are kept, see ``FeatureCache``."""
+    """Clips whose maps are kept, see ``KeptMaps``."""
 
     def read(self, asked: tuple[int, int]) -> "Loaded | None": ...
 
@@ -151,34 +153,24 @@ class ScoringLoader:
     """Iterating gives lists of (number, clip, target).
 
     Args:
-        data: the clips.
+        views: the clips, whose first view is scored.
         numbers: which of them this process scores.
         batch_size: how many at a time.
-        normalize: what is done to each clip.
         workers: processes that load.
     """
 
-    def __init__(
-        self,
-        data: ClipData,
-        numbers: Sequence[int],
-        *,
-        batch_size: int,
-        normalize: Callable[[Tensor], Tensor],
-        workers: int,
-    ) -> None:
-        self.data = data
+    def __init__(self, views: Views, numbers: Sequence[int], *, batch_size: int, workers: int) -> None:
+        self.views = views
         self.batches = [list(numbers[start : start + batch_size]) for start in range(0, len(numbers), batch_size)]
-        self.normalize = normalize
         self.workers = workers
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[tuple[int, Tensor, Any]]]:
-        loaded = _loader(self.data, self.batches, self.workers)
-        for numbers, samples in zip(self.batches, loaded, strict=True):
-            yield [(n, self.normalize(clip), target) for n, (clip, target) in zip(numbers, samples, strict=True)]
+        asked = [[(number, 0) for number in numbers] for numbers in self.batches]
+        for numbers, samples in zip(self.batches, _loader(self.views, asked, self.workers), strict=True):
+            yield [(number, clip, target) for number, (clip, target) in zip(numbers, samples, strict=True)]
 
 
 def _loader(data: Any, batches: list[Any], workers: int) -> DataLoader[Any]:

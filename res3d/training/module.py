@@ -13,10 +13,8 @@ from res3d.training.feature_cache import FeatureCache
 from res3d.training.loading import Loaded
 from res3d.training.order import seed_step
 from res3d.training.parts import build_optimizer
+from res3d.training.plan import Plan
 from res3d.training.resume import KEY, describe_run
-from res3d.training.schedule import Schedule
-from res3d.training.settings import TrainingSettings
-from res3d.training.tasks import Task
 
 
 class TrainingModule(pl.LightningModule):
@@ -26,31 +24,22 @@ class TrainingModule(pl.LightningModule):
     the part of its batch, so that a run that was interrupted ends where one that was not does.
 
     Args:
-        model: what is trained.
-        task: the row of its kind.
-        settings: of the run.
-        schedule: of the learning rate.
+        plan: what the run is made of.
         cache: of the maps of stages that stay frozen.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        task: Task,
-        settings: TrainingSettings,
-        schedule: Schedule,
-        cache: FeatureCache | None = None,
-    ) -> None:
+    def __init__(self, plan: Plan, cache: FeatureCache | None = None) -> None:
         super().__init__()
-        self.model = model
-        self.task = task
-        self.settings = settings
-        self.schedule = schedule
+        self.model = plan.model
+        self.task = plan.task
+        self.settings = plan.settings
+        self.schedule = plan.schedule
         self.cache = cache
+        self.run = describe_run(plan)
         self.averaged: AveragedModel | None = None
-        if settings.averaging is not None:
-            average = get_ema_multi_avg_fn(settings.averaging)  # type: ignore[no-untyped-call]
-            self.averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        if plan.settings.averaging is not None:
+            average = get_ema_multi_avg_fn(plan.settings.averaging)  # type: ignore[no-untyped-call]
+            self.averaged = AveragedModel(plan.model, multi_avg_fn=average, use_buffers=True)
             self.averaged.requires_grad_(False)
         self._found: dict[int, tuple[Any, Any]] = {}  # by clip: result and truth
         self._wrapped: set[int] = set()  # ids of the parameters whose gradients DistributedDataParallel averages
@@ -132,4 +121,4 @@ class TrainingModule(pl.LightningModule):
         return batch  # clips of a list have sizes of their own: the task moves them
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[KEY] = describe_run(self.model, self.settings)
+        checkpoint[KEY] = self.run

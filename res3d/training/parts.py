@@ -25,7 +25,7 @@ def parameter_groups(
         weight_decay: of the rest.
 
     Raises:
-        ValueError: a part that the model does not have, or nothing to train.
+        ValueError: a part that the model does not have or of which nothing is trained, or nothing to train at all.
     """
     parts = [name for name, _ in model.named_modules() if name]
     for part in rates:
@@ -34,6 +34,8 @@ def parameter_groups(
             hint = f"; did you mean {near[0]!r}?" if near else ""
             accepted = ", ".join(name for name in parts if "." not in name)
             raise ValueError(f"rates: the model has no part {part!r}{hint} (accepted: {accepted} and their parts)")
+        if not any(p.requires_grad for p in model.get_submodule(part).parameters()):
+            raise ValueError(f"rates: nothing of {part!r} is ever trained; it stays frozen, or has no parameters")
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -1,5 +1,6 @@
 """What a run is made of, before anything runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +25,7 @@ class Plan:
     model: nn.Module
     data: ClipData
     change: Change  # of what is trained on
+    flip_pairs: tuple[tuple[int, int], ...]  # of keypoints that change places in it
     validation: ClipData | None
     order: Order  # of the first process
     schedule: Schedule
@@ -54,6 +56,8 @@ def make_plan(settings: TrainingSettings) -> Plan:
         accumulate=settings.accumulate,
         processes=settings.processes,
     )
+    if settings.warm_up > (steps := settings.epochs * order.steps_per_epoch):
+        raise ValueError(f"warm_up must be ≤ {steps}, the steps of the run, not {settings.warm_up}")
     schedule = Schedule(
         kind=settings.schedule,
         warm_up=settings.warm_up,
@@ -62,24 +66,29 @@ def make_plan(settings: TrainingSettings) -> Plan:
         milestones=settings.milestones,
         decay=settings.decay,
     )
-    change = _augmentation(settings, data)
+    augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
+    flip_pairs = mirror_pairs(data.facts.categories, augmentation.pairs) if augmentation.flip else ()
     seed_step(settings.seed)  # of random weights
+    model = build_model(task, settings, data.facts)
+    _check_targets("train", data, task.needs(model))
+    if validation is not None:
+        _check_targets("validate", validation, task.needs(model))
+    if augmentation.flip and augmentation.pairs is None and not flip_pairs and "keypoints" in task.needs(model):
+        raise ValueError(
+            "augment: no keypoint's name says left or right; name the pairs that a flip swaps (augment.pairs), or say "
+            "that there are none ([])"
+        )
     return Plan(
         settings=settings,
         task=task,
-        model=build_model(task, settings, data.facts),
+        model=model,
         data=data,
-        change=change,
+        change=partial(augmentation, flip_pairs=flip_pairs),
+        flip_pairs=flip_pairs,
         validation=validation,
         order=order,
         schedule=schedule,
     )
-
-
-def _augmentation(settings: TrainingSettings, data: ClipData) -> Change:
-    augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
-    pairs = mirror_pairs(data.facts.categories, augmentation.pairs) if augmentation.flip else ()
-    return partial(augmentation, flip_pairs=pairs)
 
 
 def _check_classes(data: ClipData, validation: ClipData | None) -> None:
@@ -89,3 +98,13 @@ def _check_classes(data: ClipData, validation: ClipData | None) -> None:
         a, b = data.facts, validation.facts
         names = [", ".join(c.name for c in facts.categories) or f"{facts.num_classes} classes" for facts in (a, b)]
         raise ValueError(f"train and validate must be of the same classes and keypoints, not {names[0]} and {names[1]}")
+
+
+def _check_targets(name: str, data: ClipData, needs: Mapping[str, str]) -> None:
+    facts = data.facts
+    for field, shape in needs.items():
+        if field not in facts.targets:
+            why = f": {facts.partial[field]}" if field in facts.partial else ""
+            raise ValueError(f"{name}: the model has a head for {field}, which its data lack{why}")
+        if facts.targets[field] != shape:
+            raise ValueError(f"{name}: {field} are [{facts.targets[field]}], and the model's [{shape}]")

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+import yaml
 
+from res3d.training.plan import Plan
 from res3d.training.settings import TrainingSettings
 from res3d.weights import WeightsError
 from res3d.weights.kinds import kind_of
 
+CONFIG = "config.yaml"  # the settings of a run, as ``res3d train --config`` reads them
 LAST = "last.ckpt"  # to go on from
 BEST = "best.safetensors"  # of the best score
 FINAL = "last.safetensors"
@@ -34,20 +36,33 @@ class Checkpoint:
     step: int
     best: float | None  # score
     stopped: int | None  # the ``early_stopping`` that ended it
+    comparable: bool  # whether its scores are of the data that the run validates on now
 
-    def finishes(self, settings: TrainingSettings, steps: int) -> bool:
-        """Whether a run of so many steps has nothing left to do."""
-        return self.step >= steps or (self.stopped is not None and self.stopped == settings.early_stopping)
+    def stops(self, settings: TrainingSettings) -> bool:
+        """Whether ``early_stopping`` has ended the run, and would again."""
+        patience = settings.early_stopping
+        return self.comparable and self.stopped is not None and patience is not None and patience <= self.stopped
+
+    @property
+    def exported(self) -> bool:
+        """Whether its weights have been written since; the run may have been killed before that."""
+        final = self.path.with_name(FINAL)
+        return final.exists() and final.stat().st_mtime_ns >= self.path.stat().st_mtime_ns
 
 
-def describe_run(model: nn.Module, settings: TrainingSettings) -> Run:
+def describe_run(plan: Plan) -> Run:
     """What a checkpoint says of its run: plain values, by which one that goes on knows that it is the same."""
-    kind = kind_of(model)
-    return {"kind": kind.name, "model": kind.describe(model), "settings": asdict(settings)}
+    kind = kind_of(plan.model)
+    return {
+        "kind": kind.name,
+        "model": kind.describe(plan.model),
+        "settings": asdict(plan.settings),
+        "clips": len(plan.data),
+    }
 
 
 def find_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
-    """The checkpoint in ``folder``, which is of ``run``; None where no run was begun.
+    """The checkpoint in ``folder``, which is of ``run``; None where no run was begun, or none came so far.
 
     Raises:
         ValueError: another run: of other settings, or of another model; names what differs.
@@ -55,7 +70,8 @@ def find_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
     """
     path = folder / LAST
     if not path.exists():
-        if found := [name for name in (BEST, FINAL) if (folder / name).exists()]:
+        found = [name for name in (FINAL, BEST) if (folder / name).exists()]
+        if found and (found[0] == FINAL or not _is_begun(folder, run)):  # the best may come before the checkpoint
             raise ValueError(f"{folder} holds {found[0]} but no {LAST}: it is no run to go on with; name another out")
         return None
     state = _read(path)
@@ -68,8 +84,28 @@ def find_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
             raise ValueError(f"{where}its {run['kind']} has another architecture ({difference}); name another out")
     if difference := _changed_setting(there["settings"], run["settings"]):
         raise ValueError(f"{where}{difference}; name another out")
+    if (clips := there.get("clips", run["clips"])) != run["clips"]:  # older checkpoints do not say
+        raise ValueError(
+            f"{where}its data had {clips} clips to train on, and now have {run['clips']}; name another out"
+        )
     facts = state["callbacks"]["Checkpoints"]
-    return Checkpoint(path=path, step=state["global_step"], best=facts["best"], stopped=facts["stopped"])
+    scored, scores = (dict(one["settings"].get("validate") or {}) for one in (there, run))
+    return Checkpoint(
+        path=path,
+        step=state["global_step"],
+        best=facts["best"],
+        stopped=facts["stopped"],
+        comparable=_changed_setting(scored, scores, "validate.") is None,
+    )
+
+
+def _is_begun(folder: Path, run: Run) -> bool:
+    """Whether a run of the same settings was begun in ``folder``."""
+    try:
+        settings = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(settings, Mapping) and _changed_setting(settings, run["settings"]) is None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -96,11 +132,19 @@ def _difference(old: str, new: str) -> str | None:
 
 
 def _changed_setting(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str | None:
+    """The first that differs; one that is not given is null."""
     for name in [*new, *(key for key in old if key not in new)]:
-        a, b = old.get(name), new.get(name)
-        if a == b or (not prefix and name in FREE):
+        a, b = _as_lists(old.get(name)), _as_lists(new.get(name))
+        if not prefix and name in FREE:
             continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            return _changed_setting(a, b, f"{prefix}{name}.")
-        return f"{prefix}{name} is {a!r} there and {b!r} here"
+            if difference := _changed_setting(a, b, f"{prefix}{name}."):
+                return difference
+        elif a != b:
+            return f"{prefix}{name} is {a!r} there and {b!r} here"
     return None
+
+
+def _as_lists(value: Any) -> Any:
+    """Without tuples, which YAML does not have."""
+    return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else value

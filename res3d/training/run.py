@@ -10,10 +10,8 @@ import yaml
 from res3d.backbone import count_parameters
 from res3d.structures.formats.files import write_whole
 from res3d.training.plan import Plan, make_plan
-from res3d.training.resume import BEST, FINAL, describe_run, find_checkpoint
+from res3d.training.resume import BEST, CONFIG, FINAL, Checkpoint, describe_run, find_checkpoint
 from res3d.training.settings import TrainingSettings
-
-CONFIG = "config.yaml"  # the settings of a run, as ``res3d train --config`` reads them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,19 +38,22 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
         ValueError: settings that do not fit together or with the data, or a folder with another run.
         FileNotFoundError: data that is not there.
         WeightsError: weights that do not fit the model, or a checkpoint that cannot be read.
-        OSError: a file that cannot be written; the last checkpoint is kept.
+        OSError: a file that cannot be written; the last checkpoint is kept. A ConnectionError: another of the run's
+            processes has failed.
         FloatingPointError: a loss that is not finite; likewise.
     """
     try:
-        from res3d.training.fit import fit, is_first_process
+        from res3d.training.fit import export_last, fit, is_first_process
     except ImportError as error:
         raise ImportError(f'training needs PyTorch Lightning: pip install "res3d[train]" ({error})') from None
     say = say if is_first_process() else _silence
     plan = make_plan(settings)
     folder = Path(settings.out)
-    checkpoint = find_checkpoint(folder, describe_run(plan.model, settings))
-    if checkpoint is not None and checkpoint.finishes(settings, plan.steps):
-        say(f"{folder} is finished, after {checkpoint.step} steps: nothing to do; with more epochs it would go on")
+    checkpoint = find_checkpoint(folder, describe_run(plan))
+    if checkpoint is not None and (ended := _why_finished(checkpoint, plan)):
+        if not checkpoint.exported:
+            export_last(plan, checkpoint)
+        say(f"{folder} is finished, after {checkpoint.step} steps: nothing to do; {ended}")
         return _result(folder, checkpoint.best, checkpoint.step)
     if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,8 +62,17 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
         say(line)
     if checkpoint is not None:
         say(f"going on from {checkpoint.path}, after {checkpoint.step} of {plan.steps} steps")
-    best, step = fit(plan, None if checkpoint is None else checkpoint.path, say=say)
+    best, step = fit(plan, checkpoint, say=say)
     return _result(folder, best, step)
+
+
+def _why_finished(checkpoint: Checkpoint, plan: Plan) -> str | None:
+    """With what it would go on; None where it does."""
+    if checkpoint.step >= plan.steps:
+        return "with more epochs it would go on"
+    if checkpoint.stops(plan.settings):
+        return f"early_stopping {checkpoint.stopped} ended it; with a larger one, or none, it would go on"
+    return None
 
 
 def _silence(line: str) -> None:
@@ -84,6 +94,10 @@ def _describe(plan: Plan) -> Iterator[str]:
     )
     if plan.validation is not None:
         yield f"validate: {len(plan.validation)} clips every {settings.validate_every} epochs"
+    if plan.flip_pairs:
+        names = next(category.keypoints for category in plan.data.facts.categories if category.keypoints)
+        swapped = ", ".join(f"{names[a]} and {names[b]}" for a, b in plan.flip_pairs)
+        yield f"a flip swaps {len(plan.flip_pairs)} pairs of keypoints: {swapped}"
 
 
 def _result(folder: Path, best: float | None, steps: int) -> TrainingResult:

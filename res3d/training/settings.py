@@ -29,23 +29,23 @@ class TrainingSettings:
         batch_size: clips of one step of the optimizer, over all devices and accumulated parts together
         accumulate: parts that a batch is divided into, one after the other, to save memory
         freeze_at: leading stages of the backbone that are frozen; 0 none, 1 stem, 2 stem and conv2, ...
-        unfreeze: by epoch (from 1), the lower freeze_at from then on
+        unfreeze: by the number of epochs that are over, from 1, the lower freeze_at from then on
         optimizer: adamw, adam or sgd
         learning_rate: of parts that rates does not name, after the warm-up
         rates: by part of the model (backbone, backbone.conv5, ...), what the learning rate is multiplied by there
         weight_decay: of weights; biases and norms have none
         momentum: of sgd
         schedule: constant, step (times decay at each of milestones) or cosine (down to 0 at the end)
-        milestones: epochs at which the step schedule changes the rate
+        milestones: numbers of epochs after which the step schedule changes the rate, parts of them too
         decay: what it multiplies the rate by
-        warm_up: steps over which the rate rises from 0
+        warm_up: steps over which the rate rises from 0; the run has as many at least
         clip_gradient: largest norm of the gradient of a step; none does not clip
         averaging: of weights over steps, like 0.995; the averaged weights are scored and exported. none is off
         early_stopping: validations without a better score after which the run stops; none goes through to the end
         validate_every: epochs from one validation to the next
         checkpoint_every: steps from one checkpoint to the next, besides those after each epoch; none is those only
         log_every: steps from one line of OUT/train.csv to the next
-        precision: 32, or mixed with bf16 or 16
+        precision: 32, or mixed with bf16 or, on a GPU, 16
         accelerator: auto, cpu or gpu
         devices: processes on each machine
         nodes: machines
@@ -86,13 +86,14 @@ class TrainingSettings:
     validate_every: int = 1
     checkpoint_every: int | None = None
     log_every: int = 50
-    precision: Literal["32", "bf16", "16"] = "32"
+    precision: Literal["32", "bf16", "16", 32, 16] = "32"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = 1
     nodes: int = 1
     workers: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", str(self.precision))  # YAML takes 32 without quotes for a number
         self._check_numbers()
         for name, accepted in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in accepted:
@@ -103,6 +104,10 @@ class TrainingSettings:
             raise ValueError("early_stopping needs scores, and so data to validate on")
         if self.milestones and self.schedule != "step":
             raise ValueError(f"milestones are of the schedule 'step', not of {self.schedule!r}")
+        if self.schedule == "step" and not self.milestones:
+            raise ValueError("schedule 'step' needs milestones, at which the rate changes")
+        if self.validate is not None and self.validate_every > self.epochs:
+            raise ValueError(f"validate_every must be ≤ {self.epochs}, the run's epochs, not {self.validate_every}")
         if self.batch_size % (self.processes * self.accumulate):
             parts = f"{self.devices} devices × {self.nodes} nodes × {self.accumulate} accumulated parts"
             raise ValueError(f"batch_size must be a multiple of {parts}, not {self.batch_size}")
@@ -114,12 +119,11 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise ValueError(f"{name} must be a whole number ≥ {least}, not {value!r}")
-        for name in ("learning_rate", "decay", "cache_gigabytes"):
-            if not 0 < getattr(self, name) < float("inf"):
+        for name in ("learning_rate", "decay", "cache_gigabytes", "clip_gradient"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be > 0, not {getattr(self, name)!r}")
-        for name in ("weight_decay", "clip_gradient"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be ≥ 0, not {getattr(self, name)!r}")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise ValueError(f"weight_decay must be ≥ 0, not {self.weight_decay!r}")
         for name in ("averaging", "momentum"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)!r}")
@@ -142,6 +146,8 @@ class TrainingSettings:
                     f"unfreeze must give a lower freeze_at from epoch to epoch (from 1), below {depth} here, "
                     f"not {epoch}: {at}"
                 )
+            if epoch >= self.epochs:
+                raise ValueError(f"unfreeze: after {epoch} epochs a run of {self.epochs} is over")
             depth = at
 
     @property
@@ -150,7 +156,7 @@ class TrainingSettings:
         return self.devices * self.nodes
 
     def frozen_in(self, epoch: int) -> int:
-        """``freeze_at`` of an epoch."""
+        """``freeze_at`` when so many epochs are over."""
         return {0: self.freeze_at, **self.unfreeze}[max(e for e in (0, *self.unfreeze) if e <= epoch)]
 
     @property

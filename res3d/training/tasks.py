@@ -19,6 +19,9 @@ class Task:
 
     build: Callable[[Options, Facts], nn.Module]
     """From the config's ``model`` and what is known of the data, unfrozen; ValueError for what does not fit."""
+    needs: Callable[
+        [Any], Mapping[str, str]
+    ]  # shapes of what a model learns from besides what every kind of its data has
     losses: Callable[[Any, Samples, Maps | None], dict[str, Tensor]]
     """To be added up; maps of the leading stages where they are known already, and the clips stand for their sizes."""
     pixels: Callable[[Any, Tensor], Tensor]  # what the backbone is given for one clip, [1, C, T, H, W]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -26,7 +27,7 @@ def save_weights(model: nn.Module, path: str | Path, *, dtype: torch.dtype | Non
     Raises:
         ValueError: a ``dtype`` that is none of floats, or that cannot hold a weight.
         TypeError: a model that is no backbone, classifier or detector.
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be written to, or the disk is full.
     """
     kind = kind_of(model)
     metadata = json.dumps({"kind": kind.name, **kind.describe(model)})
@@ -40,8 +41,10 @@ def save_weights(model: nn.Module, path: str | Path, *, dtype: torch.dtype | Non
         save_file(tensors, unfinished, metadata={METADATA_KEY: metadata})
         unfinished.chmod(mode)
         unfinished.replace(path)
-    except BaseException:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, SafetensorError):  # its own kind of error for what the system refuses
+            raise OSError(f"{path}: the weights cannot be written ({error})") from None
         raise
 
 

@@ -60,6 +60,15 @@ def test_a_config_trains_and_flags_override_it(tmp_path, capsys):
     assert "is finished, after 4 steps" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("given", [32, "32", "bf16"])
+def test_precision_needs_no_quotes(tmp_path, given):
+    config = config_of(sensor_settings(tmp_path / "run", epochs=1))
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "precision": given}))
+    assert main(["train", "--config", str(config)]) == 0
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == str(given)
+    assert main(["train", "--config", str(config), "--precision", str(given)]) == 0
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_that_was_killed_ends_where_another_does(tmp_path):
     """SIGKILL in the middle of an epoch: nothing can be tidied up."""

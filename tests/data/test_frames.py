@@ -4,7 +4,7 @@ import torch
 from made_videos import decode_with_pyav, write_h264
 from PIL import Image
 
-from res3d.data.frames import PictureFolder, StoredFrames, VideoFile, open_frames, resize_frames
+from res3d.data.frames import PictureFolder, StoredFrames, VideoFile, check_gaps, open_frames, resize_frames
 from res3d.video import VideoError
 
 
@@ -51,6 +51,29 @@ def test_a_folder_gives_its_pictures_in_order(tmp_path):
     assert [np.array_equal(p.permute(1, 2, 0).numpy(), made[n]) for p, n in zip(read, (0, 3, 3), strict=True)]
 
 
+@pytest.mark.parametrize(
+    ("names", "gap"),
+    [
+        (["1", "2", "3"], None),
+        (["f00.v2", "f05.v2", "f10.v2"], None),
+        (["03", "17", "20", "99", "99b"], None),
+        (["cover", "1", "2", "4"], None),
+        (["1"], None),
+        (["01", "03", "04", "05"], "01.png is followed by 03.png"),
+        (["x08", "x09", "x11"], "x09.png is followed by x11.png"),
+        (["8", "9", "10", "11", "12"], "12.png is followed by 8.png"),
+    ],
+)
+def test_a_missing_picture_is_told_by_numbers(tmp_path, names, gap):
+    for name in names:
+        (tmp_path / f"{name}.png").touch()
+    if gap is None:
+        check_gaps(tmp_path)
+        return
+    with pytest.raises(ValueError, match=gap):
+        check_gaps(tmp_path)
+
+
 def test_what_is_no_folder_of_pictures_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
         PictureFolder(tmp_path / "nowhere")
@@ -85,6 +108,13 @@ def test_a_store_is_made_once_and_again_for_another_size_or_file(tmp_path, video
     write_h264(video, images(12))
     assert StoredFrames(video, tmp_path / "store", 24).num_frames == 12
     assert not list((tmp_path / "store").glob(".*")), "nothing unfinished is left"
+
+
+def test_a_picture_that_is_replaced_makes_another_store(tmp_path):
+    folder_of(tmp_path / "v", images(3))
+    before = StoredFrames(tmp_path / "v", tmp_path / "store", None).read([1])
+    Image.new("RGB", (64, 48), (255, 0, 0)).save(tmp_path / "v" / "000001.png")
+    assert not torch.equal(StoredFrames(tmp_path / "v", tmp_path / "store", None).read([1]), before)
 
 
 def test_a_store_that_cannot_be_written_leaves_nothing(tmp_path, video, monkeypatch):

@@ -11,7 +11,12 @@ from res3d.structures import COCO_PERSON, Category
         (("RightHip", "LeftHip", "Neck"), [(1, 0)]),
         (("head", "wingL", "wingR", "legL4", "legR4"), [(1, 2), (3, 4)]),
         (("l_ear", "r_ear", "eye_l", "eye_r"), [(0, 1), (2, 3)]),
+        (("L_Eye", "R_Eye", "LEFT_EAR", "RIGHT_EAR"), [(0, 1), (2, 3)]),
+        (("lEye", "rEye", "LHip", "RHip", "hipLTop", "hipRTop"), [(0, 1), (2, 3), (4, 5)]),
+        (("leg_l1", "leg_r1", "eye.L", "eye.R", "wing r", "wing l"), [(0, 1), (2, 3), (5, 4)]),
+        (("l_leg_l", "r_leg_l", "l_leg_r", "r_leg_r"), [(0, 3), (2, 1)]),
         (("head", "tail", "left_behind"), []),
+        (("Lower", "Rower", "cleft", "lobe", "robe", "ball", "bar"), []),
         (("L", "tail"), []),
     ],
 )
@@ -28,6 +33,9 @@ def test_pairs_can_be_named():
     assert mirror_pairs([fly], [("c", "a")]) == ((2, 0),)
     with pytest.raises(ValueError, match=r"pairs: there is no keypoint 'd' \(accepted: a, b, c\)"):
         mirror_pairs([fly], [("a", "d")])
+    for pairs in ([("a", "b"), ("b", "c")], [("b", "b")]):
+        with pytest.raises(ValueError, match="pairs: a keypoint changes places with one other, and 'b' is there twice"):
+            mirror_pairs([fly], pairs)
 
 
 def test_classes_must_agree():

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 from PIL import Image
 
 from res3d.data import SyntheticVideo, TrackedClips
-from res3d.structures import Category, Rle, Track, VideoTracks
+from res3d.structures import Category, VideoTracks
 from res3d.structures.formats import write_cocovid
 
 SCENE = SyntheticVideo(seed=4, num_frames=20, size=(48, 64), num_objects=3)
@@ -117,7 +118,7 @@ def test_a_frame_range_without_objects_gives_empty_targets(scene):
 
 
 @pytest.mark.parametrize(
-    "place", ["scene.avi", "scene", "scene/img1", "scene_of_posetrack", "."], ids=lambda place: place.replace("/", "_")
+    "place", ["0342.avi", "0342", "0342/img1", "0342_of_posetrack", "."], ids=lambda place: place.replace("/", "_")
 )
 def test_videos_are_found_by_name(tmp_path, place):
     """As files, as folders of pictures, as MOTChallenge and PoseTrack18 lay them out, and as the folder itself."""
@@ -130,8 +131,8 @@ def test_videos_are_found_by_name(tmp_path, place):
         (folder / place).mkdir(parents=True, exist_ok=True)
         for n, frame in enumerate(SCENE):
             Image.fromarray(frame.image).save(folder / place / f"{n + 1:06}.png")
-    SCENE.tracks("scene").to_mot(tmp_path / "scene.txt")
-    clips = TrackedClips(annotations=str(tmp_path / "scene.txt"), videos=str(folder), length=3)
+    SCENE.tracks("0342").to_mot(tmp_path / "0342.txt")
+    clips = TrackedClips(annotations=str(tmp_path / "0342.txt"), videos=str(folder), length=3)
     clip, target = clips[0]
     assert np.abs(clip[:, 0].permute(1, 2, 0).numpy() - SCENE.frame(0).image / 255).mean() < 0.05
     assert "keypoints" not in target
@@ -163,10 +164,53 @@ def test_wrong_settings_are_named(scene, fields, error, message):
         clips_of(scene, **fields)
 
 
-def test_annotations_of_frames_that_the_video_does_not_have_are_refused(scene):
-    box = np.array([[1, 2, 30, 40]], np.float32)
-    mask = Rle.encode(np.ones((48, 64), bool))
-    track = Track(id=1, label=1, frames=np.array([33]), boxes=box, scores=np.ones(1, np.float32), masks=(mask,))
-    write_cocovid([VideoTracks(tracks=(track,), num_frames=40, name="scene.mp4")], scene / "tracks.json")
-    with pytest.raises(ValueError, match=r"'scene\.mp4' has an object in frame 33 \(from 0\), and .* has 20 frames"):
-        clips_of(scene)
+def write_pictures(folder, frames, size=None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for n in frames:
+        picture = Image.fromarray(SCENE.frame(n).image)
+        (picture if size is None else picture.resize(size)).save(folder / f"{n + 1:06}.png")
+
+
+def tracks_until(last: int) -> VideoTracks:
+    tracks = SCENE.tracks("scene")
+    return tracks.renamed(tracks=tuple(t.at(t.frames <= last) for t in tracks.tracks if (t.frames <= last).any()))
+
+
+@pytest.mark.parametrize("held", [16, 19])
+def test_annotations_of_frames_that_the_video_does_not_have_are_refused(tmp_path, held):
+    """Though no object is in them."""
+    write_pictures(tmp_path / "scene", range(held))
+    write_cocovid([tracks_until(10)], tmp_path / "tracks.json")
+    with pytest.raises(ValueError, match=rf"video 'scene' has 20 frames, and .*scene only {held}"):
+        clips_of(tmp_path)
+
+
+def test_a_folder_that_lacks_a_picture_is_refused(tmp_path):
+    """MOTChallenge files do not say how many frames there are: those after it would be taken for others."""
+    write_pictures(tmp_path / "scene", [n for n in range(20) if n != 7])
+    tracks_until(15).to_mot(tmp_path / "scene.txt")
+    message = r"000007\.png is followed by 000009\.png, where most numbers are 1 apart: a picture is missing"
+    with pytest.raises(ValueError, match=message):
+        clips_of(tmp_path, annotations=str(tmp_path / "scene.txt"))
+
+
+def test_annotations_of_frames_of_another_size_are_scaled(tmp_path):
+    write_cocovid([SCENE.tracks("scene")], tmp_path / "tracks.json")
+    write_pictures(tmp_path / "scene", range(20))
+    (_, whole) = clips_of(tmp_path)[0]
+    write_pictures(tmp_path / "scene", range(20), size=(32, 24))
+    clip, half = clips_of(tmp_path)[0]
+    assert clip.shape[2:] == half["masks"].shape[2:] == (24, 32)
+    assert torch.allclose(half["boxes"], whole["boxes"] / 2)
+    assert torch.allclose(half["keypoints"][..., :2], whole["keypoints"][..., :2] / 2)
+    write_pictures(tmp_path / "scene", range(20), size=(48, 64))
+    with pytest.raises(ValueError, match=r"annotated in frames of 48×64, and those of .*scene, of 64×48, have other"):
+        clips_of(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "there"), [("cam1", "cam1_night"), ("/nowhere/cam1", "x"), ("cam[1]", "cam1")])
+def test_a_video_is_not_taken_for_another(tmp_path, name, there):
+    write_pictures(tmp_path / "videos" / there, range(20))
+    write_cocovid([SCENE.tracks(name)], tmp_path / "tracks.json")
+    with pytest.raises(FileNotFoundError, match=rf"has no video '{re.escape(name)}'"):
+        clips_of(tmp_path, videos=str(tmp_path / "videos"))

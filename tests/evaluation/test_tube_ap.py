@@ -1,3 +1,6 @@
+from typing import ClassVar
+from weakref import WeakSet
+
 import pytest
 import torch
 from made_tubes import random_tubes
@@ -74,6 +77,31 @@ def test_the_threshold_is_on_the_mean_over_frames():
     found["boxes"][0, 2] = torch.tensor(C)  # mean IoU 2/3
     assert score_tubes([found], [truth]).box_ap == pytest.approx(1)
     assert score_tubes([found], [truth], threshold=0.7).box_ap == 0
+
+
+class MadeMasks(dict):
+    """Makes its masks when they are asked for, and knows how many there are at a time."""
+
+    alive: ClassVar[WeakSet] = WeakSet()
+    most = 0
+
+    def __getitem__(self, name):
+        if name != "masks":
+            return super().__getitem__(name)
+        masks = super().__getitem__(name).clone()
+        self.alive.add(masks)
+        MadeMasks.most = max(MadeMasks.most, len(self.alive))
+        return masks
+
+
+def test_masks_of_one_clip_at_a_time_are_in_memory():
+    truth, found = target([A, B], [1, 1]), result([A, B], [1, 1], [0.9, 0.8])
+    truth["masks"] = torch.ones(2, T, 12, 40, dtype=torch.bool)
+    found["masks"] = truth["masks"][:, :, None]
+    clips = 5
+    scores = score_tubes([MadeMasks(found)] * clips, [MadeMasks(truth)] * clips)
+    assert scores == score_tubes([found] * clips, [truth] * clips)
+    assert 1 <= MadeMasks.most <= 2, "the true ones and those found"
 
 
 def test_masks_and_keypoints():

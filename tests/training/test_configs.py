@@ -1,18 +1,18 @@
 """Every config that trains is read, and its model is built, with data of another kind in the place of the user's."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 
 import res3d
+from res3d.backbone.yaml_form import build_dataclass
 from res3d.cli.command import run_command
-from res3d.data import Facts
+from res3d.data import Augmentation, Facts, mirror_pairs
 from res3d.data.facts import named
 from res3d.structures import COCO_KEYPOINTS, Category
-from res3d.training import TrainingSettings, plan
+from res3d.training import TrainingSettings
 from res3d.training.kinds import TASKS, build_model
 from res3d.training.parts import build_optimizer
 
@@ -68,7 +68,9 @@ def test_a_config_makes_its_model(path, monkeypatch):
     assert isinstance(model, MODELS[settings.model["kind"]])
     assert len(model.backbone.frozen_stages) == settings.freeze_at
     assert all(group["lr"] > 0 for group in optimizer.param_groups)
-    plan._augmentation(settings, SimpleNamespace(facts=facts_of(settings)))
+    augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
+    if augmentation.flip and settings.model.get("keypoints"):
+        assert mirror_pairs(facts_of(settings).categories, augmentation.pairs)
 
 
 def test_detect_and_tracks_recipe_is_its_authors():

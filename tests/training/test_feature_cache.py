@@ -1,10 +1,18 @@
+import os
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_runs import detector_settings, losses, run, sensor_settings
 
 from res3d.data import SensorWindows, SyntheticClips
 from res3d.training import feature_cache
+from res3d.training.feature_cache import FeatureCache
+from res3d.training.loading import Normalization, Views, _Loading
+from res3d.training.module import TrainingModule
+from res3d.training.plan import make_plan
 
 AUGMENT = {"scale": [0.8, 1.2], "crop": [32, 32], "flip": 0.5}
 
@@ -70,6 +78,46 @@ def test_what_decides_the_maps_decides_the_folder(tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 5, "the rate alone changes nothing"
 
 
+def test_a_cache_goes_with_bfloat16_and_accumulated_parts(tmp_path):
+    changes = {"freeze_at": 2, "views": 2, "precision": "bf16", "accumulate": 2, "validate": None}
+    run(sensor_settings(tmp_path / "plain", **changes))
+    run(sensor_settings(tmp_path / "kept", cache=str(tmp_path / "cache"), **changes))
+    assert losses(tmp_path / "kept") == losses(tmp_path / "plain")
+
+
+def test_a_run_with_a_cache_that_was_killed_ends_where_another_does(tmp_path, monkeypatch):
+    changes = {"freeze_at": 3, "unfreeze": {1: 2}, "views": 2, "epochs": 3, "checkpoint_every": 1, "validate": None}
+    changes["augment"] = AUGMENT
+    run(detector_settings(tmp_path / "whole", cache=str(tmp_path / "one"), **changes))
+    original = TrainingModule.training_step
+
+    def failing(self, batch, batch_idx):
+        if self.global_step == 6:
+            raise KeyError("killed")
+        return original(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingModule, "training_step", failing)
+        with pytest.raises(KeyError, match="killed"):
+            run(detector_settings(tmp_path / "killed", cache=str(tmp_path / "two"), **changes))
+    _, lines = run(detector_settings(tmp_path / "killed", cache=str(tmp_path / "two"), **changes))
+    assert any("after 6 of 12 steps" in line for line in lines)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["labels", "windows"])
+def test_data_that_were_rewritten_are_not_taken_from_the_cache(tmp_path, name):
+    changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "epochs": 1, "validate": None}
+    run(sensor_settings(tmp_path / "before", **changes))
+    settings = sensor_settings(tmp_path / "after", **changes)
+    path = tmp_path / f"{name}.npy"
+    np.save(path, np.roll(np.load(path), 1, axis=0))
+    run(settings)
+    run(replace(settings, out=str(tmp_path / "plain"), cache=None))
+    assert losses(tmp_path / "after") == pytest.approx(losses(tmp_path / "plain"), rel=1e-4)
+    assert losses(tmp_path / "after") != pytest.approx(losses(tmp_path / "before"), rel=1e-4)
+
+
 def test_a_full_disk_is_said_and_loses_no_checkpoint(tmp_path, monkeypatch):
     changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "checkpoint_every": 1, "epochs": 1}
     original, written = feature_cache.save_file, []
@@ -88,6 +136,41 @@ def test_a_full_disk_is_said_and_loses_no_checkpoint(tmp_path, monkeypatch):
     monkeypatch.undo()
     _, lines = run(sensor_settings(tmp_path / "run", **changes))
     assert any("after 2 of 3 steps" in line for line in lines)
+
+
+def test_processes_share_out_the_room_that_is_left(tmp_path):
+    changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "validate": None}
+    run(sensor_settings(tmp_path / "run", **changes, epochs=1))
+    held = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*.safetensors"))
+    (tmp_path / "cache" / "weights.safetensors").write_bytes(b"0" * 10**6)
+    (tmp_path / "cache" / "runs" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "cache" / "runs" / "a" / "b" / "best.safetensors").write_bytes(b"0" * 10**6)
+    settings = sensor_settings(tmp_path / "two", **changes, cache_gigabytes=(held + 1000) / 1e9, devices=2)
+    assert FeatureCache.of_run(make_plan(settings), print).room in (499, 500), "nobody else's files count"
+    assert FeatureCache.of_run(make_plan(replace(settings, cache_gigabytes=1e-6)), print).room == 0
+
+
+def test_what_killed_runs_left_unfinished_is_removed(tmp_path):
+    changes = {"freeze_at": 2, "views": 1, "cache": str(tmp_path / "cache"), "validate": None}
+    run(sensor_settings(tmp_path / "run", **changes, epochs=1))
+    folder = next((tmp_path / "cache").rglob("7.safetensors")).parent
+    old, new = folder / ".7.safetensors.1.unfinished", folder / ".8.safetensors.2.unfinished"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    FeatureCache.of_run(make_plan(sensor_settings(tmp_path / "next", **changes)), print)
+    assert not old.exists()
+    assert new.exists(), "somebody may be writing it"
+
+
+@pytest.mark.parametrize("settings_of", [sensor_settings, detector_settings])
+def test_kept_maps_go_to_workers_that_are_started_afresh(tmp_path, settings_of):
+    settings = settings_of(tmp_path / "run", freeze_at=2, views=1, cache=str(tmp_path / "cache"), epochs=1)
+    run(settings)
+    plan = make_plan(settings)
+    kept = FeatureCache.of_run(plan, lambda line: None).kept
+    found = pickle.loads(pickle.dumps(_Loading(Views(plan.data, plan.change, Normalization(), 0), kept)))
+    assert found[0, 0].maps is not None
 
 
 def test_a_damaged_file_is_named(tmp_path):

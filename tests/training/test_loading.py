@@ -86,11 +86,30 @@ def test_time_spent_waiting_is_measured():
 
 def test_scoring_batches_are_of_the_numbers_asked_for():
     normalize = Normalization(mean=[0.1, 0.1, 0.1], std=[0.5, 0.5, 0.5])
-    loader = ScoringLoader(Numbers(), [4, 1, 3], batch_size=2, normalize=normalize, workers=0)
+    loader = ScoringLoader(Views(Numbers(), None, normalize, seed=5), [4, 1, 3], batch_size=2, workers=0)
     batches = list(loader)
     assert len(loader) == len(batches) == 2
     assert [[(n, t) for n, _, t in batch] for batch in batches] == [[(4, 4), (1, 1)], [(3, 3)]]
     assert torch.allclose(batches[0][0][1], torch.tensor((0.4 - 0.1) / 0.5))
+
+
+class RandomNumbers(Numbers):
+    """Clips that are cut at a random place, as some data's are."""
+
+    def __getitem__(self, number):
+        clip, target = super().__getitem__(number)
+        return clip + torch.rand(()), target
+
+
+def test_scores_are_of_the_same_clips_every_time():
+    views = Views(RandomNumbers(), None, Normalization(), seed=5)
+    clips = []
+    for workers, numbers in ((0, [0, 1, 2]), (1, [0, 1, 2]), (0, [2])):
+        torch.manual_seed(len(clips))
+        loader = ScoringLoader(views, numbers, batch_size=2, workers=workers)
+        clips.append({n: clip for batch in loader for n, clip, _ in batch})
+    assert all(torch.equal(clips[0][n], clips[1][n]) for n in range(3))
+    assert torch.equal(clips[0][2], clips[2][2])
 
 
 def test_normalization_is_of_each_channel():

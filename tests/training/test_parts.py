@@ -45,6 +45,13 @@ def test_frozen_parameters_are_in_no_group():
     assert held == {id(p) for p in model.parameters()} - frozen
 
 
+def test_a_rate_of_what_stays_frozen_is_refused():
+    model = tiny(freeze_at=2)
+    with pytest.raises(ValueError, match=r"rates: nothing of 'backbone\.conv2' is ever trained; it stays frozen"):
+        build_optimizer(model, TrainingSettings(freeze_at=2, rates={"backbone": 0.5, "backbone.conv2": 0.1}))
+    build_optimizer(model, TrainingSettings(freeze_at=2, unfreeze={3: 1}, rates={"backbone.conv2": 0.1}))
+
+
 def test_stages_that_unfreeze_later_wait_in_the_optimizer():
     model = tiny()
     optimizer = build_optimizer(model, TrainingSettings(freeze_at=3, unfreeze={4: 1}))

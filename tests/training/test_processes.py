@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,6 +15,7 @@ from made_runs import curve, detector_settings, losses, run, sensor_settings
 
 import res3d
 from res3d.training import TrainingSettings
+from res3d.training.order import Order
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,15 +29,15 @@ def write_for_two(settings: TrainingSettings) -> str:
     return str(config)
 
 
-def run_in_two(configs: list[str]) -> None:
-    """Both processes started by hand, as torchrun would: importing everything takes longer than the runs."""
+def start_two(*arguments: str) -> list[subprocess.Popen[str]]:
+    """Both processes started by hand, as torchrun would."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     facts = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
-    processes = [
+    return [
         subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "run_settings.py"), *configs],
+            [sys.executable, *arguments],
             env={**ENVIRONMENT, **facts, "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -43,6 +45,11 @@ def run_in_two(configs: list[str]) -> None:
         )
         for rank in range(2)
     ]
+
+
+def run_in_two(configs: list[str]) -> None:
+    """All of them in the same processes: importing everything takes longer than the runs."""
+    processes = start_two(str(ROOT / "tests" / "run_settings.py"), *configs)
     said = [process.communicate(timeout=240)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
 
@@ -81,8 +88,17 @@ def runs(tmp_path_factory):
         }
         run(sensor_settings(folder / f"one_{norm}", **changes))
         configs.append(write_for_two(sensor_settings(folder / f"two_{norm}", **changes)))
+    changes = {"freeze_at": 2, "views": 2, "epochs": 6, "validate": None, "accumulate": 2, "optimizer": "sgd"}
+    run(sensor_settings(folder / "one_cache", **changes))
+    configs.append(write_for_two(sensor_settings(folder / "two_cache", cache=str(folder / "cache"), **changes)))
     run_in_two(configs)
     return folder
+
+
+def test_two_processes_share_a_cache(runs):
+    """Each keeps the views that it loads, and finds those of the other in the second round."""
+    assert_same_run(runs / "one_cache", runs / "two_cache")
+    assert len(list((runs / "cache").rglob("*.safetensors"))) == 2 * 24
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -92,6 +108,21 @@ def test_two_processes_train_as_one_does(runs, norm):
     if norm != "batch":  # whose statistics, of the first process's parts alone, are another matter
         for before, after in zip(curve(one, "validate"), curve(two, "validate"), strict=True):
             assert after == pytest.approx(before, rel=1e-3)
+
+
+def test_an_error_of_one_process_is_a_line_of_each(tmp_path):
+    config = write_for_two(sensor_settings(tmp_path / "run", epochs=1, validate=None))
+    windows = np.load(tmp_path / "windows.npy")
+    bad = Order(num_clips=24, batch_size=8, processes=2, process=1).rest_of_epoch(1)[0][0]
+    windows[bad] = np.nan
+    np.save(tmp_path / "windows.npy", windows)
+    first, second = start_two(str(ROOT / "tools" / "train.py"), "--config", config)
+    said = [process.communicate(timeout=240)[0].splitlines()[-1] for process in (first, second)]
+    assert said == [
+        "res3d train: another process of the run has failed; its own message says why",
+        f"res3d train: error: {tmp_path / 'windows.npy'}: window {bad} is not finite",
+    ]
+    assert (first.returncode, second.returncode) == (1, 2)
 
 
 def test_the_command_trains_a_detector_in_two_processes(tmp_path):
@@ -116,6 +147,9 @@ def test_the_command_trains_a_detector_in_two_processes(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("8 clips, 2 steps of 4 an epoch") == 1, "one process speaks"
+    for line in ("8 clips, 2 steps of 4 an epoch", "best.safetensors: after 2 steps"):
+        assert done.stdout.count(line) == 1, "one process speaks"
     assert_same_run(tmp_path / "one", tmp_path / "two")
-    assert curve(tmp_path / "two", "validate")[0]["recall"] >= 0
+    one, two = (curve(tmp_path / name, "validate") for name in ("one", "two"))
+    assert [row["step"] for row in two] == [2]
+    assert two[0] == pytest.approx(one[0], abs=1e-3)

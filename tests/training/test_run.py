@@ -1,18 +1,29 @@
+import json
+import resource
+import tempfile
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 from made_cifar10 import write_cifar10
 from made_detectors import THIN
-from made_runs import curve, detector_settings, losses, run, sensor_settings
+from made_runs import curve, detector_settings, losses, run, sensor_files, sensor_settings
 from torch import nn
 
 import res3d
+from res3d.data import CATEGORIES, SyntheticVideo, synthetic_clips
+from res3d.structures.formats import write_cocovid
 from res3d.training import TrainingSettings
-from res3d.training.checkpoints import Checkpoints
+from res3d.training.checkpoints import Checkpoints, WholeFiles
 from res3d.training.kinds import build_data, build_model, find_task
 from res3d.training.module import TrainingModule
 from res3d.training.order import seed_step
+from res3d.training.plan import make_plan
 from res3d.weights import WeightsError
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def state(path) -> dict[str, torch.Tensor]:
@@ -27,6 +38,10 @@ def assert_equal_weights(one, other) -> None:
 
 class Killed(BaseException):
     """What a run cannot catch."""
+
+
+def raise_killed(*_: object) -> None:
+    raise Killed
 
 
 def kill_at(step: int, monkeypatch) -> None:
@@ -145,6 +160,62 @@ def test_a_finished_run_is_left_alone_and_goes_on_for_more_epochs(tmp_path):
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("changes", [{}, {"validate": None, "averaging": 0.9}], ids=["scored", "averaged"])
+def test_a_run_that_was_killed_before_its_last_weights_were_written_gets_them(tmp_path, changes):
+    run(sensor_settings(tmp_path / "whole", epochs=1, **changes))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Checkpoints, "on_train_end", raise_killed)
+        with pytest.raises(Killed):
+            run(sensor_settings(tmp_path / "killed", epochs=1, **changes))
+    result, lines = run(sensor_settings(tmp_path / "killed", epochs=1, **changes))
+    assert "is finished, after 3 steps" in lines[0]
+    assert result.weights.exists()
+    assert_equal_weights(tmp_path / "whole" / "last.safetensors", tmp_path / "killed" / "last.safetensors")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Checkpoints, "on_train_end", raise_killed)
+        with pytest.raises(Killed):
+            run(sensor_settings(tmp_path / "killed", epochs=2, **changes))
+    run(sensor_settings(tmp_path / "killed", epochs=2, **changes))
+    run(sensor_settings(tmp_path / "whole", epochs=2, **changes))
+    assert_equal_weights(tmp_path / "whole" / "last.safetensors", tmp_path / "killed" / "last.safetensors")
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Checkpoints, "on_train_epoch_end", raise_killed)
+        with pytest.raises(Killed):
+            run(sensor_settings(tmp_path / "run", epochs=1))
+    assert (tmp_path / "run" / "best.safetensors").exists()
+    with pytest.raises(ValueError, match=r"holds best\.safetensors but no last\.ckpt"):
+        run(sensor_settings(tmp_path / "run", epochs=1, seed=1))
+    result, _ = run(sensor_settings(tmp_path / "run", epochs=2))
+    assert result.steps == 6
+
+
+def test_early_stopping_may_change_on_the_way(tmp_path):
+    changes = {"epochs": 40, "learning_rate": 1e-9}
+    run(sensor_settings(tmp_path / "run", **changes, early_stopping=2))
+    for patience in (2, 1):
+        _, lines = run(sensor_settings(tmp_path / "run", **changes, early_stopping=patience))
+        assert lines[0].endswith("early_stopping 2 ended it; with a larger one, or none, it would go on")
+    result, _ = run(sensor_settings(tmp_path / "run", **changes, early_stopping=5))
+    assert result.steps == 6 * 3, "the first score, and five validations that are no better"
+
+
+def test_scores_on_other_data_are_not_compared(tmp_path):
+    result, _ = run(sensor_settings(tmp_path / "run", epochs=12, early_stopping=3))
+    assert result.score == 1.0
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "noise.npy", rng.normal(size=(32, 2, 16)).astype(np.float32))
+    settings = sensor_settings(tmp_path / "run", epochs=result.steps // 3 + 2, early_stopping=3)
+    settings.validate["windows"] = str(tmp_path / "noise.npy")
+    later, _ = run(settings)
+    assert later.steps == result.steps + 6, "it counts anew"
+    rows = curve(tmp_path / "run", "validate")[-2:]
+    assert later.score == pytest.approx(max(row["accuracy"] for row in rows), abs=1e-5)
+    assert later.score < 1
+
+
 def test_early_stopping_ends_a_run_for_good(tmp_path):
     changes = {"epochs": 40, "early_stopping": 2, "learning_rate": 1e-9, "validate_every": 2}
     result, _ = run(sensor_settings(tmp_path / "run", **changes))
@@ -172,7 +243,7 @@ def test_accumulated_parts_are_one_batch(tmp_path):
 def test_frozen_stages_stay_and_unfreeze_by_epoch(tmp_path):
     changes = {"validate": None, "freeze_at": 3, "unfreeze": {1: 1}, "epochs": 2}
     start = detector_settings(tmp_path / "x", **changes)
-    run(detector_settings(tmp_path / "one", **{**changes, "epochs": 1}))
+    run(detector_settings(tmp_path / "one", **{**changes, "unfreeze": {}, "epochs": 1}))
     run(detector_settings(tmp_path / "two", **changes))
     seed_step(0)
     data = build_data("train", start.train, "detector")
@@ -184,6 +255,42 @@ def test_frozen_stages_stay_and_unfreeze_by_epoch(tmp_path):
 
     assert [same(fresh, one, stage) for stage in ("stem", "conv2", "conv3", "conv4")] == [True, True, True, False]
     assert [same(fresh, two, stage) for stage in ("stem", "conv2", "conv3", "conv4")] == [True, False, False, False]
+
+
+def test_a_gradient_is_clipped_to_its_norm(tmp_path):
+    """Steps of SGD are as long as the gradients."""
+    changes = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1.0, "validate": None, "epochs": 1}
+    settings = sensor_settings(tmp_path / "run", **changes, batch_size=24, clip_gradient=1e-3)
+    before = make_plan(settings).model.state_dict()
+    run(settings)
+    after = state(tmp_path / "run" / "last.safetensors")
+    moved = torch.cat([(after[name] - before[name]).flatten() for name in before if not name.endswith(STATISTICS)])
+    assert float(moved.norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_clips_are_normalized_to_mean_and_std(tmp_path):
+    """As windows that were normalized beforehand."""
+    run(sensor_settings(tmp_path / "run", mean=[0.5, -0.25], std=[2.0, 4.0]))
+    settings = sensor_settings(tmp_path / "made")
+    windows = np.load(tmp_path / "windows.npy")
+    made = (windows - np.array([[0.5], [-0.25]], np.float32)) / np.array([[2.0], [4.0]], np.float32)
+    np.save(tmp_path / "made.npy", made)
+    for data in (settings.train, settings.validate):
+        data["windows"] = str(tmp_path / "made.npy")
+    run(settings)
+    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "made"), rel=1e-4)
+    assert curve(tmp_path / "run", "validate")[-1] == pytest.approx(curve(tmp_path / "made", "validate")[-1], rel=1e-4)
+
+
+def test_keypoints_of_named_pairs_are_learned_swapped(tmp_path):
+    """With every clip flipped, what is learned depends on the pairs."""
+    for name, pairs in (("found", None), ("named", [["right", "left"]]), ("none", [])):
+        settings = detector_settings(
+            tmp_path / name, epochs=1, validate=None, augment={"flip": 1.0, "pairs": pairs}, batch_size=8
+        )
+        settings.model["keypoints"] = 5
+        run(settings)
+    assert losses(tmp_path / "found") == losses(tmp_path / "named") != losses(tmp_path / "none")
 
 
 def test_scores_are_of_the_averaged_weights(tmp_path):
@@ -214,6 +321,25 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, mon
     assert any("after 1 of 3 steps" in line for line in lines)
 
 
+def test_a_checkpoint_is_written_nowhere_else(tmp_path, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a file in /tmp")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    run(sensor_settings(tmp_path / "run", epochs=1, validate=None))
+
+
+def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path):
+    """A limit on the size of files stands in for it; Python ignores the signal that comes with it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            WholeFiles().save_checkpoint({"weights": torch.zeros(10**5)}, tmp_path / "x.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, monkeypatch):
     settings = sensor_settings(tmp_path / "run")
     original = nn.Linear.forward
@@ -233,21 +359,61 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, monkeypatch):
         ({"augment": {"flp": 1}}, "augment: unknown key 'flp'; did you mean 'flip'"),
         ({"augment": {"flip": 2}}, "augment: flip must be a probability, not 2"),
         ({"mean": [0.5]}, "mean and std are not for a detector, which has its own"),
+        ({"warm_up": 9}, "warm_up must be ≤ 8, the steps of the run, not 9"),
         ({"batch_size": 9}, "8 clips to train on are fewer than a batch of 9"),
         ({"rates": {"nek": 1.0}}, "rates: the model has no part 'nek'; did you mean 'neck'"),
         ({"model": {"kind": "detector", "freeze_at": 2}}, "model has no key 'freeze_at': it is a setting of the run"),
         ({"model": {"kind": "detector", "chanels": 2}}, "unknown option 'chanels'; did you mean 'channels'"),
         ({"model": {"kind": "detector", "spec": {"box": {"fsc": 1}}}}, "model.spec.box: unknown key 'fsc'; did you"),
-        (
-            {"model": {"kind": "detector", "spec": {}, "weights": "x"}},
-            "model.spec changes a detector without weights|x",
-        ),
+        ({"model": {"kind": "detector", "weights": "nowhere.pth"}}, "nowhere.pth: no such weight file"),
     ],
 )
 def test_wrong_settings_are_named_before_anything_is_made(tmp_path, changes, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run(detector_settings(tmp_path / "run", **changes))
     assert not (tmp_path / "run" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("name", ["train", "validate"])
+def test_what_the_heads_learn_from_must_be_known_of_every_object(tmp_path, name):
+    scene = SyntheticVideo(seed=4, num_frames=8, size=(48, 64), num_objects=3)
+    scene.write(tmp_path / "scene.mp4")
+    write_cocovid([scene.tracks("scene.mp4")], tmp_path / "tracks.json")
+    whole = json.loads((tmp_path / "tracks.json").read_text())
+    partly = json.loads((tmp_path / "tracks.json").read_text())
+    for annotation in partly["annotations"][::2]:
+        del annotation["segmentation"]
+    (tmp_path / "partly.json").write_text(json.dumps(partly))
+    data = {"kind": "tracked", "annotations": str(tmp_path / "tracks.json"), "videos": str(tmp_path), "length": 2}
+    changes = {"train": data, "validate": data, name: {**data, "annotations": str(tmp_path / "partly.json")}}
+    settings = detector_settings(tmp_path / "run", **changes)
+    assert ("masks" in make_plan(settings).data[0][1]) == (name == "validate")
+    settings.model["mask"] = True
+    missing, count = len(partly["annotations"][::2]), len(whole["annotations"])
+    message = f"{name}: the model has a head for masks, which its data lack: {missing} of {count} objects in .*partly"
+    with pytest.raises(ValueError, match=message):
+        run(settings)
+    settings.model.update(mask=False, keypoints=4)
+    with pytest.raises(ValueError, match=r"train: keypoints are \[N T 5 3\], and the model's \[N T 4 3\]"):
+        run(settings)
+
+
+def test_pairs_that_a_flip_swaps_are_found_or_asked_for(tmp_path):
+    settings = detector_settings(tmp_path / "run", validate=None, epochs=1, augment={"flip": 0.5})
+    settings.model["keypoints"] = 5
+    _, lines = run(settings)
+    assert "a flip swaps 1 pairs of keypoints: left and right" in lines
+    plan = make_plan(replace(settings, augment={"flip": 0.5, "pairs": [["top", "bottom"]]}))
+    assert plan.flip_pairs == ((1, 3),)
+    assert plan.change.keywords == {"flip_pairs": ((1, 3),)}
+    nameless = tuple(replace(category, keypoints=tuple("abcde")) for category in CATEGORIES)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(synthetic_clips, "CATEGORIES", nameless)
+        with pytest.raises(ValueError, match=r"augment: no keypoint's name says left or right; name the pairs"):
+            make_plan(settings)
+        assert make_plan(replace(settings, augment={"flip": 0.5, "pairs": []})).flip_pairs == ()
+        del settings.model["keypoints"]
+        assert make_plan(settings).flip_pairs == ()
 
 
 def test_a_classifier_needs_a_backbone_and_channels_that_fit(tmp_path):
@@ -261,6 +427,11 @@ def test_norms_over_processes_need_a_gpu(tmp_path):
     model = {"kind": "classifier", "backbone": str(tmp_path / "sensor.yaml"), "norm": "sync_batch"}
     with pytest.raises(ValueError, match="norm 'sync_batch' needs a GPU; on a CPU take group, frozen_batch or batch"):
         run(sensor_settings(tmp_path / "run", model=model))
+
+
+def test_half_precision_needs_one_too(tmp_path):
+    with pytest.raises(ValueError, match="precision 16 needs a GPU; on a CPU take 32 or bf16"):
+        run(sensor_settings(tmp_path / "run", precision=16))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -308,6 +479,33 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="it has a classifier, and this is of a detector"):
         run(detector_settings(tmp_path / "run"))
     assert not (tmp_path / "run" / "config.yaml").read_text().startswith("model:\n  kind: detector")
+
+
+def test_a_setting_that_is_null_instead_of_absent_hides_no_other_difference(tmp_path):
+    settings = sensor_settings(tmp_path / "run", epochs=1)
+    settings.train["num_classes"] = None
+    run(settings)
+    run(sensor_settings(tmp_path / "run", epochs=2))
+    with pytest.raises(ValueError, match="optimizer is 'adamw' there and 'sgd' here"):
+        run(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd"))
+
+
+def test_tuples_are_the_lists_that_a_config_has_for_them(tmp_path):
+    settings = sensor_settings(tmp_path / "run", epochs=1)
+    settings.train["rows"] = (0, 24)
+    run(settings)
+    result, _ = run(sensor_settings(tmp_path / "run", epochs=2))
+    assert result.steps == 6
+
+
+def test_data_that_grew_are_another_runs(tmp_path):
+    settings = sensor_settings(tmp_path / "run", epochs=1)
+    del settings.train["rows"]
+    run(settings)
+    for path in sensor_files(tmp_path).values():
+        np.save(path, np.concatenate([np.load(path)] * 2))
+    with pytest.raises(ValueError, match="its data had 32 clips to train on, and now have 64; name another out"):
+        run(replace(settings, epochs=3))
 
 
 def test_a_folder_with_weights_but_no_run_is_refused(tmp_path):

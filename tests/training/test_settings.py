@@ -20,6 +20,7 @@ def test_the_frozen_stages_of_an_epoch():
         ({"learning_rate": float("nan")}, "learning_rate must be > 0, not nan"),
         ({"weight_decay": -1.0}, "weight_decay must be ≥ 0, not -1.0"),
         ({"averaging": 1.0}, r"averaging must be in \[0, 1\), not 1.0"),
+        ({"precision": 8}, "precision must be one of 32, bf16, 16, not '8'"),
         ({"optimizer": "lion"}, "optimizer must be one of adamw, adam, sgd, not 'lion'"),
         ({"freeze_at": 6}, r"freeze_at must be 0 \(nothing\) to 5 \(everything\), not 6"),
         ({"freeze_at": 2, "unfreeze": {2: -1}}, "unfreeze must give a lower freeze_at from epoch to epoch"),
@@ -28,6 +29,13 @@ def test_the_frozen_stages_of_an_epoch():
         ({"rates": {"neck": -0.1}}, "rates: that of 'neck' must be ≥ 0, not -0.1"),
         ({"std": [0.0]}, r"mean must be finite numbers and std numbers > 0, not \[\] and \[0.0\]"),
         ({"milestones": [3.0]}, "milestones are of the schedule 'step', not of 'constant'"),
+        ({"schedule": "step"}, "schedule 'step' needs milestones"),
+        (
+            {"validate": {}, "validate_every": 5, "epochs": 4},
+            "validate_every must be ≤ 4, the run's epochs, not 5",
+        ),
+        ({"clip_gradient": 0.0}, "clip_gradient must be > 0, not 0.0"),
+        ({"freeze_at": 2, "unfreeze": {4: 1}, "epochs": 4}, "unfreeze: after 4 epochs a run of 4 is over"),
         ({"early_stopping": 3}, "early_stopping needs scores, and so data to validate on"),
         (
             {"batch_size": 6, "devices": 2, "accumulate": 2},

@@ -3,6 +3,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import res3d
@@ -46,15 +47,19 @@ def test_a_file_can_be_read_by_whom_the_user_lets(tmp_path, thin):
     assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_a_failed_save_leaves_nothing_and_spares_what_was_there(tmp_path, thin, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(OSError("disk full"), "disk full"), (SafetensorError("I/O error"), r"w\.safetensors: the weights cannot be wri")],
+)
+def test_a_failed_save_leaves_nothing_and_spares_what_was_there(tmp_path, thin, monkeypatch, error, message):
     res3d.save_weights(thin, tmp_path / "w.safetensors")
     before = (tmp_path / "w.safetensors").read_bytes()
 
     def fail(*args, **kwargs):
-        raise OSError("disk full")
+        raise error
 
     monkeypatch.setattr("res3d.weights.files.save_file", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=message):
         res3d.save_weights(thin, tmp_path / "w.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
     assert (tmp_path / "w.safetensors").read_bytes() == before

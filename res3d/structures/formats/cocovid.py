@@ -13,7 +13,7 @@ import numpy as np
 from res3d.ops.rle import Rle
 from res3d.ops.similarity import box_area
 from res3d.structures.category import Category
-from res3d.structures.formats.categories import category_entry, read_category
+from res3d.structures.formats.categories import add_unnamed, category_entry, read_categories
 from res3d.structures.formats.files import read_json, reading, table_of, write_whole
 from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
@@ -32,10 +32,7 @@ def write_cocovid(videos: Iterable[VideoTracks], path: str | Path, *, info: Mapp
     for number, video in enumerate(videos, start=1):
         if any(video.name == other["name"] for other in data["videos"]):
             raise ValueError(f"two videos have the name {video.name!r}")
-        labels = {track.label for track in video.tracks}
-        # COCO's tools want a category for every label; one that is called by its number is none to us.
-        unnamed = {label: Category(name=str(label)) for label in sorted(labels - set(video.categories))}
-        for label, category in {**video.categories, **unnamed}.items():
+        for label, category in add_unnamed(video.categories, (track.label for track in video.tracks)).items():
             if categories.setdefault(label, category) != category:
                 raise ValueError(f"label {label} is {category.name!r} in video {video.name!r}, and another before")
         _add_video(data, video, number)
@@ -126,8 +123,7 @@ def _read(data: dict[str, Any], path: str | Path) -> dict[str, VideoTracks]:
         with reading(f"{path}: annotation {number}", "one"):
             rows[image["video_id"]].append(_row(entry, int(image["frame_id"])))
     entries = table_of(data, "categories", path, ("id", "name"))
-    named = {int(entry["id"]): read_category(entry) for entry in entries}
-    categories = {label: category for label, category in named.items() if category != Category(name=str(label))}
+    categories = read_categories(entries, (row.label for own in rows.values() for row in own))
     made = [_video(facts, rows[facts["id"]], shown[facts["id"]], categories) for facts in videos]
     by_name = {video.name: video for video in made}
     if len(by_name) < len(made):

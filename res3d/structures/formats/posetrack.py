@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from res3d.structures.formats.categories import category_entry, read_category
+from res3d.structures.formats.categories import add_unnamed, category_entry, read_categories
 from res3d.structures.formats.files import read_json, reading, table_of, write_whole
 from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
@@ -50,7 +50,8 @@ def write_posetrack(video: VideoTracks, path: str | Path) -> None:
         {"id": number, "image_id": FIRST_IMAGE + frame, **_annotation(video.tracks[n], row)}
         for number, (frame, n, row) in enumerate(rows)
     ]
-    categories = [category_entry(label, category) for label, category in sorted(video.categories.items())]
+    named = add_unnamed(video.categories, (track.label for track in video.tracks)) if video.categories else {}
+    categories = [category_entry(label, category) for label, category in sorted(named.items())]
     fps = {} if video.fps is None else {"info": {"fps": video.fps}}
     write_whole(path, json.dumps({**fps, "images": images, "annotations": annotations, "categories": categories}))
 
@@ -89,16 +90,17 @@ def _read(data: dict[str, Any], path: str | Path) -> VideoTracks:
     frame_of = {image["id"]: _frame_number(str(image["file_name"])) for image in images}
     frames = list(frame_of.values())
     length = max([int(image.get("nframes", 0)) for image in images] + [frame + 1 for frame in frames], default=0)
+    rows = [_row(entry, frame_of) for entry in annotations]
     labeled = np.unique([frame_of[i["id"]] for i in images if i.get("is_labeled", True)]).astype(np.int64)
     first = images[0] if images else {}
     sized = "width" in first and "height" in first
     return VideoTracks(
-        tracks=tracks_from_rows([_row(entry, frame_of) for entry in annotations], path),
+        tracks=tracks_from_rows(rows, path),
         num_frames=length,
         name=str(first.get("vid_id") or Path(path).stem),
         fps=(data.get("info") or {}).get("fps"),
         size=(int(first["height"]), int(first["width"])) if sized else None,
-        categories={int(entry["id"]): read_category(entry) for entry in data.get("categories") or []},
+        categories=read_categories(data.get("categories") or [], (row.label for row in rows)),
         annotated=None if np.array_equal(labeled, np.arange(length)) else labeled,
     )
 

@@ -246,6 +246,7 @@ def test_cocovid_of_ground_truth_is_read(tmp_path):
         (cocovid(images=[{"id": 1}]), "entry 0 of 'images' has no 'video_id', 'frame_id'"),
         (cocovid(images=[{"id": 1, "video_id": 9, "frame_id": 0}]), "image 1 is of video 9, which is not listed"),
         (cocovid(annotation={"image_id": 9}), "annotation 0 is of image 9, which is not listed"),
+        (cocovid(annotation={"category_id": 77}), "is of category 77, which is not listed (accepted: 1)"),
         (
             cocovid(annotation={"bbox": [1, 2]}),
             "a.json: annotation 0: not one as it should be (bbox must be x, y, width, height, not [1, 2])",
@@ -299,6 +300,7 @@ def test_posetrack_holds_poses_only(tmp_path):
         (cocovid(), "has 'videos', so it is CocoVID JSON, not PoseTrack18's"),
         ({"images": []}, "has no list of 'annotations'"),
         (posetrack(annotation={"image_id": 9}), "an annotation is of image 9, which is not listed"),
+        (posetrack(annotation={"category_id": 77}), "is of category 77, which is not listed (accepted: 1)"),
         (posetrack(annotation={"keypoints": [1, 2]}), "not PoseTrack18 JSON as it should be"),
         (posetrack(images=[{"id": 7, "file_name": "a/b.jpg"}]), "the frame's number, as in 000012.jpg, not 'a/b.jpg'"),
         (posetrack(categories=[{"id": 1}]), "not PoseTrack18 JSON as it should be (KeyError: 'name')"),

@@ -1,0 +1,44 @@
+"""Masks of many clips in memory."""
+
+import zlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MASKS = "masks"
+
+
+class PackedMasks(Mapping[str, Tensor]):
+    """A result or target of one clip whose masks, if it has any, are compressed bits until they are asked for.
+
+    Whole, those of all clips that are scored would fill the memory.
+
+    Args:
+        values: tensors on the CPU; masks of any shape, bool or probabilities, of which those above 0.5 are set.
+    """
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        self._names = tuple(values)
+        self._values = {name: value for name, value in values.items() if name != MASKS}
+        if MASKS in values:
+            masks = values[MASKS] > 0.5
+            self._shape = tuple(masks.shape)
+            self._bits = zlib.compress(np.packbits(masks.numpy()).tobytes(), level=1)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name != MASKS or MASKS not in self._names:
+            return self._values[name]
+        count = int(np.prod(self._shape))
+        bits = np.unpackbits(np.frombuffer(zlib.decompress(self._bits), np.uint8), count=count)
+        return torch.from_numpy(bits.reshape(self._shape).view(np.bool_))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # without unpacking
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

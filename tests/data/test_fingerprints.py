@@ -1,0 +1,69 @@
+"""What clips are made of is known by its files, wherever they are."""
+
+import os
+
+import numpy as np
+import pytest
+from made_runs import sensor_files, write_sensor
+from PIL import Image
+
+from res3d.data import LabelledClips, SensorWindows, SyntheticClips, SyntheticVideo, TrackedClips
+from res3d.structures.formats import write_cocovid
+
+SCENE = SyntheticVideo(seed=4, num_frames=6, size=(32, 48), num_objects=2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Windows, two classes of one video each, and a tracked video; nothing in it was written just now."""
+    write_sensor(tmp_path)
+    for name in ("clips/a/1", "clips/b/1", "videos/scene"):
+        (tmp_path / name).mkdir(parents=True)
+        for n, frame in enumerate(SCENE):
+            Image.fromarray(frame.image).save(tmp_path / name / f"{n}.png")
+    (tmp_path / "tracks").mkdir()
+    write_cocovid([SCENE.tracks("scene")], tmp_path / "tracks" / "t.json")
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (1, 1))
+    return tmp_path
+
+
+def sensor(folder):
+    return SensorWindows(**sensor_files(folder))
+
+
+def labelled(folder):
+    return LabelledClips(source=str(folder / "clips"))
+
+
+def tracked(folder):
+    return TrackedClips(annotations=str(folder / "tracks"), videos=str(folder / "videos"), length=2)
+
+
+def add_video(folder):
+    (folder / "clips" / "a" / "0").mkdir()
+    Image.new("RGB", (24, 16)).save(folder / "clips" / "a" / "0" / "0.png")
+
+
+@pytest.mark.parametrize(
+    ("data", "change"),
+    [
+        (sensor, lambda folder: np.save(folder / "labels.npy", np.zeros(32, np.int64))),
+        (sensor, lambda folder: np.save(folder / "windows.npy", np.zeros((32, 2, 16), np.float32))),
+        (labelled, add_video),
+        (labelled, lambda folder: (folder / "clips" / "b").rename(folder / "clips" / "c")),
+        (labelled, lambda folder: (folder / "clips" / "b" / "1" / "3.png").touch()),
+        (tracked, lambda folder: (folder / "videos" / "scene" / "3.png").touch()),
+        (tracked, lambda folder: (folder / "tracks" / "t.json").touch()),
+    ],
+)
+def test_what_changes_clips_changes_their_fingerprint(folder, data, change):
+    before = data(folder).fingerprint()
+    assert data(folder).fingerprint() == before
+    change(folder)
+    assert data(folder).fingerprint() != before
+
+
+def test_made_up_clips_are_known_by_their_settings():
+    assert SyntheticClips(seed=1).fingerprint() == SyntheticClips(seed=1).fingerprint()
+    assert SyntheticClips(seed=1).fingerprint() != SyntheticClips(seed=2).fingerprint()

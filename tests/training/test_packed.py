@@ -1,0 +1,39 @@
+import pickle
+
+import pytest
+import torch
+from made_detectors import tiny
+
+from res3d.training.detector import DETECTOR
+from res3d.training.packed import PackedMasks
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 1, 17, 23), (0, 4, 17, 23), (2, 1, 8, 8)])
+def test_masks_come_out_as_they_went_in(shape):
+    values = {"boxes": torch.rand(shape[0], 4), "masks": torch.rand(shape)}
+    packed = pickle.loads(pickle.dumps(PackedMasks(values)))
+    assert list(packed) == ["boxes", "masks"]
+    assert torch.equal(packed["boxes"], values["boxes"])
+    assert packed["masks"].dtype == torch.bool
+    assert torch.equal(packed["masks"], values["masks"] > 0.5)
+    assert torch.equal(PackedMasks(packed)["masks"], packed["masks"])
+
+
+def test_there_need_not_be_masks():
+    packed = PackedMasks({"boxes": torch.rand(2, 4)})
+    assert "masks" not in packed
+    assert len(packed) == 1
+    with pytest.raises(KeyError):
+        packed["masks"]
+
+
+def test_what_is_kept_of_a_clip_to_score_is_small():
+    masks = torch.zeros(20, 8, 200, 300, dtype=torch.bool)
+    masks[:, :, 50:120, 60:200] = True
+    assert len(pickle.dumps(DETECTOR.truth({"masks": masks}))) < masks.numel() / 100
+    model = tiny(mask=True, box_score_thresh=0.0).eval()
+    with torch.no_grad():
+        (found,) = DETECTOR.predict(model, [(torch.rand(3, 2, 96, 96), None)])
+    assert found["masks"].shape[1:] == (2, 1, 96, 96)
+    assert len(found["boxes"])
+    assert len(pickle.dumps(found)) < found["masks"].numel()
