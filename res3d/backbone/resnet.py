@@ -24,6 +24,8 @@ class ResNet3d(nn.Module):
         ValueError: a stage name that the spec does not have, or a ``freeze_at`` out of range.
     """
 
+    is_dense = True  # computes maps from clips whatever they show: what ``optimize(compile=True)`` compiles
+
     def __init__(
         self,
         spec: BackboneSpec,

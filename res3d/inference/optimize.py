@@ -15,9 +15,6 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from res3d.backbone import ResNet3d
-from res3d.detection.layers import ConvStack
-from res3d.detection.neck import FeaturePyramid3d
-from res3d.detection.proposals import TubeProposalNetwork
 from res3d.inference.fuse import fuse
 from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
 
@@ -71,7 +68,9 @@ class OptimizedModel(nn.Module):
             _check_compiler()
             fixed = False
         self._compiled, self._records = True, fixed
-        for module in _dense(self.network):
+        for module in self.network.modules():
+            if not getattr(module, "is_dense", False):
+                continue
             once = fixed and isinstance(module, ResNet3d)
             module.compile(fullgraph=True, dynamic=not once, options={"triton.cudagraphs": True} if once else None)
 
@@ -162,15 +161,6 @@ def frozen_compilation() -> Iterator[None]:
         torch._dynamo.config.patch(recompile_limit=GRAPHS),
     ):
         yield
-
-
-def _dense(network: nn.Module) -> Iterator[nn.Module]:
-    """The parts that compute maps from maps, whatever is found in them."""
-    for module in network.modules():
-        if isinstance(module, (ResNet3d, FeaturePyramid3d)):
-            yield module
-        elif isinstance(module, TubeProposalNetwork):
-            yield from (child for child in module.children() if isinstance(child, ConvStack))
 
 
 def _check_compiler() -> None:
