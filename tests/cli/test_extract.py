@@ -310,6 +310,16 @@ def test_videos_at_the_same_time_give_the_same_files(extract, video, capsys):
     assert "--at-once must be ≥ 1, not 0" in capsys.readouterr().err
 
 
+def test_segments_decoded_at_the_same_time_give_the_same_file(extract, video, capsys):
+    assert extract(video, "--out", "one") == 0
+    assert extract(video, "--out", "several", "--decoders", 3) == 0
+    one, several = (res3d.ClipFeatures.load(f"{folder}/video.npz") for folder in ("one", "several"))
+    np.testing.assert_array_equal(one.features, several.features)
+    np.testing.assert_array_equal(one.frame_times, several.frame_times)
+    assert extract(video, "--decoders", 0) == 2
+    assert "--decoders must be ≥ 1, not 0" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_videos_at_the_same_time(extract, video, monkeypatch):
     other = video.with_name("other.mp4")
     other.write_bytes(video.read_bytes())

@@ -125,6 +125,15 @@ def test_bfloat16_is_as_near_as_autocast(name):
 
 
 @torch.no_grad()
+def test_float16_is_near():
+    model = made("resnet18_3d")
+    clip = clip_for(model)
+    got = optimize(model, dtype="float16")(clip)["conv5"]
+    assert got.dtype == torch.float32
+    assert 0 < distance(got, model(clip)["conv5"]) < 1e-2
+
+
+@torch.no_grad()
 def test_classifiers_and_their_own_type():
     classifier = res3d.ClipClassifier(made("resnet18_3d"), 7).eval()
     nn.init.normal_(classifier.fc.weight)
