@@ -31,6 +31,7 @@ class TrackPool:
         self._given = 0
         self.identities: list[Identity] = []
         self.labels = np.zeros(0, np.int64)
+        self.first_labels = np.zeros(0, np.int64)  # what they were first taken for
         self.first = np.zeros(0, np.int64)  # frame
         self.last = np.zeros(0, np.int64)  # frame
         self.hits = np.zeros(0, np.int64)  # frames it was seen in
@@ -79,6 +80,7 @@ class TrackPool:
         self.sizes = np.concatenate([self.sizes, np.maximum(box_size(boxes), least)])
         self.identities = self.identities + made
         self.labels = np.concatenate([self.labels, labels])
+        self.first_labels = np.concatenate([self.first_labels, labels])
         self.first = np.concatenate([self.first, zeros + frame])
         self.last = np.concatenate([self.last, zeros + (frame if last is None else last)])
         self.hits = np.concatenate([self.hits, zeros + seen])
@@ -146,7 +148,18 @@ class TrackPool:
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drop all tracks but those at ``rows`` [N]."""
         self.identities = [identity for identity, kept in zip(self.identities, rows.tolist(), strict=True) if kept]
-        for name in ("labels", "first", "last", "hits", "confirmed", "given_up", "parents", "boxes", "sizes"):
+        for name in (
+            "labels",
+            "first_labels",
+            "first",
+            "last",
+            "hits",
+            "confirmed",
+            "given_up",
+            "parents",
+            "boxes",
+            "sizes",
+        ):
             setattr(self, name, getattr(self, name)[rows])
         self.embeddings = None if self.embeddings is None else self.embeddings[rows]
         self.keypoints = None if self.keypoints is None else self.keypoints[rows]
@@ -170,7 +183,8 @@ class TrackPool:
         lost = np.flatnonzero(self.confirmed & (self.last < frame) & free & in_sight)
         if len(lost) and self._settings.lost_reach > 0:
             cost = reach_cost(self.boxes[lost], boxes, self._settings.lost_reach, self.sizes[lost])
-            rows, columns = assign_hungarian(np.where(self.labels[lost, None] == labels, cost, np.inf))
+            other = np.inf if self._settings.class_overlap is None else cost + 1  # its class may yet turn out the same
+            rows, columns = assign_hungarian(np.where(self.labels[lost, None] == labels, cost, other))
             parents[columns] = [self.identities[row] for row in lost[rows]]
         return parents
 
@@ -185,7 +199,9 @@ class TrackPool:
                 self.confirmed[child] = False  # to be confirmed anew, under an id of its own
             elif now is None or now - self.last[parent] > self._settings.max_lost:
                 self.parents[child] = None
-                if self.hits[child] >= self._settings.min_length:
+                if self.labels[parent] not in (self.labels[child], self.first_labels[child]):
+                    self.confirmed[child] = False
+                elif self.hits[child] >= self._settings.min_length:
                     self.identities[child].become(self.identities[parent])
                     self.confirmed[child] = True
                     self.given_up[parent] = True

@@ -105,7 +105,9 @@ class VideoWriter:
 
     def _open(self, width: int, height: int) -> None:
         self._container = av.open(str(self._unfinished), "w", format="mp4", options={"movflags": "faststart"})
-        self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": str(self._quality)})
+        # With its tree of macroblocks, x264 gives other bits for the same frames, even on one thread.
+        options = {"crf": str(self._quality), "x264-params": "mbtree=0"}
+        self._stream = self._container.add_stream("libx264", rate=self._rate, options=options)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
         self._stream.codec_context.time_base = TIME_BASE

@@ -145,6 +145,18 @@ def test_a_low_finding_of_another_class_neither_starts_nor_hides_a_track():
     assert track.label == 1
 
 
+@pytest.mark.parametrize(("sure", "count"), [(1, 1), (2, 2)])
+def test_one_that_comes_back_is_the_lost_one_if_its_class_turns_out_the_same(sure, count):
+    """Lost at 50, one appears at 65 that is taken for class 2 for three frames, and then for class ``sure``."""
+    frames = [frame_of(box_at(50, 50))] * 8 + [NOTHING] * 2
+    frames += [frame_of(box_at(65, 50), labels=[2 if n < 3 else sure]) for n in range(20)]
+    tracks = link_detections(frames, max_lost=10, fill_gaps=0).tracks
+    assert len(tracks) == count
+    assert [track.label for track in tracks] == [1, 2][:count]
+    assert sum(len(track) for track in tracks) == 28
+    assert len(link_detections(frames, max_lost=10, class_overlap=None)) > 1
+
+
 def test_the_votes_of_one_that_turns_out_to_be_another_are_counted_together():
     """The one that appears at 65 is the one that was lost at 50; most of its frames say that it is of class 2."""
     frames = [frame_of(box_at(50, 50))] * 4 + [NOTHING] * 2

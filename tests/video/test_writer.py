@@ -3,6 +3,7 @@ import pytest
 from conftest import gray_with_bar
 from made_videos import decode_with_pyav
 
+from res3d.data import SyntheticVideo
 from res3d.video import VideoReader, VideoWriter
 
 
@@ -132,3 +133,10 @@ def test_nothing_is_left_where_the_name_is_taken_by_a_folder(tmp_path):
     with pytest.raises(OSError), VideoWriter(tmp_path / "a.mp4") as writer:  # noqa: PT011 (which one is the system's)
         writer.write(np.zeros((32, 32, 3), np.uint8))
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_the_same_frames_make_the_same_file(tmp_path):
+    """Frames are drawn while x264 works: what is in memory then must not matter."""
+    for name in ("a.mp4", "b.mp4"):
+        SyntheticVideo(num_frames=60, size=(120, 160)).write(tmp_path / name)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
