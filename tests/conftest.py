@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,11 @@ def video(tmp_path) -> Path:
     path = tmp_path / "video.mp4"
     write_h264(path, [gray_with_bar(n) for n in range(40)])
     return path
+
+
+def take_ctrl_c() -> None:
+    """For ``Popen``'s ``preexec_fn``: what is started takes SIGINT, even if these tests run where it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def gray_with_bar(n: int, width: int = 64, height: int = 48) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, gray_with_bar
+from conftest import ROOT, gray_with_bar, take_ctrl_c
 from made_videos import cut, write_h264, write_sound
 
 import res3d
@@ -281,7 +281,8 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_half_file(tmp_path, thin_sp
     out = tmp_path / "out"
     flags = ["--model", str(thin_spec), "--out", str(out), "--stride", "1"]
     command = [sys.executable, str(ROOT / "tools/extract_features.py"), str(folder), *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=os.environ, preexec_fn=take_ctrl_c)
     deadline = time.monotonic() + 120
     while not (out / "a.npz").exists() and process.poll() is None:
         assert time.monotonic() < deadline

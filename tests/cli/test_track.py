@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, gray_with_bar
+from conftest import ROOT, gray_with_bar, take_ctrl_c
 from made_detectors import tiny
 from made_videos import cut, write_h264
 
@@ -291,6 +291,7 @@ def test_ctrl_c_keeps_the_frames_so_far_under_another_name(tmp_path, weights):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
+        preexec_fn=take_ctrl_c,
     )
     deadline = time.monotonic() + 120
     while not (list(out.glob(".*.unfinished.mp4")) if out.exists() else []) and process.poll() is None:
