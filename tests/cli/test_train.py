@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import take_ctrl_c
 from made_runs import curve, losses, run, sensor_settings
 
 import res3d
