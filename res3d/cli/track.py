@@ -300,7 +300,7 @@ class _Tracker:
             found,
             self._file(reader.path.stem, "_tracked.mp4"),
             painter=TrackPainter(categories=self.model.categories),
-            show=shown.add,
+            show=shown.add if self.show_frames else None,
             progress=progress,
         )
         if self.show_frames:

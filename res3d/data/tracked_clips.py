@@ -72,7 +72,7 @@ class TrackedClips:
     _labels: Mapping[int, int] = field(init=False, repr=False, compare=False)  # of the annotations: ours
     _categories: tuple[Category, ...] = field(init=False, repr=False, compare=False)
     _places: tuple[_Place, ...] = field(init=False, repr=False, compare=False)
-    _masked: tuple[bool, ...] = field(init=False, repr=False, compare=False)  # of every annotation that counts
+    _facts: Facts = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_numbers(self, length=1, step=1, stride=1, jitter=0)
@@ -84,16 +84,18 @@ class TrackedClips:
         labels, categories = choose_classes(tracks, self.classes, self.annotations)
         for name, value in (("_tracks", tracks), ("_labels", labels), ("_categories", categories)):
             object.__setattr__(self, name, value)
-        used = [track for video in tracks.values() for track in video.tracks if track.label in labels]
-        object.__setattr__(self, "_masked", tuple(masked for track in used for masked in _masked(track)))
         frames = {name: self._open(name, video, len(tracks) == 1) for name, video in tracks.items()}
         object.__setattr__(self, "_frames", frames)
         places = [place for name, video in tracks.items() for place in self._find_places(name, video)]
         object.__setattr__(self, "_places", tuple(places))
+        object.__setattr__(self, "_facts", self._find_facts())
 
     @property
     def facts(self) -> Facts:
         """What the classes are; masks are known where every object has one."""
+        return self._facts
+
+    def _find_facts(self) -> Facts:
         seen = {
             self._labels[track.label]
             for place in self._places
@@ -101,7 +103,9 @@ class TrackedClips:
             if track.label in self._labels and (_rows(track, self._numbers(place.start)) >= 0).any()
         }
         empty = tuple(c.name for label, c in enumerate(self._categories, 1) if label not in seen)
-        targets = {"masks": "N T H W"} if all(self._masked) else {}
+        used = (track for video in self._tracks.values() for track in video.tracks if track.label in self._labels)
+        masked = [has for track in used for has in _masked(track)]
+        targets = {"masks": "N T H W"} if all(masked) else {}
         if self._num_keypoints:
             targets["keypoints"] = f"N T {self._num_keypoints} 3"
         return Facts(
@@ -109,9 +113,7 @@ class TrackedClips:
             categories=self._categories,
             empty=empty,
             targets=targets,
-            partial={
-                "masks": f"{self._masked.count(False)} of {len(self._masked)} objects in {self.annotations} have none"
-            },
+            partial={"masks": f"{masked.count(False)} of {len(masked)} objects in {self.annotations} have none"},
         )
 
     @property
@@ -202,7 +204,7 @@ class TrackedClips:
                         track.keypoints * np.array([across, down, 1], np.float32), rows
                     )
             target["keypoints"] = torch.from_numpy(points)
-        if all(self._masked):
+        if "masks" in self._facts.targets:
             target["masks"] = _masks(held, len(numbers), size)
         return target
 

@@ -184,7 +184,7 @@ class FeatureExtractor:
         size = self.preprocess.output_size(reader.info.height, reader.info.width)
         self.backbone.spec.check_size((self.sampler.length, *size))
         times, stop = times or StageTimes(), threading.Event()
-        decoded = prefetch(self._decode(reader, times), depth=CHUNKS_AHEAD, stop=stop)
+        decoded = prefetch(self._chunks(reader, times), depth=CHUNKS_AHEAD, stop=stop)
         ready = map_in_threads(lambda chunk: self._prepare(chunk, times), decoded, workers=PREPARERS)
         with closing(prefetch(ready, depth=CHUNKS_AHEAD, stop=stop)) as prepared:
             yield from self._run(prepared, progress or (lambda frames: None), times)
@@ -196,7 +196,7 @@ class FeatureExtractor:
         """
         unused = StageTimes()
         began = time.perf_counter()
-        decoded = list(self._decode(reader, unused))
+        decoded = list(self._chunks(reader, unused))
         decoding = time.perf_counter() - began
         began = time.perf_counter()
         source = (chunk for chunk in decoded)
@@ -260,7 +260,7 @@ class FeatureExtractor:
         for batch in dense.finish():
             yield self._features(*batch, times)
 
-    def _decode(self, reader: VideoReader, times: StageTimes) -> Generator[_Chunk, None, None]:
+    def _chunks(self, reader: VideoReader, times: StageTimes) -> Generator[_Chunk, None, None]:
         """The video in chunks of a bounded size."""
         rows, columns = self.preprocess.output_size(reader.info.height, reader.info.width)
         frame_bytes = max(3 * reader.info.height * reader.info.width, 12 * rows * columns)  # decoded, then float32

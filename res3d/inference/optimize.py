@@ -108,7 +108,7 @@ def optimize(
 
     Norms are folded into the convolutions before them, sums and ReLUs join them, channels lie innermost in memory, and
     weights are in the computing type. On a CPU the layers run by oneDNN's kernels with weights laid out once, for which
-    no compiler is needed; they are faster than what ``compile`` makes there.
+    no compiler is needed; they are about as fast as what ``compile`` makes there.
 
     Args:
         model: the copy runs on its device, in eval mode and without gradients.

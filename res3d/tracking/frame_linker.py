@@ -117,12 +117,16 @@ class FrameLinker:
         for n in np.flatnonzero((gaps > 0) & (gaps <= self._settings.fill_gaps)).tolist():
             self._fill(int(rows[n]), int(columns[n]), seen)
         pool.go_on(
-            rows, self._frame, boxes, embeddings=seen.embeddings_of(columns), keypoints=seen.keypoints_of(columns)
+            rows,
+            self._frame,
+            boxes,
+            votes=[seen.votes[column] for column in columns.tolist()],
+            embeddings=seen.embeddings_of(columns),
+            keypoints=seen.keypoints_of(columns),
         )
         if self._settings.motion == "velocity":
             self._motion.update(rows, boxes)
         self._show([pool.identities[row] for row in rows.tolist()], columns, seen)
-        pool.recount(rows)
 
     def _hidden(self, matching: Matching, seen: "_Seen") -> NDArray[np.bool_]:
         """[tracks]: another object is in front of where it was last seen, which explains why it is not seen there.
@@ -140,8 +144,8 @@ class FrameLinker:
         boxes = seen.boxes[columns]
         made = self._pool.begin(
             self._frame,
-            seen.detections.labels[columns],
             boxes,
+            votes=[seen.votes[column] for column in columns.tolist()],
             hidden=self._hidden(matching, seen),
             embeddings=seen.embeddings_of(columns),
             keypoints=seen.keypoints_of(columns),
@@ -160,7 +164,6 @@ class FrameLinker:
         pool, points = self._pool, seen.keypoints_of(column)
         sightings = fill_gap(
             pool.identities[row],
-            int(pool.labels[row]),
             (int(pool.last[row]), self._frame),
             (pool.boxes[row], seen.boxes[column]),
             None if points is None or pool.keypoints is None else (pool.keypoints[row], points),
@@ -172,13 +175,10 @@ class FrameLinker:
         if not identities:
             return
         found = seen.detections
-        for identity, column in zip(identities, columns.tolist(), strict=True):
-            identity.vote(seen.votes[column])
         self._timeline.add(
             self._frame,
             Sighting(
                 identities=identities,
-                labels=found.labels[columns],
                 boxes=found.boxes[columns],
                 scores=found.scores[columns],
                 keypoints=None if found.keypoints is None else found.keypoints[columns],

@@ -13,7 +13,6 @@ Array = NDArray[np.floating[Any]]
 
 def fill_gap(
     identity: Identity,
-    label: int,
     frames: tuple[int, int],
     boxes: tuple[Array, Array],
     keypoints: tuple[Array, Array] | None,
@@ -37,7 +36,6 @@ def fill_gap(
             frame,
             Sighting(
                 identities=[identity],
-                labels=np.array([label]),
                 boxes=box[None].astype(np.float32),
                 scores=np.zeros(1, np.float32),
                 keypoints=None if points is None else points[None].astype(np.float32),

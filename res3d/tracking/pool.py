@@ -1,11 +1,13 @@
 """The tracks that are alive, as arrays: a row each, in the order they began."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from res3d.tracking.assignment import assign_hungarian
+from res3d.tracking.classes import Votes
 from res3d.tracking.reach import box_size, reach_cost
 from res3d.tracking.settings import LinkSettings
 from res3d.tracking.timeline import Identity
@@ -31,7 +33,6 @@ class TrackPool:
         self._given = 0
         self.identities: list[Identity] = []
         self.labels = np.zeros(0, np.int64)
-        self.first_labels = np.zeros(0, np.int64)  # what they were first taken for
         self.first = np.zeros(0, np.int64)  # frame
         self.last = np.zeros(0, np.int64)  # frame
         self.hits = np.zeros(0, np.int64)  # frames it was seen in
@@ -54,9 +55,9 @@ class TrackPool:
     def begin(
         self,
         frame: int,
-        labels: Rows,
         boxes: Array,
         *,
+        votes: Sequence[Votes],
         first_boxes: Array | None = None,
         last: Rows | int | None = None,
         seen: Rows | int = 1,
@@ -68,19 +69,22 @@ class TrackPool:
 
         Args:
             frame: where they begin, at ``first_boxes`` [n, 4] (by default ``boxes``).
+            votes: for what each was taken.
             last: where they were last seen, at ``boxes`` [n, 4]; by default ``frame``.
             seen: in how many frames.
             hidden: [N] tracks that something is in front of: they are waited for, and did not go elsewhere.
         """
-        made = [Identity() for _ in labels]
+        made = [Identity() for _ in votes]
+        for identity, own in zip(made, votes, strict=True):
+            identity.vote(own)
+        labels = np.array([identity.label for identity in made], np.int64)
         count, zeros = len(self), np.zeros(len(made), np.int64)
-        parents = self._possible_parents(frame, labels, boxes if first_boxes is None else first_boxes, hidden)
-        held = {id(identity): size for identity, size in zip(self.identities, self.sizes.tolist(), strict=True)}
-        least = np.array([held.get(id(parent), 0.0) for parent in parents])  # it may be that one, and as large
+        rows = self._possible_parents(frame, labels, boxes if first_boxes is None else first_boxes, hidden)
+        parents = np.array([None if row < 0 else self.identities[row] for row in rows.tolist()], object)
+        least = np.where(rows < 0, 0, self.sizes[rows] if count else 0)  # it may be that one, and as large
         self.sizes = np.concatenate([self.sizes, np.maximum(box_size(boxes), least)])
         self.identities = self.identities + made
         self.labels = np.concatenate([self.labels, labels])
-        self.first_labels = np.concatenate([self.first_labels, labels])
         self.first = np.concatenate([self.first, zeros + frame])
         self.last = np.concatenate([self.last, zeros + (frame if last is None else last)])
         self.hits = np.concatenate([self.hits, zeros + seen])
@@ -98,11 +102,18 @@ class TrackPool:
         frame: Rows | int,
         boxes: Array,
         *,
+        votes: Sequence[Votes],
         seen: Rows | int = 1,
         embeddings: Array | None = None,
         keypoints: Array | None = None,
     ) -> None:
-        """Tracks at ``rows`` [n] were seen in ``seen`` frames more, last at ``boxes`` [n, 4] in ``frame``."""
+        """Tracks at ``rows`` [n] were seen in ``seen`` frames more, last at ``boxes`` [n, 4] in ``frame``.
+
+        ``votes`` say for what they were taken.
+        """
+        for row, own in zip(rows.tolist(), votes, strict=True):
+            self.identities[row].vote(own)
+            self.labels[row] = self.identities[row].label
         self.last[rows] = frame
         self.hits[rows] += seen
         self.boxes[rows] = boxes
@@ -111,10 +122,6 @@ class TrackPool:
             self.embeddings[rows] = MEMORY * self.embeddings[rows] + (1 - MEMORY) * embeddings
         if self.keypoints is not None and keypoints is not None:
             self.keypoints[rows] = keypoints
-
-    def recount(self, rows: Rows) -> None:
-        """Tracks at ``rows`` [n] were shown to be what they are: their classes follow."""
-        self.labels[rows] = [self.identities[row].label for row in rows.tolist()]
 
     def decide(self, now: int | None) -> None:
         """Settle what can be settled in frame ``now``, or at the end of the video: who is who, and who gets an id."""
@@ -148,18 +155,7 @@ class TrackPool:
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Drop all tracks but those at ``rows`` [N]."""
         self.identities = [identity for identity, kept in zip(self.identities, rows.tolist(), strict=True) if kept]
-        for name in (
-            "labels",
-            "first_labels",
-            "first",
-            "last",
-            "hits",
-            "confirmed",
-            "given_up",
-            "parents",
-            "boxes",
-            "sizes",
-        ):
+        for name in ("labels", "first", "last", "hits", "confirmed", "given_up", "parents", "boxes", "sizes"):
             setattr(self, name, getattr(self, name)[rows])
         self.embeddings = None if self.embeddings is None else self.embeddings[rows]
         self.keypoints = None if self.keypoints is None else self.keypoints[rows]
@@ -170,11 +166,9 @@ class TrackPool:
         waiting = ~self.confirmed | (self.parents != None)  # noqa: E711 (element by element)
         return int(np.concatenate([self.first[waiting], self.last[lost] + 1]).min(initial=now + 1))
 
-    def _possible_parents(
-        self, frame: int, labels: Rows, boxes: Array, hidden: NDArray[np.bool_] | None
-    ) -> NDArray[Any]:
-        """[n] identities of lost tracks, or None: each is the nearest within reach, and of one new track only."""
-        parents = np.full(len(labels), None, object)
+    def _possible_parents(self, frame: int, labels: Rows, boxes: Array, hidden: NDArray[np.bool_] | None) -> Rows:
+        """[n] rows of lost tracks, or -1: each is the nearest within reach, and of one new track only."""
+        parents = np.full(len(labels), -1)
         # A tentative track that is not seen now has no claim: what jumps twice begins twice.
         firm = self.confirmed | (self.last == frame)
         claimed = {id(parent) for parent in self.parents[firm] if parent is not None}
@@ -185,7 +179,7 @@ class TrackPool:
             cost = reach_cost(self.boxes[lost], boxes, self._settings.lost_reach, self.sizes[lost])
             other = np.inf if self._settings.class_overlap is None else cost + 1  # its class may yet turn out the same
             rows, columns = assign_hungarian(np.where(self.labels[lost, None] == labels, cost, other))
-            parents[columns] = [self.identities[row] for row in lost[rows]]
+            parents[columns] = lost[rows]
         return parents
 
     def _decide_parents(self, now: int | None) -> None:
@@ -199,7 +193,7 @@ class TrackPool:
                 self.confirmed[child] = False  # to be confirmed anew, under an id of its own
             elif now is None or now - self.last[parent] > self._settings.max_lost:
                 self.parents[child] = None
-                if self.labels[parent] not in (self.labels[child], self.first_labels[child]):
+                if self.labels[parent] not in (self.labels[child], self.identities[child].first_label):
                     self.confirmed[child] = False
                 elif self.hits[child] >= self._settings.min_length:
                     self.identities[child].become(self.identities[parent])

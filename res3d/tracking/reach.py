@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from res3d.ops.similarity import box_area
 from res3d.tracking.costs import Array
 
 
 def box_size(boxes: Array) -> Array:
     """[N, 4] -> [N], the square root of the area."""
-    return np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+    return np.sqrt(box_area(boxes))
 
 
 def reach_cost(

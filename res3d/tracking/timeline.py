@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from res3d.ops.rle import Rle
 from res3d.structures import FrameTracks
 
+Rows = NDArray[np.int64]
+
 
 class Identity:
     """An object that may turn out to be none, or another one: it has no id until that is settled.
@@ -36,6 +38,11 @@ class Identity:
             return self._other.label
         return max(self._votes, key=self._votes.__getitem__)
 
+    @property
+    def first_label(self) -> int:
+        """The class that it was first taken for."""
+        return next(iter(self._votes))
+
     def vote(self, votes: Iterable[tuple[int, float]]) -> None:
         """Detections of these (class, score) were of it."""
         if self._other is not None:
@@ -56,10 +63,9 @@ class Identity:
 
 @dataclass(kw_only=True, slots=True)
 class Sighting:
-    """Rows of one frame: n objects, each with the identity it belongs to."""
+    """Rows of one frame: n objects, each with the identity it belongs to, which has the class."""
 
     identities: list[Identity]
-    labels: NDArray[np.int64]  # [n]
     boxes: NDArray[np.float32]  # [n, 4] xyxy
     scores: NDArray[np.float32]  # [n]
     visible: NDArray[np.float32] | None = None  # [n] probability; None where all are seen
@@ -114,11 +120,10 @@ class Timeline:
                 scores=np.zeros(0, np.float32),
             )
         rows = sightings[0] if len(sightings) == 1 else _join(sightings)
-        ids = np.array([identity.id for identity in rows.identities], np.int64)
-        rows.labels = np.array([identity.label for identity in rows.identities], np.int64)
+        ids, labels = np.array([(identity.id, identity.label) for identity in rows.identities], np.int64).T
         if rows.visible is not None:
-            return _merge(frame.number, ids, rows, self._visible_score)
-        return _pick(frame.number, ids, rows, np.argsort(ids))
+            return _merge(frame.number, ids, labels, rows, self._visible_score)
+        return _pick(frame.number, ids, labels, rows, np.argsort(ids))
 
 
 def _confirmed(rows: Sighting) -> Sighting | None:
@@ -130,7 +135,6 @@ def _confirmed(rows: Sighting) -> Sighting | None:
         return None
     return Sighting(
         identities=[rows.identities[n] for n in keep],
-        labels=rows.labels[keep],
         boxes=rows.boxes[keep],
         scores=rows.scores[keep],
         visible=None if rows.visible is None else rows.visible[keep],
@@ -159,7 +163,6 @@ def _join(parts: list[Sighting]) -> Sighting:
     masks = tuple(mask for part, n in zip(parts, sizes, strict=True) for mask in part.masks or (None,) * n)
     return Sighting(
         identities=[identity for part in parts for identity in part.identities],
-        labels=np.concatenate([part.labels for part in parts]),
         boxes=np.concatenate([part.boxes for part in parts]),
         scores=np.concatenate([part.scores for part in parts]),
         visible=joined("visible", 1),
@@ -169,11 +172,11 @@ def _join(parts: list[Sighting]) -> Sighting:
     )
 
 
-def _pick(number: int, ids: NDArray[np.int64], rows: Sighting, order: NDArray[np.int64]) -> FrameTracks:
+def _pick(number: int, ids: Rows, labels: Rows, rows: Sighting, order: Rows) -> FrameTracks:
     return FrameTracks(
         frame=number,
         ids=ids[order],
-        labels=rows.labels[order],
+        labels=labels[order],
         boxes=rows.boxes[order],
         scores=rows.scores[order],
         keypoints=None if rows.keypoints is None else rows.keypoints[order],
@@ -182,7 +185,7 @@ def _pick(number: int, ids: NDArray[np.int64], rows: Sighting, order: NDArray[np
     )
 
 
-def _merge(number: int, ids: NDArray[np.int64], rows: Sighting, visible_score: float) -> FrameTracks:
+def _merge(number: int, ids: Rows, labels: Rows, rows: Sighting, visible_score: float) -> FrameTracks:
     """Boxes, scores and keypoints of an id: means weighted by visibility; its mask: that of its most visible row."""
     assert rows.visible is not None
     unique, group = np.unique(ids, return_inverse=True)
@@ -204,11 +207,10 @@ def _merge(number: int, ids: NDArray[np.int64], rows: Sighting, visible_score: f
     visible = np.bincount(group, rows.visible) / np.bincount(group)
     merged = Sighting(
         identities=[],
-        labels=rows.labels[best],
         boxes=mean(rows.boxes),
         scores=mean(rows.scores),
         keypoints=keypoints,
         keypoints_scores=None if rows.keypoints_scores is None else mean(rows.keypoints_scores),
         masks=None if rows.masks is None else tuple(rows.masks[n] for n in best),
     )
-    return _pick(number, unique, merged, np.flatnonzero(visible >= visible_score))
+    return _pick(number, unique, labels[best], merged, np.flatnonzero(visible >= visible_score))

@@ -119,13 +119,13 @@ class TubeLinker:
             rows,
             np.maximum(tubes.last[columns], pool.last[rows]),
             np.where(newest[:, None], tubes.last_boxes[columns], pool.boxes[rows]),
+            votes=[tubes.votes[column] for column in columns.tolist()],
             seen=seen,
             embeddings=tubes.embeddings_of(columns),
             keypoints=None if tubes.last_keypoints is None else tubes.last_keypoints[columns],
         )
         self._window.see(rows, columns, tubes)
         self._show([pool.identities[row] for row in rows.tolist()], columns, tubes)
-        pool.recount(rows)
 
     def _begin(self, columns: Rows, tubes: Tubes) -> None:
         if not len(columns):
@@ -133,8 +133,8 @@ class TubeLinker:
         count = len(self._pool)
         made = self._pool.begin(
             self._start,
-            tubes.clip.labels[columns],
             tubes.last_boxes[columns],
+            votes=[tubes.votes[column] for column in columns.tolist()],
             first_boxes=tubes.first_boxes[columns],
             last=tubes.last[columns],
             seen=tubes.seen[columns].sum(axis=1),
@@ -159,7 +159,6 @@ class TubeLinker:
         points = None if tubes.first_keypoints is None else tubes.first_keypoints[column]
         sightings = fill_gap(
             pool.identities[row],
-            int(pool.labels[row]),
             (covered, self._start),
             (pool.boxes[row], tubes.first_boxes[column]),
             None if points is None or pool.keypoints is None else (pool.keypoints[row], points),
@@ -171,14 +170,11 @@ class TubeLinker:
         if not identities:
             return
         clip = tubes.clip
-        for identity, column in zip(identities, columns.tolist(), strict=True):
-            identity.vote(tubes.votes[column])
         for t, frame in enumerate(clip.frames.tolist()):
             self._timeline.add(
                 frame,
                 Sighting(
                     identities=identities,
-                    labels=clip.labels[columns],
                     boxes=clip.boxes[columns, t],
                     scores=clip.scores[columns],
                     visible=clip.visible[columns, t],

@@ -122,7 +122,7 @@ class SegmentedDecoder:
                 start_next()
             while running:
                 yield from running[0].frames()
-                running.pop(0)
+                running.pop(0).join()
                 start_next()
         finally:
             stop.set()

@@ -14,7 +14,7 @@ def annotate_video(
     path: str | Path,
     *,
     painter: TrackPainter,
-    show: Callable[[Image], object] = lambda picture: None,
+    show: Callable[[Image], object] | None = None,
     progress: Callable[[int], object] = lambda frames: None,
 ) -> None:
     """Write an mp4 of the frames that ``reader`` gives, at their own times and size, with their tracks on them.
@@ -40,7 +40,8 @@ def annotate_video(
                 raise ValueError(f"{reader.path}: there are tracks for {number} frames, and more frames than that")
             picture = painter.draw(image, frame, seconds)
             writer.write(picture, None if reader.fps else seconds - reader.start)
-            show(picture)
+            if show is not None:
+                show(picture)
             progress(1)
         if next(waiting, None) is not None:
             raise ValueError(f"{reader.path}: has {number + 1} frames, and there are tracks for more")

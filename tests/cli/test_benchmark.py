@@ -6,7 +6,7 @@ from torch import nn
 
 import res3d
 from res3d.cli import main
-from res3d.cli.benchmark import command, networks, peers
+from res3d.cli.benchmark import command, networks, peers, report
 from res3d.cli.benchmark.extraction import ExtractionResult
 from res3d.cli.benchmark.peers import PEERS, Peer
 from res3d.video import Preprocessing
@@ -79,6 +79,18 @@ def test_a_peer_that_fails_is_a_row_that_says_so(peer, thin_spec):
     )
     assert [row.failure for row in rows] == ["RuntimeError: out of luck"] * 2 + [None] * 2
     assert rows[0].flops is None
+    table = report.format_networks(rows, {"float32": 1e9, "bfloat16": 1e9})
+    assert "| peer | float32 | RuntimeError: out of luck |" in table
+    assert table.splitlines()[-1].endswith("|  |")  # nothing to differ from
+
+
+def test_networks_of_which_no_contestant_ran_have_no_curve(tmp_path, monkeypatch):
+    failed = networks.Row(
+        network="r3d_18", contestant="peer", dtype="float32", clip=(1, 3, 4, 32, 32), parameters=1, multiply_adds=1,
+        failure="RuntimeError: out of luck",
+    )  # fmt: skip
+    report.draw(tmp_path / "a.svg", [failed], report.find_figure())
+    assert (tmp_path / "a.svg").exists()
 
 
 def test_the_gain_that_arithmetic_promises():

@@ -81,9 +81,9 @@ def benchmark(
     try:
         reader = None if video is None else VideoReader(video, end=seconds)
         sampler = ClipSampler(length, stride)
-        if reader is not None:  # what cannot be measured is known before anything is
-            spec = create_backbone(names[-1]).spec
-            MapGrid(spec=spec, layer=spec.stage_names[-1], sampler=sampler)
+        backbone = None if reader is None else create_backbone(names[-1])
+        if backbone is not None:  # what cannot be measured is known before anything is
+            MapGrid(spec=backbone.spec, layer=backbone.spec.stage_names[-1], sampler=sampler)
     except (VideoError, OSError) as error:
         return complain("benchmark", str(error))
     except ValueError as error:
@@ -98,9 +98,9 @@ def benchmark(
         print(format_networks(found, ceilings), flush=True)
         rows += found
     result: ExtractionResult | None = None
-    if reader is not None:
+    if reader is not None and backbone is not None:
         result = measure_extraction(
-            create_backbone(names[-1]).to(place),
+            backbone.to(place),
             reader,
             sampler=sampler,
             preprocess=PREPROCESS,

@@ -65,9 +65,10 @@ def format_networks(rows: Sequence[Row], ceilings: dict[str, float]) -> str:
             continue
         ratio = _ratio(row, rows)
         memory = "" if row.bytes is None else f"{row.bytes / 2**20:.0f}"
+        difference = "" if row.difference is None else f"{row.difference:.1e}"
         lines.append(
             f"{start}| {1e3 * row.seconds:.1f} | {'' if ratio is None else f'{ratio:.2f}'} | {row.flops / 1e9:.0f} "
-            f"| {100 * row.flops / ceilings[row.dtype]:.0f} % | {memory} | {row.difference:.1e} |"
+            f"| {100 * row.flops / ceilings[row.dtype]:.0f} % | {memory} | {difference} |"
         )
     return "\n".join(lines)
 
@@ -118,6 +119,8 @@ def draw(path: Path, rows: Sequence[Row], make_figure: Any) -> None:
     axes = figure.subplots(len(networks), 2, squeeze=False)
     for network, (by_batch, by_frames) in zip(networks, axes, strict=True):
         mine = [row for row in rows if row.network == network and row.seconds is not None]
+        if not mine:  # none of its contestants ran
+            continue
         fewest, usual = min(row.clip[0] for row in mine), mine[0].clip[2]
         for axis, place, kept in (
             (by_batch, 0, [row for row in mine if row.clip[2] == usual]),
