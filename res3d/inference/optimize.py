@@ -6,13 +6,14 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import torch
 import torch._dynamo.config
 import torch._inductor.config
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from res3d.backbone import ResNet3d
 from res3d.inference.fuse import fuse
@@ -21,6 +22,7 @@ from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 T = TypeVar("T")
 GRAPHS = 256  # compiled for all models of a process
+CPU_BATCH = 8  # clips at a time through what is compiled; from 16 on PyTorch would have it compiled once more
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -72,7 +74,9 @@ class OptimizedModel(nn.Module):
             if not getattr(module, "is_dense", False):
                 continue
             once = fixed and isinstance(module, ResNet3d)
-            module.compile(fullgraph=True, dynamic=not once, options={"triton.cudagraphs": True} if once else None)
+            options: Any = {"triton.cudagraphs": True} if once else None
+            compiled = torch.compile(module.forward, fullgraph=True, dynamic=not once, options=options)
+            module.forward = _in_parts(compiled) if self.device.type == "cpu" else compiled
 
     def train(self, mode: bool = True) -> "OptimizedModel":
         """Stays in eval mode: norms are folded.
@@ -114,9 +118,8 @@ def optimize(
         model: the copy runs on its device, in eval mode and without gradients.
         dtype: computing type. "auto" is bfloat16 on CUDA and float32 elsewhere; "float32" is the model's own type.
             Outputs are float32 at least.
-        compile: compile the backbone with its weights frozen: twice, for single clips and for batches. (On a CPU, where
-            batches of 16 and more come, once more: from there on PyTorch chooses its convolutions otherwise.) Of a
-            detector, the pyramid and the proposal layers too.
+        compile: compile the backbone with its weights frozen: twice, for single clips and for batches. Of a detector,
+            the pyramid and the proposal layers too.
         example: a clip, or a list of clips for a detector, like those to come: compiling is done now instead of at the
             first calls. On CUDA its shape is taken for the only one, and recorded as CUDA graphs.
 
@@ -161,6 +164,31 @@ def frozen_compilation() -> Iterator[None]:
         torch._dynamo.config.patch(recompile_limit=GRAPHS),
     ):
         yield
+
+
+def _in_parts(dense: Callable[..., Any]) -> Callable[..., Any]:
+    """The same of any number of clips, computed for at most ``CPU_BATCH`` at a time, which costs a CPU nothing.
+
+    PyTorch chooses some of its convolutions by whether there are 16 clips.
+    """
+
+    def run(*args: Any, **keywords: Any) -> Any:
+        inputs = (args, keywords)
+        clips = next(len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
+        parts = -(-clips // CPU_BATCH)
+        if parts <= 1:
+            return dense(*args, **keywords)
+        outputs = []
+        for n in range(parts):
+            some_args, some_keywords = tree_map_only(Tensor, partial(_part, n=n, parts=parts), inputs)
+            outputs.append(dense(*some_args, **some_keywords))
+        return tree_map(lambda *made: torch.cat(made), *outputs)
+
+    return run
+
+
+def _part(tensor: Tensor, *, n: int, parts: int) -> Tensor:
+    return tensor.tensor_split(parts)[n]
 
 
 def _check_compiler() -> None:

@@ -22,13 +22,35 @@ def _forget_compiled():
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
 @torch.no_grad()
-def test_two_compilations_serve_single_clips_and_batches(thin):
+def test_two_compilations_serve_single_clips_and_batches(thin, one_thread):
     compiled = optimize(thin, compile=True)
-    for shape in [(2, 3, 4, 64, 64), (1, 3, 4, 64, 64), (5, 3, 4, 64, 64), (3, 3, 6, 96, 96), (1, 3, 6, 96, 96)]:
+    for shape in [
+        (2, 3, 4, 64, 64),
+        (1, 3, 4, 64, 64),
+        (5, 3, 4, 64, 64),
+        (3, 3, 6, 96, 96),
+        (1, 3, 6, 96, 96),
+        (17, 3, 4, 64, 64),
+    ]:
         clip = torch.randn(shape)
         torch.testing.assert_close(compiled(clip)["conv5"], thin(clip)["conv5"], rtol=1e-4, atol=1e-4)
     assert counters["stats"]["unique_graphs"] == 2
     assert not counters["graph_break"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@torch.no_grad()
+def test_compiled_bfloat16_is_as_near_as_autocast(thin):
+    thin.eval()
+    clip = torch.randn(2, 3, 4, 64, 64)
+    exact = thin(clip)["conv5"]
+    with torch.autocast("cpu", torch.bfloat16):
+        autocast = thin(clip)["conv5"].float()
+    got = optimize(thin, compile=True, dtype="bfloat16", example=clip)(clip)["conv5"]
+    assert counters["stats"]["unique_graphs"] == 1
+    assert got.dtype == torch.float32
+    error, allowed = ((y - exact).pow(2).mean().sqrt() for y in (got, autocast))
+    assert 0 < error <= 1.25 * allowed
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -162,6 +162,25 @@ def test_detectors_find_what_they_found(dtype):
 
 
 @torch.no_grad()
+def test_a_detectors_pyramid_in_bfloat16_is_as_near_as_autocast():
+    model = settle(tiny(mask=False))
+    optimized = optimize(model, dtype="bfloat16")
+    seen = []
+    for network in (model, optimized.network):
+        network.neck.register_forward_hook(lambda module, inputs, maps: seen.append([m.float() for m in maps]))
+    clips = [torch.rand(3, 4, 64, 64)]
+    model(clips)
+    with torch.autocast("cpu", torch.bfloat16):
+        model(clips)
+    optimized(clips)
+    exact, autocast, got = seen
+    assert len(exact) > 1
+    for level in zip(exact, autocast, got, strict=True):
+        error, allowed = ((y - level[0]).pow(2).mean().sqrt() for y in (level[2], level[1]))
+        assert 0 < error <= 1.25 * allowed
+
+
+@torch.no_grad()
 def test_a_map_that_is_handed_out_is_not_written_over():
     """The sum of a block goes where its shortcut was, unless somebody still holds that."""
     model = made("resnet18_3d")
