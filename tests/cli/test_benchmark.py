@@ -42,7 +42,7 @@ def peer(thin_spec, monkeypatch, tmp_path):
 def test_contestants_agree_and_results_are_written(peer, video, tmp_path, capsys):
     name = next(iter(peer))
     assert (
-        main(["benchmark", name, "--repeats", "1", "--batches", "[1, 2]", "--frames", "[6]", "--video", str(video)])
+        main(["benchmark", name, "--repeats", "1", "--batches", "[1, 2]", "--frames", "[4, 6]", "--video", str(video)])
         == 0
     )
     content = json.loads((tmp_path / "benchmark.json").read_text())
@@ -54,6 +54,7 @@ def test_contestants_agree_and_results_are_written(peer, video, tmp_path, capsys
         ("res3d", "bfloat16"),
     }
     assert sorted({tuple(row["clip"]) for row in rows}) == [(1, 3, 4, 32, 32), (1, 3, 6, 32, 32), (2, 3, 4, 32, 32)]
+    assert len(rows) == 12, "a size that is asked for twice is measured once"
     for row in rows:
         assert row["failure"] is None
         assert row["difference"] < (1e-4 if row["dtype"] == "float32" else 0.1)
@@ -66,16 +67,31 @@ def test_contestants_agree_and_results_are_written(peer, video, tmp_path, capsys
     text = (tmp_path / "benchmark.md").read_text()
     assert text == text.strip() + "\n"
     assert "| res3d | float32 |" in text
+    assert " G multiply-adds on 4×32×32, " in text
     assert "| shared |" in text
     assert (tmp_path / "benchmark.svg").read_text().lstrip().startswith("<?xml")
     assert "wrote benchmark.json, benchmark.md, benchmark.svg" in capsys.readouterr().out
+
+
+def test_threads_seconds_and_type_are_those_asked_for(peer, video, tmp_path, one_thread, monkeypatch):
+    types = []
+    measured = command.measure_extraction
+    monkeypatch.setattr(command, "measure_extraction", lambda *a, **k: types.append(k["dtype"]) or measured(*a, **k))
+    settings = ["--threads", "2", "--device", "cpu", "--peers", "none", "--repeats", "1", "--out", "small"]
+    extraction = ["--video", str(video), "--seconds", "1", "--length", "4", "--stride", "4", "--dtype", "bfloat16"]
+    assert main(["benchmark", next(iter(peer)), *settings, *extraction]) == 0
+    content = json.loads((tmp_path / "small.json").read_text())
+    assert content["machine"]["threads"] == torch.get_num_threads() == 2
+    assert types == ["bfloat16"]
+    assert content["extraction"]["frames"] == 25
+    assert content["extraction"]["clips"] == 7
 
 
 def test_a_peer_that_fails_is_a_row_that_says_so(peer, thin_spec):
     inner = res3d.create_classifier(thin_spec, 400)
     peer[str(thin_spec)] = Peer("torch", lambda: Broken(inner), (4, 32, 32))
     rows = networks.compare(
-        str(thin_spec), batch=1, frames=None, peers="usual", compile=False, repeats=1, device=torch.device("cpu")
+        str(thin_spec), batch=1, frames=4, peers="usual", compile=False, repeats=1, device=torch.device("cpu")
     )
     assert [row.failure for row in rows] == ["RuntimeError: out of luck"] * 2 + [None] * 2
     assert rows[0].flops is None
@@ -152,6 +168,10 @@ def test_peers_at_their_best_and_ours_are_compiled_with_frozen_weights(peer, mon
     frozen = []
 
     def compile(network, **options):
+        if "fullgraph" in options:  # ours
+            frozen.append(options["fullgraph"])
+            return network
+
         def run(clip):
             frozen.append(torch._inductor.config.freezing)
             assert clip.is_contiguous(memory_format=torch.channels_last_3d)
@@ -160,11 +180,8 @@ def test_peers_at_their_best_and_ours_are_compiled_with_frozen_weights(peer, mon
         return run
 
     monkeypatch.setattr(torch, "compile", compile)
-    monkeypatch.setattr(nn.Module, "compile", lambda module, **options: frozen.append(options["fullgraph"]))
     name = next(iter(peer))
-    rows = networks.compare(
-        name, batch=1, frames=None, peers="best", compile=True, repeats=1, device=torch.device("cpu")
-    )
+    rows = networks.compare(name, batch=1, frames=4, peers="best", compile=True, repeats=1, device=torch.device("cpu"))
     kinds = ["peer", "peer, autocast", "peer, compiled", "peer, autocast, compiled"]
     assert [row.contestant for row in rows] == kinds + ["res3d", "res3d, compiled"] * 2
     assert not any(row.failure for row in rows)
@@ -175,9 +192,7 @@ def test_peers_at_their_best_and_ours_are_compiled_with_frozen_weights(peer, mon
 
 def test_without_peers_ours_are_compared_with_each_other(peer):
     name = next(iter(peer))
-    rows = networks.compare(
-        name, batch=1, frames=None, peers="none", compile=False, repeats=1, device=torch.device("cpu")
-    )
+    rows = networks.compare(name, batch=1, frames=4, peers="none", compile=False, repeats=1, device=torch.device("cpu"))
     assert [(row.contestant, row.dtype) for row in rows] == [("res3d", "float32"), ("res3d", "bfloat16")]
     assert rows[0].difference == 0 < rows[1].difference < 0.1
 

@@ -29,6 +29,7 @@ from res3d.data import SyntheticClips
 from res3d.training import TrainingSettings, train
 
 DEPTHS = range(6)
+TARGETS = ("heading", "shape")  # the classes that are learned in fine-tuning
 SIZE = {"length": 6, "side": 96, "seconds": [0.6, 0.6]}
 MODEL = {
     "kind": "detector",
@@ -158,52 +159,56 @@ def read_curve(folder: Path, name: str) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
-def table(out: Path, target: str) -> list[dict[str, Any]]:
-    """A row a freeze_at. Seconds are of the faster half of the rows after the first epoch: cores are shared."""
+def step_seconds(folder: Path) -> float:
+    """Of the faster half of what was logged after the first epoch: cores are shared."""
+    seconds = sorted(row["step_seconds"] for row in read_curve(folder, "train") if row["epoch"] >= 1)
+    return sum(seconds[: len(seconds) // 2]) / max(1, len(seconds) // 2)
+
+
+def table(out: Path) -> list[dict[str, Any]]:
+    """A row a freeze_at."""
     rows = []
     for freeze_at, step in zip(DEPTHS, json.loads((out / "steps.json").read_text()), strict=True):
         row: dict[str, Any] = {"freeze_at": freeze_at, **step}
-        for name, folder in (("clips", out / f"{target}_{freeze_at}"), ("cache", out / f"{target}_{freeze_at}_cached")):
-            if not (folder / "last.safetensors").exists():
-                continue
-            steps = sorted(r["step_seconds"] for r in read_curve(folder, "train") if r["epoch"] >= 1)
-            row[f"{name}_seconds"] = sum(steps[: len(steps) // 2]) / max(1, len(steps) // 2)
-            scores = read_curve(folder, "validate")[-1]
-            row[f"{name}_ap"], row[f"{name}_recall"] = scores["box_ap"], scores["recall"]
+        for target in TARGETS:
+            for name in (target, f"{target}_cached"):
+                folder = out / f"{target}_{freeze_at}{name.removeprefix(target)}"
+                if (folder / "last.safetensors").exists():
+                    row[f"{name}_seconds"] = step_seconds(folder)
+                    row[f"{name}_ap"] = read_curve(folder, "validate")[-1]["box_ap"]
         rows.append(row)
     return rows
 
 
 def report(arguments: argparse.Namespace) -> None:
-    rows = table(arguments.out, arguments.target)
+    rows = table(arguments.out)
     names = res3d.backbone.find_spec("resnet18_3d").stage_names
-    print(
-        "| freeze_at | frozen | kept for backward | peak memory | s a step "
-        "| small: s a step | small: from the cache | small: AP50 | small: AP50, cache |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| freeze_at | frozen | kept for backward, MiB | peak memory, MiB | s a step |")
+    print("|---|---|---|---|---|")
+    for row in rows:
+        frozen = ", ".join(names[: row["freeze_at"]]) or "nothing"
+        print(f"| {row['freeze_at']} | {frozen} | {row['kept']:.0f} | {row['peak']:.0f} | {row['seconds']:.2f} |")
+    targets = [target for target in TARGETS if f"{target}_seconds" in rows[0]]
+    heads = [f"{target}: {what}" for target in targets for what in ("s a step", "cached", "AP50", "cached")]
+    print(f"\n| freeze_at | {' | '.join(heads)} |")
+    print("|---" * (1 + len(heads)) + "|")
     for row in rows:
         cells = [
-            str(row["freeze_at"]),
-            ", ".join(names[: row["freeze_at"]]) or "nothing",
-            f"{row['kept']:.0f} MiB",
-            f"{row['peak']:.0f} MiB",
-            f"{row['seconds']:.2f}",
-            _cell(row, "clips_seconds"),
-            _cell(row, "cache_seconds"),
-            _cell(row, "clips_ap"),
-            _cell(row, "cache_ap"),
+            _cell(row, f"{target}{cached}_{what}")
+            for target in targets
+            for what in ("seconds", "ap")
+            for cached in ("", "_cached")
         ]
-        print(f"| {' | '.join(cells)} |")
+        print(f"| {row['freeze_at']} | {' | '.join(cells)} |")
     if arguments.plot:
-        _plot(rows, arguments.plot)
+        _plot(rows, targets, arguments.plot)
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
     return f"{row[name]:.3f}" if name in row else "-"
 
 
-def _plot(rows: list[dict[str, Any]], path: Path) -> None:
+def _plot(rows: list[dict[str, Any]], targets: list[str], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -213,18 +218,19 @@ def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     depths = [row["freeze_at"] for row in rows]
     axes[0].bar(depths, [row["kept"] for row in rows], color="C0")
     axes[0].set_ylabel("MiB kept for the backward pass")
-    axes[1].plot(depths, [row["clips_seconds"] for row in rows], "o-", color="C0", label="from clips")
-    cached = [row for row in rows if "cache_seconds" in row]
-    axes[1].plot(
-        [r["freeze_at"] for r in cached], [r["cache_seconds"] for r in cached], "s--", color="C1", label="cache"
-    )
+    target = targets[0]
+    axes[1].plot(depths, [row[f"{target}_seconds"] for row in rows], "o-", color="C0", label="from clips")
+    cached = [row for row in rows if f"{target}_cached_seconds" in row]
+    seconds = [row[f"{target}_cached_seconds"] for row in cached]
+    axes[1].plot([row["freeze_at"] for row in cached], seconds, "s--", color="C1", label="from the cache")
     axes[1].set_ylabel("seconds a step")
-    axes[1].set_ylim(bottom=0)
     axes[1].legend()
-    axes[2].plot(depths, [row["clips_ap"] for row in rows], "o-", color="C0")
+    for number, target in enumerate(targets):
+        axes[2].plot(depths, [row[f"{target}_ap"] for row in rows], "o-", color=f"C{number + 2}", label=target)
     axes[2].set_ylabel("tube AP50 after equal epochs")
-    axes[2].set_ylim(bottom=0)
+    axes[2].legend()
     for axis in axes:
+        axis.set_ylim(bottom=0)
         axis.set_xlabel("freeze_at")
         axis.grid(alpha=0.3)
     figure.tight_layout()
@@ -238,11 +244,11 @@ def main() -> None:
     running.add_argument("--pretrain", type=int, default=600, help="steps of two clips that the backbone learns from")
     running.add_argument("--clips", type=int, default=60, help="to fine-tune on")
     running.add_argument("--epochs", type=int, default=10)
+    running.add_argument("--target", choices=TARGETS, default=TARGETS[0])
     reporting.add_argument("--plot", type=Path)
     stepping.add_argument("--freeze-at", type=int, required=True)
     for command in (running, reporting):
         command.add_argument("--out", type=Path, default=Path("runs/freezing"))
-        command.add_argument("--target", choices=("heading", "shape"), default="heading")
     for command in (running, stepping):
         command.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()

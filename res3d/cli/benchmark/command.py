@@ -13,6 +13,7 @@ from res3d.cli.benchmark.report import (
     describe_machine,
     draw,
     find_figure,
+    format_costs,
     format_extraction,
     format_networks,
     write_json,
@@ -91,12 +92,16 @@ def benchmark(
     ceilings = {
         name: measure_ceiling(kind, place) for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
     }
-    sizes = [(batch, None) for batch in batches] + [(batches[0], count) for count in frames]
     rows: list[Row] = []
-    for name, (batch, count) in ((name, size) for name in names for size in sizes):
-        found = compare(name, batch=batch, frames=count, peers=peers, compile=compile, repeats=repeats, device=place)
-        print(format_networks(found, ceilings), flush=True)
-        rows += found
+    for name in names:
+        usual = PEERS[name].clip[0]
+        sizes = dict.fromkeys([*((batch, usual) for batch in batches), *((batches[0], count) for count in frames)])
+        for batch, count in sizes:
+            found = compare(
+                name, batch=batch, frames=count, peers=peers, compile=compile, repeats=repeats, device=place
+            )
+            print(format_networks(found, ceilings), flush=True)
+            rows += found
     result: ExtractionResult | None = None
     if reader is not None and backbone is not None:
         result = measure_extraction(
@@ -110,7 +115,7 @@ def benchmark(
         print(format_extraction(result), flush=True)
     facts = ", ".join(f"{key} {value}" for key, value in machine.items())
     peak = ", ".join(f"{name} {flops / 1e9:.0f} GFLOP/s" for name, flops in ceilings.items())
-    parts = [f"{facts}. A 2048³ matrix product: {peak}.", format_networks(rows, ceilings)]
+    parts = [f"{facts}. A 2048³ matrix product: {peak}.", format_costs(rows), format_networks(rows, ceilings)]
     Path(f"{out}.md").write_text("\n\n".join(parts + ([format_extraction(result)] if result else [])) + "\n")
     write_json(Path(f"{out}.json"), machine, ceilings, rows, result)
     draw(Path(f"{out}.svg"), rows, figure)

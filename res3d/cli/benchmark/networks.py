@@ -41,7 +41,7 @@ class Row:
 
 
 def compare(
-    name: str, *, batch: int, frames: int | None, peers: Peers, compile: bool, repeats: int, device: torch.device
+    name: str, *, batch: int, frames: int, peers: Peers, compile: bool, repeats: int, device: torch.device
 ) -> list[Row]:
     """Every contestant on one size of clip.
 
@@ -49,14 +49,14 @@ def compare(
     weights frozen and channels innermost. A contestant that raises gets a row that says so.
     """
     torch._dynamo.reset()  # graphs of other sizes and networks, whose number is limited
-    t, h, w = PEERS[name].clip
-    clip = torch.randn(batch, 3, frames or t, h, w, device=device)
+    _, h, w = PEERS[name].clip
+    clip = torch.randn(batch, 3, frames, h, w, device=device)
     ours = create_classifier(name, CLASSES).eval().to(device)
     theirs = None
     if peers != "none":
         theirs = PEERS[name].make().eval().to(device)
         load_weights(ours, theirs.state_dict())
-    table = describe(ours, (3, frames or t, h, w))
+    table = describe(ours, (3, frames, h, w))
     facts: dict[str, Any] = {
         "network": name,
         "clip": tuple(clip.shape),

@@ -73,6 +73,17 @@ def format_networks(rows: Sequence[Row], ceilings: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
+def format_costs(rows: Sequence[Row]) -> str:
+    """Markdown: how large the networks are, and how much they compute on one clip of each length."""
+    lines = []
+    for name in dict.fromkeys(row.network for row in rows):
+        mine = [row for row in rows if row.network == name]
+        costs = {"×".join(map(str, row.clip[2:])): row.multiply_adds / row.clip[0] for row in mine}
+        on = ", ".join(f"{macs / 1e9:.3g} G multiply-adds on {clip}" for clip, macs in costs.items())
+        lines.append(f"- {name}: {mine[0].parameters / 1e6:.1f} M parameters; {on}")
+    return "\n".join(lines)
+
+
 def _ratio(row: Row, rows: Sequence[Row]) -> float | None:
     peer = USUAL if row.dtype == "float32" else USUAL_BFLOAT16
     same = [r for r in rows if (r.network, r.clip, r.contestant) == (row.network, row.clip, peer)]
