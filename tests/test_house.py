@@ -45,7 +45,7 @@ ARROWS = {
         "viz",
     },
 }
-EVERYWHERE = {"version"}
+EVERYWHERE = {"version", "files"}
 
 
 def imported_rooms(path: Path) -> set[str]:

@@ -1,6 +1,5 @@
 """``res3d describe``: a network stage by stage, as a table to read or to paste, and as a drawing."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from res3d.backbone import ClipClassifier, ResNet3d, draw_network
 from res3d.backbone import describe as describe_model
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import complain
+from res3d.files import write_whole
 from res3d.weights import create_backbone, create_classifier
 
 Clip = tuple[int, int, int, int]
@@ -86,7 +86,7 @@ def describe(
     print("\n\n".join(tables))
     if diagram is not None:
         try:
-            _write_whole(diagram, drawing)
+            write_whole(diagram, drawing)
         except OSError as error:
             return complain("describe", f"{diagram}: cannot be written ({error.strerror})")
     return 0
@@ -114,13 +114,3 @@ def _check_diagram(diagram: Path, names: list[str]) -> None:
         raise UsageError(f"--diagram draws one network, not {len(names)}")
     if not diagram.parent.is_dir():
         raise UsageError(f"--diagram: {diagram.parent}: no such folder")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

@@ -1,6 +1,5 @@
 """Pictures of a video by number: out of a folder of pictures, a video file, or a store of decoded frames."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from res3d.data.sources import hash_files
+from res3d.files import unfinished
 from res3d.video import VideoError, VideoReader
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -177,9 +177,8 @@ def resize_frames(frames: Tensor, side: int | None) -> Tensor:
 
 
 def _store(source: Path, file: Path, side: int | None) -> None:
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("wb") as out:
+        with unfinished(file) as place, place.open("wb") as out:
             count, shape = 0, None
             for picture in _pictures(source):
                 pixels = resize_frames(picture[None], side)[0].permute(1, 2, 0).contiguous().numpy()
@@ -193,11 +192,8 @@ def _store(source: Path, file: Path, side: int | None) -> None:
             assert shape is not None  # a reader gives a frame or raises
             out.seek(0)
             _write_header(out, (count, *shape))
-        unfinished.replace(file)
     except OSError as error:
         raise OSError(f"{file}: the store of frames cannot be written ({error.strerror or error})") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _pictures(source: Path) -> Iterator[Tensor]:

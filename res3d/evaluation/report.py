@@ -9,7 +9,7 @@ from typing import Any
 
 from res3d.evaluation.switches import Switch
 from res3d.evaluation.tracking_scores import COUNTS
-from res3d.structures.formats.files import write_whole
+from res3d.files import write_whole
 
 Scores = Mapping[str, float]
 

@@ -1,7 +1,6 @@
 """Features of a video's clips, which frames they saw and when, and their ``.npz`` file."""
 
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from res3d.files import unfinished
 from res3d.structures.shapes import check_shapes
 
 
@@ -135,23 +135,17 @@ class ClipFeaturesWriter:
         """
         if not self._rows:
             raise ValueError("nothing to write: not one batch of features was appended")
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}.unfinished")
-        try:
-            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive:
-                for name, dtype in DTYPES.items():
-                    rows = self._rows[name]
-                    rows.seek(0)
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        shape = (self.num_clips, *self._tails[name])
-                        header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-                        npy.write_array_header_2_0(member, header)
-                        shutil.copyfileobj(rows, member, 1 << 20)
-                with archive.open("meta.npy", "w") as member:
-                    npy.write_array(member, np.array(json.dumps(meta)), allow_pickle=False)
-            unfinished.replace(self.path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        with unfinished(self.path) as place, zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as archive:
+            for name, dtype in DTYPES.items():
+                rows = self._rows[name]
+                rows.seek(0)
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    shape = (self.num_clips, *self._tails[name])
+                    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+                    npy.write_array_header_2_0(member, header)
+                    shutil.copyfileobj(rows, member, 1 << 20)
+            with archive.open("meta.npy", "w") as member:
+                npy.write_array(member, np.array(json.dumps(meta)), allow_pickle=False)
 
     def close(self) -> None:
         """Drop the temporary files."""

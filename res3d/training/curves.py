@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 
+from res3d.files import unfinished
 from res3d.training.checkpoints import Checkpoints
 from res3d.training.loading import Waiting
 
@@ -46,13 +47,11 @@ class CurveFile:
             csv.DictWriter(file, list(self._rows[0]), restval="").writerow(self._rows[-1])
 
     def _write(self) -> None:
-        unfinished = self.path.with_name(f".{self.path.name}.unfinished")
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
+        with unfinished(self.path) as place, place.open("w", encoding="utf-8", newline="") as file:
             if self._rows:
                 writer = csv.DictWriter(file, list(self._rows[0]), restval="")
                 writer.writeheader()
                 writer.writerows(self._rows)
-        unfinished.replace(self.path)
 
 
 def _shown(value: float) -> str:

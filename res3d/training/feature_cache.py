@@ -1,7 +1,6 @@
 """Maps of the stages that stay frozen, computed once for each view of a clip and kept on disk."""
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from res3d.files import UNFINISHED, unfinished
 from res3d.training.loading import Loaded
 from res3d.training.plan import Plan
 from res3d.training.resume import describe_run
@@ -23,7 +23,6 @@ from res3d.weights import hash_weights
 
 DECIDES = ("train", "augment", "views", "mean", "std", "seed", "precision")  # what a view shows, and how it is computed
 DIGEST = re.compile("[0-9a-f]{16}")  # names of the folders in a cache
-UNFINISHED = ".unfinished"
 ABANDONED = 3600  # seconds after which nobody is writing a file any more
 
 
@@ -152,13 +151,11 @@ class FeatureCache:
             self._full = True
             return
         path = self.kept.path(item.asked)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, unfinished)
-            unfinished.replace(path)
+            with unfinished(path) as place:
+                save_file(tensors, place)
         except (OSError, SafetensorError) as error:
-            unfinished.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or error
             raise OSError(
                 f"{path}: the cache cannot be written ({reason}); a smaller cache_gigabytes may help"

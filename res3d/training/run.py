@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from res3d.backbone import count_parameters
-from res3d.structures.formats.files import write_whole
+from res3d.files import write_whole
 from res3d.training.plan import Plan, make_plan
 from res3d.training.resume import BEST, CONFIG, FINAL, Checkpoint, describe_run, find_checkpoint
 from res3d.training.settings import TrainingSettings

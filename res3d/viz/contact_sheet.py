@@ -1,12 +1,12 @@
 """Several frames on one picture, to see at a glance what a video holds."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
 
+from res3d.files import unfinished
 from res3d.viz.track_painter import Image
 
 GAP = 4  # pixels between pictures
@@ -76,11 +76,5 @@ def write_contact_sheet(
     drawn = Pillow.fromarray(sheet)
     if drawn.width > max_width:
         drawn = drawn.resize((max_width, round(drawn.height * max_width / drawn.width)), Pillow.Resampling.LANCZOS)
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        drawn.save(unfinished, format="PNG")
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    with unfinished(path) as place:
+        drawn.save(place, format="PNG")

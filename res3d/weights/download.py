@@ -1,12 +1,12 @@
 """Registered weights on disk: downloaded on first use, checked, and kept where ``torch.hub`` keeps its own."""
 
 import hashlib
-import os
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
 
+from res3d.files import write_whole
 from res3d.weights.registry import WeightsEntry
 from res3d.weights.report import WeightsError
 
@@ -49,9 +49,7 @@ def _check(path: Path, entry: WeightsEntry) -> None:
         return
     record = path.with_name(path.name + ".sha256")
     if not record.exists():
-        unfinished = record.with_name(f".{record.name}.{os.getpid()}")
-        unfinished.write_text(f"{found}  {path.name}\n", encoding="ascii")
-        unfinished.replace(record)
+        write_whole(record, f"{found}  {path.name}\n")
     elif record.read_text(encoding="ascii").split()[0] != found:
         raise WeightsError(
             f"{path} has changed since its first use, whose SHA-256 {record} records; delete both to start anew"

@@ -1,7 +1,6 @@
 """res3d's weight files: safetensors whose metadata says what they are, so that a file alone rebuilds its model."""
 
 import json
-import os
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from res3d.files import unfinished
 from res3d.weights.kinds import KINDS, kind_of
 from res3d.weights.reading import METADATA_KEY, read_checkpoint
 from res3d.weights.report import WeightsError
@@ -34,18 +34,14 @@ def save_weights(model: nn.Module, path: str | Path, *, dtype: torch.dtype | Non
     path = Path(path)
     # Contiguous copies: safetensors stores plain memory, whatever layout the model computes in.
     tensors = {name: _stored(name, tensor, dtype).contiguous() for name, tensor in model.state_dict().items()}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        unfinished.touch()
-        mode = unfinished.stat().st_mode  # what the user's umask lets others do; safetensors lets them do nothing
-        save_file(tensors, unfinished, metadata={METADATA_KEY: metadata})
-        unfinished.chmod(mode)
-        unfinished.replace(path)
-    except BaseException as error:
-        unfinished.unlink(missing_ok=True)
-        if isinstance(error, SafetensorError):  # its own kind of error for what the system refuses
-            raise OSError(f"{path}: the weights cannot be written ({error})") from None
-        raise
+        with unfinished(path) as place:
+            place.touch()
+            mode = place.stat().st_mode  # what the user's umask lets others do; safetensors lets them do nothing
+            save_file(tensors, place, metadata={METADATA_KEY: metadata})
+            place.chmod(mode)
+    except SafetensorError as error:  # its own kind of error for what the system refuses
+        raise OSError(f"{path}: the weights cannot be written ({error})") from None
 
 
 def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

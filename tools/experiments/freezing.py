@@ -1,31 +1,26 @@
 #!/usr/bin/env python
-"""What freezing buys and costs in fine-tuning: memory, time per step and accuracy at every freeze_at.
+"""What freezing costs in accuracy after fine-tuning, and what the cache of frozen features buys, at every freeze_at.
 
-    python tools/experiments/freezing.py run --out runs/freezing
-    python tools/experiments/freezing.py report --out runs/freezing [--plot docs/freezing.png]
+    python tools/experiments/freezing.py run --target heading --out runs/freezing
+    python tools/experiments/freezing.py run --target shape --out runs/freezing
+    python tools/experiments/freezing.py cache VIDEO VIDEO --out runs/freezing
+    python tools/experiments/freezing.py report --out runs/freezing --plot docs/freezing.png
 
-A small detector learns to tell discs, squares and triangles apart. Its backbone then starts detectors that learn
-something else from few clips: where things go, which no single frame shows. Each is trained for the same number of
-epochs with the first ``freeze_at`` stages frozen, from clips, and from the cache of what those stages give.
-``--target shape`` fine-tunes to the classes that the backbone knows, on other clips.
+``run``: a small detector learns to tell discs, squares and triangles apart. Its backbone then starts detectors that
+learn from other clips either the same, or something else: where things go, which no single frame shows. Each is trained
+for the same number of epochs with the first ``freeze_at`` stages frozen.
+``cache``: r3d_18 learns to tell videos apart, with and without the cache; what counts is how long a step takes.
 
-Memory and time of a step are also measured on a detector of ordinary size. Runs that are finished are kept: the same
-command goes on.
+Runs that are finished are kept: the same command goes on. For memory see ``freezing_memory.py``.
 """
 
 import argparse
 import csv
-import json
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
 import res3d
-from res3d.data import SyntheticClips
 from res3d.training import TrainingSettings, train
 
 DEPTHS = range(6)
@@ -79,78 +74,51 @@ def pretrain(out: Path, steps: int) -> Path:
     return path
 
 
-def fine_tune(out: Path, backbone: Path, target: str, freeze_at: int, clips: int, epochs: int, *, cached: bool) -> None:
-    """One run, whose curves say how it went."""
-    keep = {"views": 1, "cache": str(out / "cache")} if cached else {"views": 1}
+def fine_tune(out: Path, backbone: Path, target: str, freeze_at: int, clips: int, epochs: int) -> None:
+    """One run, whose last scores say how it went."""
     settings = TrainingSettings(
         model={**MODEL, "weights_backbone": str(backbone)},
         train={"kind": "synthetic", "seed": 2, "num_clips": clips, "labels": target, **SIZE},
-        validate={"kind": "synthetic", "seed": 1_000_000, "num_clips": 60, "labels": target, **SIZE},
-        out=str(out / f"{target}_{freeze_at}{'_cached' if cached else ''}"),
+        validate={"kind": "synthetic", "seed": 1_000_000, "num_clips": 100, "labels": target, **SIZE},
+        out=str(out / f"{target}_{freeze_at}"),
         epochs=epochs,
         validate_every=epochs,
         freeze_at=freeze_at,
-        **keep,
         **STEP,  # type: ignore[arg-type]
     )
     train(settings)
 
 
-def measure_step(freeze_at: int, steps: int = 4) -> dict[str, float]:
-    """One step of a detector of full width on two clips of 8 × 192²: MiB that autograd keeps, MiB at the peak over what
-    the process had before, and seconds, of the quickest step. In a process of its own, since peaks do not mix.
-    """
-    torch.manual_seed(0)
-    sizes = {"width": 1.0, "min_size": 192, "max_size": 192}
-    keywords = {key: value for key, value in MODEL.items() if key not in ("kind", "spec")} | sizes
-    model = res3d.detection.mask_rcnn_3d(num_classes=4, freeze_at=freeze_at, **keywords).train()  # type: ignore[arg-type]
-    data = SyntheticClips(num_clips=2, length=8, side=192)
-    clips, targets = zip(*(data[n] for n in range(2)), strict=True)
-    used = [{name: t[name] for name in ("boxes", "visible", "labels")} for t in targets]
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 1e-3)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-    before = _memory("VmRSS")
-    kept: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    seconds = []
-    for step in range(steps):
-        began = time.perf_counter()
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            losses = model(list(clips), used)
-        if step == 0:
-            weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-            activations = sum(size for place, size in kept.items() if place not in weights)
-        optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        seconds.append(time.perf_counter() - began)
-    return {"kept": activations / 2**20, "peak": (_memory("VmHWM") - before) / 1024, "seconds": min(seconds)}
-
-
-def _memory(name: str) -> int:
-    """KiB, as Linux counts the process's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-
-
 def run(arguments: argparse.Namespace) -> None:
-    arguments.out.mkdir(parents=True, exist_ok=True)
     backbone = arguments.out / "backbone.safetensors"
     if not backbone.exists():
         backbone = pretrain(arguments.out, arguments.pretrain)
-    steps = arguments.out / "steps.json"
-    if not steps.exists():
-        command = [sys.executable, __file__, "step", "--threads", str(arguments.threads), "--freeze-at"]
-        made = [subprocess.run([*command, str(n)], check=True, capture_output=True, text=True) for n in DEPTHS]
-        steps.write_text(json.dumps([json.loads(one.stdout) for one in made]))
+    for freeze_at in DEPTHS:
+        fine_tune(arguments.out, backbone, arguments.target, freeze_at, arguments.clips, arguments.epochs)
+
+
+def time_cache(arguments: argparse.Namespace) -> None:
+    """Runs whose curves say how long a step takes. Videos are decoded once before, so that decoding is left out."""
+    out = arguments.out
+    clips = out / "clips.csv"
+    videos = [Path(video).resolve() for video in arguments.videos]
+    clips.write_text("".join(f"{video},{video.stem}\n" for video in videos for _ in range(arguments.clips)))
+    data = {"kind": "labelled", "source": str(clips), "side": 128, "crop": [112, 112], "store": str(out / "frames")}
     for freeze_at in DEPTHS:
         for cached in (False, True)[: 2 if freeze_at else 1]:
-            fine_tune(
-                arguments.out, backbone, arguments.target, freeze_at, arguments.clips, arguments.epochs, cached=cached
+            train(
+                TrainingSettings(
+                    model={"kind": "classifier", "backbone": "r3d_18"},
+                    train=data,
+                    out=str(out / f"steps_{freeze_at}{'_cached' if cached else ''}"),
+                    epochs=4,
+                    batch_size=4,
+                    learning_rate=1e-3,
+                    views=1,
+                    cache=str(out / "cache") if cached else None,
+                    freeze_at=freeze_at,
+                    log_every=1,
+                )
             )
 
 
@@ -165,17 +133,15 @@ def step_seconds(folder: Path) -> float:
     return sum(seconds[: len(seconds) // 2]) / max(1, len(seconds) // 2)
 
 
-def table(out: Path) -> list[dict[str, Any]]:
-    """A row a freeze_at."""
+def table(out: Path) -> list[dict[str, float]]:
+    """A row a freeze_at, of what has run."""
     rows = []
-    for freeze_at, step in zip(DEPTHS, json.loads((out / "steps.json").read_text()), strict=True):
-        row: dict[str, Any] = {"freeze_at": freeze_at, **step}
-        for target in TARGETS:
-            for name in (target, f"{target}_cached"):
-                folder = out / f"{target}_{freeze_at}{name.removeprefix(target)}"
-                if (folder / "last.safetensors").exists():
-                    row[f"{name}_seconds"] = step_seconds(folder)
-                    row[f"{name}_ap"] = read_curve(folder, "validate")[-1]["box_ap"]
+    for freeze_at in DEPTHS:
+        row: dict[str, float] = {"freeze_at": freeze_at}
+        for name in ("steps", "cached", *TARGETS):
+            folder = out / (f"steps_{freeze_at}_cached" if name == "cached" else f"{name}_{freeze_at}")
+            if (folder / "last.safetensors").exists():
+                row[name] = read_curve(folder, "validate")[-1]["box_ap"] if name in TARGETS else step_seconds(folder)
         rows.append(row)
     return rows
 
@@ -183,56 +149,37 @@ def table(out: Path) -> list[dict[str, Any]]:
 def report(arguments: argparse.Namespace) -> None:
     rows = table(arguments.out)
     names = res3d.backbone.find_spec("resnet18_3d").stage_names
-    print("| freeze_at | frozen | kept for backward, MiB | peak memory, MiB | s a step |")
-    print("|---|---|---|---|---|")
+    print(f"| freeze_at | frozen | {' | '.join(TARGETS)} | s a step | s a step, cached | times faster |")
+    print("|---" * (5 + len(TARGETS)) + "|")
     for row in rows:
-        frozen = ", ".join(names[: row["freeze_at"]]) or "nothing"
-        print(f"| {row['freeze_at']} | {frozen} | {row['kept']:.0f} | {row['peak']:.0f} | {row['seconds']:.2f} |")
-    targets = [target for target in TARGETS if f"{target}_seconds" in rows[0]]
-    heads = [f"{target}: {what}" for target in targets for what in ("s a step", "cached", "AP50", "cached")]
-    print(f"\n| freeze_at | {' | '.join(heads)} |")
-    print("|---" * (1 + len(heads)) + "|")
-    for row in rows:
-        cells = [
-            _cell(row, f"{target}{cached}_{what}")
-            for target in targets
-            for what in ("seconds", "ap")
-            for cached in ("", "_cached")
-        ]
-        print(f"| {row['freeze_at']} | {' | '.join(cells)} |")
+        faster = f"{row['steps'] / row['cached']:.1f}" if "cached" in row else ""
+        frozen = ", ".join(names[: int(row["freeze_at"])]) or "nothing"
+        cells = [f"{row[name]:.3f}" if name in row else "" for name in (*TARGETS, "steps", "cached")]
+        print(f"| {' | '.join([str(row['freeze_at']), frozen, *cells, faster])} |")
     if arguments.plot:
-        _plot(rows, targets, arguments.plot)
+        _plot(rows, arguments.plot)
 
 
-def _cell(row: dict[str, Any], name: str) -> str:
-    return f"{row[name]:.3f}" if name in row else "-"
-
-
-def _plot(rows: list[dict[str, Any]], targets: list[str], path: Path) -> None:
+def _plot(rows: list[dict[str, float]], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 3, figsize=(11, 3.2))
-    depths = [row["freeze_at"] for row in rows]
-    axes[0].bar(depths, [row["kept"] for row in rows], color="C0")
-    axes[0].set_ylabel("MiB kept for the backward pass")
-    target = targets[0]
-    axes[1].plot(depths, [row[f"{target}_seconds"] for row in rows], "o-", color="C0", label="from clips")
-    cached = [row for row in rows if f"{target}_cached_seconds" in row]
-    seconds = [row[f"{target}_cached_seconds"] for row in cached]
-    axes[1].plot([row["freeze_at"] for row in cached], seconds, "s--", color="C1", label="from the cache")
-    axes[1].set_ylabel("seconds a step")
-    axes[1].legend()
-    for number, target in enumerate(targets):
-        axes[2].plot(depths, [row[f"{target}_ap"] for row in rows], "o-", color=f"C{number + 2}", label=target)
-    axes[2].set_ylabel("tube AP50 after equal epochs")
-    axes[2].legend()
-    for axis in axes:
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.4))
+    for axis, lines in (
+        (axes[0], {"heading": "heading: new to the backbone", "shape": "shape: what it knows"}),
+        (axes[1], {"steps": "from clips", "cached": "from the cache"}),
+    ):
+        for name, label in lines.items():
+            known = [row for row in rows if name in row]
+            axis.plot([row["freeze_at"] for row in known], [row[name] for row in known], "o-", label=label)
         axis.set_ylim(bottom=0)
         axis.set_xlabel("freeze_at")
         axis.grid(alpha=0.3)
+        axis.legend()
+    axes[0].set_ylabel("tube AP50 after equal epochs")
+    axes[1].set_ylabel("seconds a step, r3d_18")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
@@ -240,26 +187,25 @@ def _plot(rows: list[dict[str, Any]], targets: list[str], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    running, reporting, stepping = (commands.add_parser(name) for name in ("run", "report", "step"))
-    running.add_argument("--pretrain", type=int, default=600, help="steps of two clips that the backbone learns from")
-    running.add_argument("--clips", type=int, default=60, help="to fine-tune on")
-    running.add_argument("--epochs", type=int, default=10)
-    running.add_argument("--target", choices=TARGETS, default=TARGETS[0])
+    running, caching, reporting = (commands.add_parser(name) for name in ("run", "cache", "report"))
+    running.add_argument("--pretrain", type=int, default=1200, help="steps of two clips that the backbone learns from")
+    running.add_argument("--clips", type=int, default=600, help="to fine-tune on")
+    running.add_argument("--epochs", type=int, default=4)
+    running.add_argument("--target", choices=TARGETS, required=True)
+    caching.add_argument("videos", nargs="+")
+    caching.add_argument("--clips", type=int, default=6, help="of each video")
     reporting.add_argument("--plot", type=Path)
-    stepping.add_argument("--freeze-at", type=int, required=True)
-    for command in (running, reporting):
+    for command in (running, caching, reporting):
         command.add_argument("--out", type=Path, default=Path("runs/freezing"))
-    for command in (running, stepping):
+    for command in (running, caching):
         command.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     if arguments.command == "report":
         report(arguments)
         return
     torch.set_num_threads(arguments.threads)
-    if arguments.command == "step":
-        print(json.dumps(measure_step(arguments.freeze_at)))
-        return
-    run(arguments)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (run if arguments.command == "run" else time_cache)(arguments)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 """What freezing stages saves in one training step: memory kept for the backward pass, peak memory, time.
 
     python tools/experiments/freezing_memory.py --model resnet50_3d --clip 3x8x224x224 --batch 2
+    python tools/experiments/freezing_memory.py --model resnet18_3d --detector
 
 Each setting runs in a process of its own, so that peaks do not mix. Prints a Markdown table.
 """
@@ -13,25 +14,41 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 import res3d
+from res3d.data import SyntheticClips
+
+Loss = Callable[[], Tensor]
 
 
-def measure(
-    model_name: str, clip_size: list[int], batch: int, freeze_at: int, checkpoint: bool, steps: int
-) -> dict[str, float]:
-    torch.manual_seed(0)
-    stages = res3d.backbone.find_spec(model_name).stage_names if checkpoint else ()
-    model = res3d.create_backbone(model_name, freeze_at=freeze_at, checkpoint_stages=stages).train()
+def backbone_loss(name: str, clip_size: list[int], batch: int, **settings: Any) -> tuple[nn.Module, Loss]:
+    model = res3d.create_backbone(name, **settings).train()
+    clip = torch.randn(batch, *clip_size)
+    return model, lambda: model(clip)["conv5"].square().mean()
+
+
+def detector_loss(name: str, clip_size: list[int], batch: int, **settings: Any) -> tuple[nn.Module, Loss]:
+    """Boxes and masks, with a feature pyramid, on made-up clips at their own size."""
+    _, length, side, _ = clip_size
+    data = SyntheticClips(num_clips=batch, length=length, side=side)
+    clips, targets = zip(*(data[n] for n in range(batch)), strict=True)
+    model = res3d.detection.mask_rcnn_3d(name, num_classes=4, min_size=side, max_size=side, **settings).train()
+    used = [{name: target[name] for name in ("boxes", "visible", "labels", "masks")} for target in targets]
+    return model, lambda: torch.stack(list(model(list(clips), used).values())).sum()
+
+
+def measure(model: nn.Module, loss: Loss, steps: int) -> dict[str, float]:
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trainable, lr=1e-3) if trainable else None
-    clip = torch.randn(batch, *clip_size)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     kept: dict[int, int] = {}
 
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
+    def pack(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
@@ -39,13 +56,13 @@ def measure(
     for step in range(steps):
         began = time.perf_counter()
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            loss = model(clip)["conv5"].square().mean()
+            value = loss()
         if step == 0:
             weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
             activations = sum(size for place, size in kept.items() if place not in weights)
         if optimizer is not None:
             optimizer.zero_grad()
-            loss.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -57,16 +74,22 @@ def main() -> None:
     parser.add_argument("--model", default="resnet50_3d")
     parser.add_argument("--clip", default="3x8x224x224", help="CxTxHxW")
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--detector", action="store_true", help="of a whole detector, square clips")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--one", help=argparse.SUPPRESS)  # JSON: one setting, measured in this process
     arguments = parser.parse_args()
     size = [int(n) for n in arguments.clip.split("x")]
     if arguments.one:
         freeze_at, checkpoint = json.loads(arguments.one)
-        print(json.dumps(measure(arguments.model, size, arguments.batch, freeze_at, checkpoint, arguments.steps)))
+        torch.manual_seed(0)
+        stages = res3d.backbone.find_spec(arguments.model).stage_names if checkpoint else ()
+        make = detector_loss if arguments.detector else backbone_loss
+        made = make(arguments.model, size, arguments.batch, freeze_at=freeze_at, checkpoint_stages=stages)
+        print(json.dumps(measure(*made, arguments.steps)))
         return
+    kind = "a detector on " if arguments.detector else ""
     print(
-        f"{arguments.model}, {arguments.batch} clips of {arguments.clip}, torch {torch.__version__}, CPU, "
+        f"{kind}{arguments.model}, {arguments.batch} clips of {arguments.clip}, torch {torch.__version__}, CPU, "
         f"{torch.get_num_threads()} threads, median of {arguments.steps} steps\n"
     )
     print("| freeze_at | frozen | kept for backward | peak over the start | time per step |")

@@ -22,6 +22,7 @@ from res3d.cli.command import UsageError
 from res3d.cli.inputs import complain
 from res3d.cli.settings import find_device
 from res3d.features.dense import MapGrid
+from res3d.files import write_whole
 from res3d.inference.measure import measure_ceiling
 from res3d.video import ClipSampler, Preprocessing, VideoError, VideoReader
 from res3d.weights import create_backbone
@@ -116,7 +117,7 @@ def benchmark(
     facts = ", ".join(f"{key} {value}" for key, value in machine.items())
     peak = ", ".join(f"{name} {flops / 1e9:.0f} GFLOP/s" for name, flops in ceilings.items())
     parts = [f"{facts}. A 2048³ matrix product: {peak}.", format_costs(rows), format_networks(rows, ceilings)]
-    Path(f"{out}.md").write_text("\n\n".join(parts + ([format_extraction(result)] if result else [])) + "\n")
+    write_whole(f"{out}.md", "\n\n".join(parts + ([format_extraction(result)] if result else [])) + "\n")
     write_json(Path(f"{out}.json"), machine, ceilings, rows, result)
     draw(Path(f"{out}.svg"), rows, figure)
     print(f"wrote {out}.json, {out}.md, {out}.svg")

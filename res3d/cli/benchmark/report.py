@@ -14,6 +14,7 @@ import torch
 from res3d.cli.benchmark.extraction import ExtractionResult
 from res3d.cli.benchmark.networks import USUAL, USUAL_BFLOAT16, Row
 from res3d.cli.command import UsageError
+from res3d.files import unfinished, write_whole
 from res3d.version import __version__
 
 
@@ -49,7 +50,7 @@ def write_json(
         "networks": [{**asdict(row), "flops": row.flops} for row in rows],
         "extraction": None if extraction is None else {**asdict(extraction), "formula": extraction.formula},
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def format_networks(rows: Sequence[Row], ceilings: dict[str, float]) -> str:
@@ -147,4 +148,5 @@ def draw(path: Path, rows: Sequence[Row], make_figure: Any) -> None:
             axis.set(xlabel="clips a batch" if place == 0 else "frames a clip", ylabel="ms a clip", title=network)
             axis.set_ylim(bottom=0)
         by_frames.legend(fontsize="small")
-    figure.savefig(path)
+    with unfinished(path) as file:
+        figure.savefig(file, format=path.suffix.removeprefix("."))

@@ -1,25 +1,12 @@
-"""Text and JSON files: read with errors that name them, written whole or not at all."""
+"""Text and JSON files, read with errors that name them."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-
-def write_whole(path: str | Path, text: str) -> None:
-    """Write UTF-8 text; the file appears under its name when it is complete."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def read_text(path: str | Path) -> str:

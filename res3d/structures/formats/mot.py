@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from res3d.files import write_whole
 from res3d.structures.category import Category
-from res3d.structures.formats.files import read_text, write_whole
+from res3d.structures.formats.files import read_text
 from res3d.structures.formats.numbers import to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.frame_detections import FrameDetections

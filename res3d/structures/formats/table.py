@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from res3d.files import write_whole
 from res3d.ops.rle import Rle
-from res3d.structures.formats.files import write_whole
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.video_tracks import VideoTracks
 
