@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from res3d.backbone.clip_input import ClipInput
 from res3d.backbone.resnet import ResNet3d, initialize
 from res3d.backbone.spec import HeadSpec
 
@@ -14,17 +15,23 @@ class ClipClassifier(nn.Module):
 
     Shape: [N, C, T, H, W] float -> [N, num_classes].
 
+    Attributes:
+        trained_on: clips that it was trained on and names of its classes, where they are known; kept in weight files.
+
     Raises:
         ValueError: ``num_classes`` below 1, or ``dropout`` outside [0, 1).
     """
 
-    def __init__(self, backbone: ResNet3d, num_classes: int, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, backbone: ResNet3d, num_classes: int, *, dropout: float = 0.0, trained_on: ClipInput | None = None
+    ) -> None:
         super().__init__()
         if not isinstance(num_classes, int) or num_classes < 1:
             raise ValueError(f"num_classes must be a whole number ≥ 1, not {num_classes!r}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {dropout!r}")
         self.backbone = backbone
+        self.trained_on = trained_on
         self.dropout = nn.Dropout(dropout)
         channels = backbone.feature_info[backbone.spec.stage_names[-1]].channels
         self.fc = nn.Linear(backbone.spec.head.inputs(channels), num_classes)

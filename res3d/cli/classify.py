@@ -12,7 +12,7 @@ from res3d.cli.settings import check_range, choose_preprocessing, find_device
 from res3d.features import LOGITS, FeatureExtractor
 from res3d.structures import ClipFeatures
 from res3d.video import ClipSampler, VideoReader
-from res3d.weights import WeightsError, find_weights, is_registered, load_classifier
+from res3d.weights import WeightsError, input_of, load_classifier
 
 
 def classify(
@@ -68,16 +68,16 @@ def classify(
     if top < 1:
         raise UsageError(f"--top must be ≥ 1, not {top}")
     try:
-        entry = find_weights(weights) if is_registered(weights) else None
+        known = input_of(weights)
         paths = expand_videos(videos)
         check_range(start, end, fps)
         if length is None:
-            length = entry.clip_length if entry else 16
+            length = known.length if known else 16
         if step is None:
-            step = entry.clip_step if entry else 1
-        if fps is None and entry:
-            fps = entry.fps
-        preprocess = choose_preprocessing(weights, resize=resize, crop=crop, mean=mean, std=std)
+            step = known.step if known else 1
+        if fps is None and known:
+            fps = known.fps
+        preprocess = choose_preprocessing(known, resize=resize, crop=crop, mean=mean, std=std)
         if stride is None:
             stride = length * max(1, step)  # a wrong step is the sampler's to name
         sampler = ClipSampler(length, stride, step)
@@ -98,7 +98,7 @@ def classify(
     except ValueError as error:
         raise UsageError(str(error)) from None
     if names is None:
-        names = list(entry.categories) if entry and entry.categories else []
+        names = list(known.categories) if known else []
         names = names or [f"class {number}" for number in range(classifier.num_classes)]
     if len(names) != classifier.num_classes:
         raise UsageError(f"--categories {categories}: {len(names)} names for {classifier.num_classes} classes")

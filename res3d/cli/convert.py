@@ -15,6 +15,7 @@ from res3d.weights import (
     create_classifier,
     find_weights,
     head_classes,
+    input_of,
     is_registered,
     load_model,
     load_weights,
@@ -84,6 +85,7 @@ def convert(
             made = create_backbone(model, norm=norm, **overrides)
         else:
             made = create_classifier(model, classes, norm=norm, **overrides)
+            made.trained_on = input_of(source)
         report = load_weights(made, source, inflate=inflate, norm_eps=norm_eps, channels=channels)
         save_weights(made, target, dtype=dtype)
     except (WeightsError, OSError) as error:

@@ -18,7 +18,7 @@ from res3d.features import FeatureExtractor, StageTimes
 from res3d.structures import ClipFeatures
 from res3d.version import __version__
 from res3d.video import ClipSampler, VideoReader
-from res3d.weights import WeightsError, create_backbone, find_weights, is_registered
+from res3d.weights import WeightsError, backbone_of, create_backbone, input_of
 
 NOT_SETTINGS = ("version", "video", "weights")  # what may differ between a finished file and one to be made again
 
@@ -90,6 +90,7 @@ def extract(
         allow_truncated: keep the frames of videos that end or break early, and say so in meta
     """
     try:
+        known = None if weights is None else input_of(weights)
         extractor = _make_extractor(
             model=model,
             weights=weights,
@@ -97,7 +98,7 @@ def extract(
             sampler=ClipSampler(length, stride, step, tail, align),
             layer=layer,
             pool=pool,
-            preprocess=choose_preprocessing(weights, resize=resize, crop=crop, mean=mean, std=std),
+            preprocess=choose_preprocessing(known, resize=resize, crop=crop, mean=mean, std=std),
             batch_size=batch_size,
             device=find_device(device),
             dtype=dtype,
@@ -140,11 +141,10 @@ def extract(
 def _make_extractor(
     *, model: str | None, weights: str | None, seed: int, device: str, **settings: Any
 ) -> FeatureExtractor:
-    if model is None:
-        model = find_weights(weights).model if weights is not None and is_registered(weights) else "r3d_18"
+    chosen = model or (None if weights is None else backbone_of(weights)) or "r3d_18"
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        backbone: ResNet3d = create_backbone(model, weights=weights)
+        backbone: ResNet3d = create_backbone(chosen, weights=weights)
     name = weights or f"random, seed {seed}"
     return FeatureExtractor(backbone, device=device, weights=name, **settings)
 

@@ -4,24 +4,24 @@ from dataclasses import replace
 
 import torch
 
+from res3d.backbone import ClipInput
 from res3d.cli.command import UsageError
 from res3d.features import preprocessing_of
 from res3d.video import KINETICS, MIN_FPS, Preprocessing
-from res3d.weights import find_weights, is_registered
 
 Channels3 = tuple[float, float, float]
 
 
 def choose_preprocessing(
-    weights: str | None, *, resize: str | None, crop: str | None, mean: Channels3 | None, std: Channels3 | None
+    known: ClipInput | None, *, resize: str | None, crop: str | None, mean: Channels3 | None, std: Channels3 | None
 ) -> Preprocessing:
-    """What registered weights were trained with, else Kinetics's, with what was asked for in its place.
+    """What weights were trained with, where that is known, else Kinetics's, with what was asked for in its place.
 
     Raises:
         UsageError: a size that is none.
         ValueError: sizes that do not go together.
     """
-    chosen = preprocessing_of(find_weights(weights)) if weights is not None and is_registered(weights) else KINETICS
+    chosen = KINETICS if known is None else preprocessing_of(known)
     size = chosen.resize if resize is None else _parse_size("resize", resize)
     window = chosen.crop if crop is None else _parse_size("crop", crop)
     if isinstance(window, int):

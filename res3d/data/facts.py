@@ -18,6 +18,8 @@ class Facts:
     empty: tuple[str, ...] = field(default=(), compare=False)  # names of classes that no clip shows
     targets: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Shapes of what is true of objects besides boxes, like ``{"keypoints": "N T 5 3"}``."""
+    clips: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """How clips are cut from videos and resized, where they are: ``length``, ``step``, ``resize``, ``crop``."""
     partial: Mapping[str, str] = field(default_factory=dict, compare=False)  # why such a thing is not among them
 
 

@@ -72,6 +72,7 @@ class LabelledClips:
             num_classes=len(self._names),
             categories=named(self._names),
             empty=tuple(name for name in self._names if name not in held),
+            clips={"length": self.length, "step": self.step, "resize": self.side, "crop": self.crop},
         )
 
     def __len__(self) -> int:

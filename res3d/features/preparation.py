@@ -1,11 +1,11 @@
-"""How the input of registered weights is prepared, as a pipeline takes it."""
+"""How the input of trained weights is prepared, as a pipeline takes it."""
 
+from res3d.backbone import ClipInput
 from res3d.video import Preprocessing
-from res3d.weights import WeightsEntry
 
 
-def preprocessing_of(entry: WeightsEntry) -> Preprocessing:
-    """The resize, crop and normalisation that the weights were published with."""
+def preprocessing_of(known: ClipInput) -> Preprocessing:
+    """The resize, crop and normalisation of the clips that something was trained on."""
     return Preprocessing(
-        resize=entry.resize, crop=entry.crop, mean=entry.mean, std=entry.std, antialias=entry.antialias
+        resize=known.resize, crop=known.crop, mean=known.mean, std=known.std, antialias=known.antialias
     )

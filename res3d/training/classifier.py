@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from res3d.backbone import ClipClassifier
+from res3d.backbone import ClipClassifier, ClipInput
+from res3d.backbone.yaml_form import build_dataclass
 from res3d.data import Facts
+from res3d.training.settings import TrainingSettings
 from res3d.training.tasks import Maps, Options, Samples, Task
 from res3d.weights import create_classifier
 
@@ -28,6 +30,25 @@ def build_classifier(options: Options, facts: Facts) -> ClipClassifier:
     if isinstance(num_classes, int) and num_classes < facts.num_classes:
         raise ValueError(f"model.num_classes must be ≥ {facts.num_classes}, the data's, not {num_classes}")
     return create_classifier(name, num_classes, **keywords)
+
+
+def _note_input(model: ClipClassifier, settings: TrainingSettings, facts: Facts) -> None:
+    if not facts.clips:  # pictures or signals
+        return
+    names = [category.name for category in facts.categories]
+    crop = facts.clips["crop"]
+    if crop is None and settings.validate is None:  # what is trained on is cropped at random
+        crop = settings.augment.get("crop")
+    model.trained_on = build_dataclass(
+        ClipInput,
+        {
+            **facts.clips,
+            "crop": crop,
+            **{name: values for name in ("mean", "std") if (values := getattr(settings, name))},
+            "categories": names if len(names) == model.num_classes else [],
+        },
+        root="trained_on",
+    )
 
 
 def _needs(model: ClipClassifier) -> dict[str, str]:
@@ -81,5 +102,6 @@ CLASSIFIER = Task(
     score=_score,
     best="accuracy",
     normalizes=False,
+    note_input=_note_input,
     scored_alone=False,
 )

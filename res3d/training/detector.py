@@ -92,5 +92,6 @@ DETECTOR = Task(
     score=_score,
     best="quality",
     normalizes=True,
+    note_input=lambda model, settings, facts: None,  # a detector brings its own sizes, and its classes' names
     scored_alone=True,
 )

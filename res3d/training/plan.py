@@ -70,6 +70,7 @@ def make_plan(settings: TrainingSettings) -> Plan:
     flip_pairs = mirror_pairs(data.facts.categories, augmentation.pairs) if augmentation.flip else ()
     seed_step(settings.seed)  # of random weights
     model = build_model(task, settings, data.facts)
+    task.note_input(model, settings, (data if validation is None else validation).facts)
     _check_targets("train", data, task.needs(model))
     if validation is not None:
         _check_targets("validate", validation, task.needs(model))

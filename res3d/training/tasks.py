@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from res3d.data import Facts
+from res3d.training.settings import TrainingSettings
 
 Samples = Sequence[tuple[Tensor, Any]]  # clips and what is true of them
 Options = Mapping[str, Any]
@@ -19,9 +20,8 @@ class Task:
 
     build: Callable[[Options, Facts], nn.Module]
     """From the config's ``model`` and what is known of the data, unfrozen; ValueError for what does not fit."""
-    needs: Callable[
-        [Any], Mapping[str, str]
-    ]  # shapes of what a model learns from besides what every kind of its data has
+    needs: Callable[[Any], Mapping[str, str]]
+    """Shapes of what a model learns from besides what every kind of its data has."""
     losses: Callable[[Any, Samples, Maps | None], dict[str, Tensor]]
     """To be added up; maps of the leading stages where they are known already, and the clips stand for their sizes."""
     pixels: Callable[[Any, Tensor], Tensor]  # what the backbone is given for one clip, [1, C, T, H, W]
@@ -30,4 +30,5 @@ class Task:
     score: Callable[[Sequence[Any], Sequence[Any]], dict[str, float]]  # results and truths of all clips
     best: str  # the score that says which weights are best, the higher the better; ``score`` gives it always
     normalizes: bool  # whether the model itself brings clips in 0..1 to the mean and spread that it was made for
+    note_input: Callable[[Any, TrainingSettings, Facts], None]  # keep with the model what clips of such data are like
     scored_alone: bool  # whether clips go through one by one: batches would be padded, and results change with that

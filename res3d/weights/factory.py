@@ -1,19 +1,21 @@
 """The factories: a name, spec or spec file in, a model out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from torch import Tensor
 
-from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ResNet3d, apply_overrides, find_spec
+from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ClipInput, ResNet3d, apply_overrides, find_spec
 from res3d.weights.files import load_model
+from res3d.weights.kinds import Metadata, ModelKind, kind_of_file
 from res3d.weights.layouts import recognise
 from res3d.weights.load import load_weights
 from res3d.weights.reading import read_checkpoint
 from res3d.weights.registry import find_weights, is_registered
 from res3d.weights.report import WeightsError
 
+T = TypeVar("T")
 Source = str | Path | Mapping[str, Tensor]
 
 
@@ -101,6 +103,39 @@ def create_classifier(
     return model
 
 
+def backbone_of(weights: str | Path) -> str | BackboneSpec | None:
+    """The backbone that registered weights, or a file that ``save_weights`` wrote, belong to; None for other files.
+
+    Raises:
+        FileNotFoundError: no such file.
+        WeightsError: an unreadable file.
+    """
+    if is_registered(weights):
+        return find_weights(str(weights)).model
+    return _ask_file(weights, lambda kind, metadata: kind.saved_spec(metadata))
+
+
+def input_of(weights: str | Path) -> ClipInput | None:
+    """The clips that registered weights, or a classifier that ``save_weights`` wrote, were trained on, if they say so.
+
+    Raises:
+        FileNotFoundError, WeightsError: as ``backbone_of``.
+    """
+    if is_registered(weights):
+        return find_weights(str(weights)).input
+    return _ask_file(weights, lambda kind, metadata: kind.saved_input(metadata))
+
+
+def _ask_file(path: str | Path, ask: Callable[[ModelKind, Metadata], T]) -> T | None:
+    metadata = read_checkpoint(path).metadata
+    if metadata is None:
+        return None
+    try:
+        return ask(*kind_of_file(metadata))
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
 def load_classifier(
     weights: str | Path, *, model: str | Path | BackboneSpec | None = None, **load_keywords: Any
 ) -> ClipClassifier:
@@ -121,8 +156,10 @@ def load_classifier(
         if is_registered(weights):
             model = find_weights(str(weights)).model
         else:
-            saved = load_model(weights) if read_checkpoint(weights).metadata is not None else None
-            if isinstance(saved, ClipClassifier):
+            if read_checkpoint(weights).metadata is not None:
+                saved = load_model(weights)
+                if not isinstance(saved, ClipClassifier):
+                    raise WeightsError(f"{weights}: holds a {type(saved).__name__}, not a classifier")
                 return saved
             raise ValueError(f"{weights} does not say what classifier it belongs to; name its backbone (model=...)")
     classes = head_classes(weights)
@@ -130,6 +167,7 @@ def load_classifier(
         raise WeightsError(f"{weights}: weights without a classifier")
     classifier = create_classifier(model, classes)
     load_weights(classifier, weights, **load_keywords)
+    classifier.trained_on = input_of(weights)
     return classifier
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from res3d.files import unfinished
-from res3d.weights.kinds import KINDS, kind_of
+from res3d.weights.kinds import kind_of, kind_of_file
 from res3d.weights.reading import METADATA_KEY, read_checkpoint
 from res3d.weights.report import WeightsError
 
@@ -67,11 +67,8 @@ def load_model(path: str | Path) -> Any:
     if header is None:
         raise WeightsError(f"{path}: not a safetensors file that res3d wrote; load_weights reads other checkpoints")
     try:
-        metadata = json.loads(header)
-        kind = metadata.get("kind")
-        if kind not in KINDS:
-            raise WeightsError(f"holds a {kind!r}, not one of {', '.join(map(repr, KINDS))}")
-        model = KINDS[kind].build(metadata)
+        kind, metadata = kind_of_file(header)
+        model = kind.build(metadata)
         model.load_state_dict(tensors)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         what = (

@@ -1,12 +1,14 @@
 """The kinds of models that weights are for: one row each. Rooms that define more kinds add their rows."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
-from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d
+from res3d.backbone import BackboneSpec, ClipClassifier, ClipInput, ResNet3d
+from res3d.backbone.yaml_form import dump_dataclass, parse_dataclass
 from res3d.weights.layouts import LAYOUTS, Layout
 
 Metadata = Mapping[str, object]
@@ -23,6 +25,7 @@ class ModelKind:
     backbone_spec: Callable[[Any], BackboneSpec]  # of a model: all stages, wherever they are used
     saved_spec: Callable[[Metadata], BackboneSpec]  # the same of a file
     set_norm_eps: Callable[[Any, float], None]  # in the modules and in the spec
+    saved_input: Callable[[Metadata], ClipInput | None] = lambda metadata: None  # what a file's model was trained on
     prefixes: tuple[str, ...] = ()  # in front of stages' names in the model's own keys
     layouts: tuple[Layout, ...] = LAYOUTS  # of the checkpoints that it takes
     check_saved: Callable[[Any, Metadata], None] = lambda model, metadata: None
@@ -48,14 +51,26 @@ def _backbone_spec(metadata: Metadata) -> BackboneSpec:
 
 
 def _describe_classifier(model: ClipClassifier) -> dict[str, object]:
-    return {"spec": model.backbone.spec.to_yaml(), "num_classes": model.num_classes, "dropout": model.dropout.p}
+    known = {} if model.trained_on is None else {"trained_on": dump_dataclass(model.trained_on)}
+    return {
+        "spec": model.backbone.spec.to_yaml(),
+        "num_classes": model.num_classes,
+        "dropout": model.dropout.p,
+        **known,
+    }
+
+
+def _read_input(metadata: Metadata) -> ClipInput | None:
+    text = metadata.get("trained_on")
+    return None if text is None else parse_dataclass(ClipInput, str(text), root="trained_on")
 
 
 def _build_classifier(metadata: Metadata) -> ClipClassifier:
     classes, dropout = metadata["num_classes"], metadata["dropout"]
     if not isinstance(classes, int) or not isinstance(dropout, (int, float)):
         raise ValueError(f"num_classes {classes!r}, dropout {dropout!r}")
-    return ClipClassifier(ResNet3d(_backbone_spec(metadata)), classes, dropout=dropout)
+    backbone = ResNet3d(_backbone_spec(metadata))
+    return ClipClassifier(backbone, classes, dropout=dropout, trained_on=_read_input(metadata))
 
 
 def _set_norm_eps(backbone: ResNet3d, eps: float) -> None:
@@ -66,6 +81,19 @@ def _set_norm_eps(backbone: ResNet3d, eps: float) -> None:
 
 
 KINDS: dict[str, ModelKind] = {}
+
+
+def kind_of_file(metadata: str) -> tuple[ModelKind, Metadata]:
+    """The row of the model that a res3d file holds, and what the file says of it.
+
+    Raises:
+        ValueError: metadata of no model that this version knows.
+    """
+    described = json.loads(metadata)
+    name = described.get("kind")
+    if name not in KINDS:
+        raise ValueError(f"holds a {name!r}, not one of {', '.join(map(repr, KINDS))}")
+    return KINDS[name], described
 
 
 def add_kind(kind: ModelKind) -> None:
@@ -93,6 +121,7 @@ add_kind(
         backbone_spec=lambda model: model.backbone.spec,
         saved_spec=_backbone_spec,
         set_norm_eps=lambda model, eps: _set_norm_eps(model.backbone, eps),
+        saved_input=_read_input,
         prefixes=("backbone.",),
     )
 )

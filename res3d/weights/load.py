@@ -22,7 +22,7 @@ from res3d.weights.inflation import (
     factor_temporal_first,
     inflate_kernel,
 )
-from res3d.weights.kinds import KINDS, ModelKind, kind_of
+from res3d.weights.kinds import ModelKind, kind_of, kind_of_file
 from res3d.weights.layouts import IGNORED, Layout, recognise
 from res3d.weights.reading import read_checkpoint, unwrap
 from res3d.weights.registry import find_weights, is_registered
@@ -352,10 +352,8 @@ def _saved_spec(metadata: str | None) -> BackboneSpec | None:
     """The backbone that a res3d file's tensors belong to."""
     if metadata is None:
         return None
-    described = json.loads(metadata)
-    if described.get("kind") not in KINDS:
-        raise WeightsError(f"holds a {described.get('kind')!r}, not one of {', '.join(map(repr, KINDS))}")
-    return KINDS[described["kind"]].saved_spec(described)
+    kind, described = kind_of_file(metadata)
+    return kind.saved_spec(described)
 
 
 def _check_saved(saved: BackboneSpec, spec: BackboneSpec, norm_eps: float | None) -> None:

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from res3d.backbone import ClipInput
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -45,6 +47,21 @@ class WeightsEntry:
         """How frames and clips are prepared, as plain values."""
         names = ("resize", "crop", "mean", "std", "antialias", "clip_length", "clip_step", "fps")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def input(self) -> ClipInput:
+        """The same, with the names of the classes."""
+        return ClipInput(
+            length=self.clip_length,
+            step=self.clip_step,
+            fps=self.fps,
+            resize=self.resize,
+            crop=self.crop,
+            mean=self.mean,
+            std=self.std,
+            antialias=self.antialias,
+            categories=self.categories or (),
+        )
 
     @property
     def file_name(self) -> str:

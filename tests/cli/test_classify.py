@@ -1,4 +1,6 @@
+import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -6,9 +8,12 @@ import torchvision
 from conftest import gray_with_bar
 from made_videos import write_h264
 from parity_peers import enliven
+from safetensors.torch import load_file, save_file
 
 import res3d
+from res3d.backbone import ClipInput
 from res3d.cli import main
+from res3d.training import TrainingSettings, train
 from res3d.video import ClipSampler, Preprocessing
 
 SMALL = ["--resize", "40x50", "--crop", "32x32", "--length", "8"]
@@ -79,7 +84,7 @@ def test_bad_input_is_one_line_and_the_right_code(classifier, video, tmp_path, c
         ([*base, "--weights", str(path), "--fps", "0"], 2, "--fps must be ≥ 1e-06, not 0.0"),
         ([*base, "--weights", "torchvision/r3d_18"], 2, "no weights are registered as 'torchvision/r3d_18'"),
         ([*base, "--weights", "gone.pth"], 1, "gone.pth: no such weight file"),
-        ([*base, "--weights", str(tmp_path / "backbone.safetensors")], 2, "does not say what classifier it belongs to"),
+        ([*base, "--weights", str(tmp_path / "backbone.safetensors")], 1, "holds a ResNet3d, not a classifier"),
         (["classify", "gone.mp4", "--weights", str(path), *SMALL], 1, "gone.mp4: no such file"),
     ):
         assert main(arguments) == code, message
@@ -97,3 +102,51 @@ def test_registered_weights_bring_their_names_clips_and_preprocessing(registered
     for line in lines:
         assert sorted(re.findall(r"[a-z]+(?= [\d.]+ %)", line)) == ["jump", "run", "sit", "walk", "wave"]
         assert sum(map(float, re.findall(r"([\d.]+) %", line))) == pytest.approx(100, abs=0.3)
+
+
+def test_a_classifier_that_was_trained_here_brings_them_too(video, tmp_path, thin_spec, capsys):
+    for name in ("walk", "wave"):
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        shutil.copy(video, tmp_path / "videos" / name / "a.mp4")
+    data = {"kind": "labelled", "source": str(tmp_path / "videos"), "length": 6, "step": 2, "side": 40}
+    settings = TrainingSettings(
+        model={"kind": "classifier", "backbone": str(thin_spec)},
+        train=data,
+        augment={"crop": [32, 36]},
+        std=[0.2, 0.25, 0.3],
+        out=str(tmp_path / "run"),
+        epochs=1,
+        batch_size=2,
+    )
+    weights = train(settings).weights
+    assert res3d.load_model(weights).trained_on == ClipInput(
+        length=6,
+        step=2,
+        resize=40,
+        crop=(32, 36),
+        std=(0.2, 0.25, 0.3),
+        categories=("walk", "wave"),
+    )
+    capsys.readouterr()
+    assert main(["classify", str(video), "--weights", str(weights)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5, "40 frames are four clips of 6 frames, 2 apart, and the video"
+    assert all(sorted(re.findall(r"[a-z]+(?= [\d.]+ %)", line)) == ["walk", "wave"] for line in lines)
+    assert main(["extract", str(video), "--weights", str(weights), "--out", str(tmp_path / "out")]) == 0
+    meta = res3d.ClipFeatures.load(tmp_path / "out" / f"{video.stem}.npz").meta
+    assert meta["preprocessing"]["crop"] == [32, 36]
+    assert meta["preprocessing"]["resize"] == 40
+
+
+def test_what_a_classifier_was_trained_on_is_checked_when_it_is_read(tmp_path, thin, capsys, video):
+    model = res3d.ClipClassifier(thin, 3, trained_on=ClipInput(length=4))
+    path = tmp_path / "c.safetensors"
+    res3d.save_weights(model, path)
+    tensors = load_file(path)
+    said = {"kind": "classifier", "spec": thin.spec.to_yaml(), "num_classes": 3, "dropout": 0.0}
+    for wrong, message in (("lenght: 4", "did you mean 'length'"), ("length: 0", "length must be ≥ 1, not 0")):
+        save_file(tensors, path, metadata={"res3d": json.dumps({**said, "trained_on": wrong})})
+        assert main(["classify", str(video), "--weights", str(path)]) == 1
+        assert message in capsys.readouterr().err
+    with pytest.raises(ValueError, match="std must be > 0"):
+        ClipInput(length=4, std=(1.0, 0.0, 1.0))

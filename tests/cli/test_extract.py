@@ -74,6 +74,22 @@ def test_weights_of_a_file_are_used(extract, video, thin, tmp_path, capsys):
     assert meta["weights"] == str(tmp_path / "w.safetensors")
 
 
+@pytest.mark.parametrize("kind", ["backbone", "classifier", "detector"])
+def test_a_file_of_ours_says_what_its_backbone_is(kind, video, tmp_path):
+    backbone = res3d.resnet18_3d(width=0.125)
+    made = {
+        "backbone": lambda: backbone,
+        "classifier": lambda: res3d.ClipClassifier(backbone, 3),
+        "detector": lambda: res3d.detection.mask_rcnn_3d("resnet18_3d", 3, width=0.125, channels=16),
+    }[kind]()
+    res3d.save_weights(made, tmp_path / "w.safetensors")
+    command = ["extract", str(video), "--weights", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--resize", "40", "--crop", "32x32", "--length", "4", "--stride", "20"]) == 0
+    features = res3d.ClipFeatures.load(tmp_path / "out" / f"{video.stem}.npz")
+    assert features.meta["model"] == "resnet18_3d"
+    assert features.features.shape[1] == 64
+
+
 def test_registered_weights_bring_their_model_and_preprocessing(registered, video, tmp_path):
     command = ["extract", str(video), "--weights", registered, "--out", str(tmp_path / "out")]
     assert main(command) == 0
