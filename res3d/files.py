@@ -4,18 +4,35 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 UNFINISHED = ".unfinished"  # how names of files end that nobody may read yet
+NAME_BYTES = 200  # of the name that a file will have, in the name that it has until then
+
+
+def hidden_place(path: Path, ending: str = UNFINISHED) -> Path:
+    """Where to write what is to be ``path``: beside it, under a name that nobody else uses and that is not too long."""
+    name = os.fsencode(path.name)[:NAME_BYTES].decode(errors="ignore")
+    return path.with_name(f".{name}.{token_hex(4)}{ending}")
 
 
 @contextmanager
 def unfinished(path: str | Path) -> Iterator[Path]:
-    """Where to write what is to be ``path``: beside it, until the block ends. It is renamed in one step.
+    """Where to write what is to be ``path``, until the block ends. It is renamed in one step.
 
-    An error in the block, or Ctrl-C, leaves nothing there, and the file that had the name before as it was.
+    An error in the block, or Ctrl-C, leaves nothing there, and the file that had the name before as it was. A link
+    stays a link; pipes and devices are written to as they are.
+
+    Raises:
+        FileNotFoundError: no folder of that name.
     """
-    path = Path(path)
-    place = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder")
+    place = hidden_place(path)
     try:
         yield place
         place.replace(path)

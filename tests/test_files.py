@@ -1,3 +1,7 @@
+import os
+import threading
+from pathlib import Path
+
 import pytest
 
 from res3d.files import unfinished, write_whole
@@ -27,3 +31,35 @@ def test_what_goes_wrong_leaves_the_file_before_it(tmp_path, error):
         fail()
     assert path.read_bytes() == b"before\r\n", "and line ends as they were given"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_links_stay_links(tmp_path):
+    (tmp_path / "real.txt").write_text("before")
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    write_whole(tmp_path / "link.txt", "after")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "after"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_pipes_are_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()), daemon=True)
+    reader.start()
+    write_whole(tmp_path / "pipe", "through")
+    reader.join(10)
+    assert read == ["through"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_names_may_be_as_long_as_the_system_allows(tmp_path):
+    for name in ("n" * 250 + ".json", "ü" * 120 + ".json"):
+        write_whole(tmp_path / name, "all of it")
+        assert (tmp_path / name).read_text() == "all of it"
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder"):
+        write_whole(tmp_path / "nowhere" / "a.txt", "text")
+    assert Path(tmp_path / "nowhere").exists() is False

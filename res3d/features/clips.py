@@ -64,7 +64,7 @@ class ClipAssembler:
 
     def finish(self) -> Iterator[ReadyClip]:
         """The clips at the end of the video, by the sampler's tail policy."""
-        for row in self._sampler.indices(self._seen)[self._next_clip :]:
+        for row in self._sampler.indices(self._seen, first=self._next_clip):
             yield self._clip(int(position) for position in row)
             self._next_clip += 1
 

@@ -72,11 +72,13 @@ class DenseWindows:
         grid: where positions stand.
         run: the network: [1, C, T, H, W] -> [1, C', T', h, w].
         core: frames whose positions a stretch makes, about.
+        batch: clips that are given together, at most.
     """
 
-    def __init__(self, grid: MapGrid, run: Callable[[Tensor], Tensor], *, core: int) -> None:
+    def __init__(self, grid: MapGrid, run: Callable[[Tensor], Tensor], *, core: int, batch: int) -> None:
         self._grid = grid
         self._run = run
+        self._batch = batch
         stride, reach = grid.stride, grid.reach
         self._core = -(-max(core, MIN_CORE * (reach.before + reach.after), 1) // stride) * stride
         self._frames: list[ReadyFrame] = []  # of the stretch to come, from number _first on
@@ -142,10 +144,11 @@ class DenseWindows:
         self._first = keep_from
 
     def _clips(self, starts: list[int] | None) -> Iterator[tuple[list[ReadyClip], Tensor]]:
-        """Clips whose windows are there, in one batch: all of ``starts``, or while the video's end is not known."""
+        """Clips whose windows are there: all of ``starts``, or while the video's end is not known."""
         sampler, stride = self._grid.sampler, self._grid.stride
         length = self._grid.positions(sampler.length)
-        clips, windows = [], []
+        clips: list[ReadyClip] = []
+        windows: list[Tensor] = []
         while starts is None or self._next_clip < len(starts):
             start = self._next_clip * sampler.stride // sampler.step if starts is None else starts[self._next_clip]
             first = start // stride - self._first_position
@@ -157,6 +160,9 @@ class DenseWindows:
             clips.append(ReadyClip(frames=tuple(islice(self._places, place, place + sampler.length))))
             windows.append(torch.stack(self._map[first : first + length], dim=1))
             self._next_clip += 1
+            if len(clips) == self._batch:
+                yield clips, torch.stack(windows)
+                clips, windows = [], []
         self._forget()
         if clips:
             yield clips, torch.stack(windows)

@@ -133,7 +133,7 @@ class FeatureExtractor:
         self.preprocess = preprocess or KINETICS
         self.batch_size = batch_size
         self.device = torch.device(device) if device is not None else next(self.backbone.parameters()).device
-        self._model.to(self.device)
+        model.to(self.device)
         self._weights = weights
         self._weights_sha256 = hash_weights(self._model)
         self.context = context
@@ -253,7 +253,7 @@ class FeatureExtractor:
     def _windows(self, frames: Iterator[ReadyFrame], grid: MapGrid, times: StageTimes) -> Iterator[ClipFeatures]:
         """As windows of the whole video's map; stretches hold about the frames of a batch."""
         run = partial(self._clip_maps, times=times)
-        dense = DenseWindows(grid, run, core=self.batch_size * self.sampler.length)
+        dense = DenseWindows(grid, run, core=self.batch_size * self.sampler.length, batch=self.batch_size)
         for frame in frames:
             for batch in dense.push(frame):
                 yield self._features(*batch, times)

@@ -151,6 +151,8 @@ class PackedConv(FusedConv):
             y: Tensor = ops._convolution_pointwise(x, *numbers, "relu" if self.rectified else "none", [], "")
             return y
         then: Any = ("add", 1.0, "relu" if self.rectified else None, [], None)
+        if not len(x):
+            return residual  # oneDNN has no sums of nothing
         if overwrite:
             y = ops._convolution_pointwise_.binary(residual, x, *numbers, *then)
         else:

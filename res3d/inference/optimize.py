@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import torch
 import torch._dynamo.config
 import torch._inductor.config
+import torch.fx.experimental._config
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
@@ -51,6 +52,11 @@ class OptimizedModel(nn.Module):
         network: Any = self.network
         found: list[dict[str, Any]] = tree_map_only(Tensor, self._handed_out, self.run(network.detect, clips))
         return found
+
+    @property
+    def categories(self) -> Any:
+        """Of a detector: what labels stand for."""
+        return getattr(self.network, "categories", {})
 
     @torch.no_grad()
     def run(self, part: Callable[..., T], *args: Any, **keywords: Any) -> T:
@@ -118,8 +124,8 @@ def optimize(
         model: the copy runs on its device, in eval mode and without gradients.
         dtype: computing type. "auto" is bfloat16 on CUDA and float32 elsewhere; "float32" is the model's own type.
             Outputs are float32 at least.
-        compile: compile the backbone with its weights frozen: twice, for single clips and for batches. Of a detector,
-            the pyramid and the proposal layers too.
+        compile: compile the backbone with its weights frozen: twice, for single clips and for batches of any size and
+            number (and anew for clips of a single frame). Of a detector, the pyramid and the proposal layers too.
         example: a clip, or a list of clips for a detector, like those to come: compiling is done now instead of at the
             first calls. On CUDA its shape is taken for the only one, and recorded as CUDA graphs.
 
@@ -139,6 +145,8 @@ def optimize(
     own = next(model.parameters()).dtype
     computing = own if dtype == "float32" else getattr(torch, dtype)
     network = copy.deepcopy(model).eval().requires_grad_(False)
+    if dtype != "float32":
+        network.float()  # what is not fused runs under autocast, which is for float32
     # A compiler cannot see into packed layers: what it is to compile is fused from plain operations.
     pack = can_pack(device, computing) and not compile
     kind = PackedConv if pack else FusedConv
@@ -162,6 +170,8 @@ def frozen_compilation() -> Iterator[None]:
     with (
         torch._inductor.config.patch(freezing=True),
         torch._dynamo.config.patch(recompile_limit=GRAPHS),
+        # Rows and columns may differ where they were equal at first.
+        torch.fx.experimental._config.patch(use_duck_shape=False),  # type: ignore[attr-defined]
     ):
         yield
 

@@ -45,7 +45,8 @@ def track_video(
             ``clip_length=1``, and a stride of 1, detections are linked frame by frame.
         batch_size: clips that run through the model together.
         device: where clips are put; by default where the model's parameters are.
-        categories: what labels stand for, for the files that tracks are written to.
+        categories: what labels stand for, for the files that tracks are written to; by default what ``model`` says of
+            itself (``model.categories``).
         progress: told of frames as they are read.
         settings, changes: how tubes are linked; see ``link_detections``.
 
@@ -70,7 +71,7 @@ def track_video(
         name=reader.path.stem,
         fps=reader.fps or reader.info.fps,
         size=(reader.info.height, reader.info.width),
-        categories=categories or {},
+        categories=getattr(model, "categories", {}) if categories is None else categories,
     )
 
 

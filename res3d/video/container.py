@@ -128,7 +128,7 @@ class FrameDecoder:
         ends: dict[int, Fraction] = {}  # stream number -> end of its last packet, seconds
         packets, last_corrupt = 0, False
         try:
-            for packet in self._container.demux([s for s in self._container.streams if s.type in ("video", "audio")]):
+            for packet in self._container.demux(timed_streams(self._container)):
                 note_end(packet, ends, usual)
                 if packet.stream is not stream:
                     continue
@@ -150,13 +150,18 @@ class FrameDecoder:
             self._note(f"reading breaks off after packet {packets} ({reason(error)})")
         if last_corrupt:
             self._note(f"packet {packets}, the last, is incomplete")
-        if missing := missing_seconds(self._container, stream, packets, ends):
+        if missing := missing_seconds(self._container, stream, ends):
             self._note(f"it ends {float(missing):.2f} s before the end it declares")
 
     def _note(self, what: str) -> None:
         self.damage = self.damage or what
         if not self._allow_truncated:
             raise TruncatedVideoError(f"{self._path}: truncated or damaged: {what}")
+
+
+def timed_streams(container: Any) -> list[Any]:
+    """Those that a container's length is of."""
+    return [stream for stream in container.streams if stream.type in ("video", "audio", "subtitle")]
 
 
 def note_end(packet: Any, ends: dict[int, Fraction], usual: Fraction) -> None:
@@ -168,18 +173,18 @@ def note_end(packet: Any, ends: dict[int, Fraction], usual: Fraction) -> None:
         ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
 
 
-def missing_seconds(container: Any, stream: Any, packets: int, ends: dict[int, Fraction]) -> Fraction:
+def missing_seconds(container: Any, stream: Any, ends: dict[int, Fraction]) -> Fraction:
     """How much earlier than declared the file ended; less than three quarters of a frame is rounding, counted as 0."""
     rate = frame_rate(stream)
     declared = declared_seconds(container, stream)
     short = Fraction(0)
     if declared is not None and ends:
-        if stream.duration is not None:
+        if stream.duration is not None and container.format.name != "asf":
             begin = (stream.start_time or 0) * stream.time_base
             short = begin + declared - ends.get(stream.index, begin)
-        else:  # Matroska and FLV: the end of the longest stream, counted from zero
+        else:  # Matroska, FLV and ASF: the end of the longest stream, counted from zero
             short = declared - max(ends.values())
     if container.format.name == "avi":
         # What FFmpeg calls an AVI's duration is worked out from what is left of the file; its count of frames is not.
-        short = max(short, (stream.frames - packets) / rate)
+        short = max(short, stream.frames / rate - ends.get(stream.index, Fraction(0)))
     return short if short > Fraction(3, 4) / rate else Fraction(0)

@@ -24,6 +24,9 @@ class Preprocessing:
     antialias: bool = False  # torchvision trained its video models on frames resized without
 
     def __post_init__(self) -> None:
+        for name in ("resize", "crop", "mean", "std"):
+            if isinstance(value := getattr(self, name), list):  # as ``to_dict``, and so a file, has them
+                object.__setattr__(self, name, tuple(value))
         sides = (self.resize,) if isinstance(self.resize, int) else (self.resize or ())
         for name, values in (("resize", sides), ("crop", self.crop or ())):
             lengths = (0, 1, 2) if name == "resize" else (0, 2)

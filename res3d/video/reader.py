@@ -148,7 +148,10 @@ class VideoReader:
             width, height = first.width, first.height
             # Asked of one frame only: PyAV's side data and its frame refer to each other, so that every frame it is
             # asked of lives on until the garbage collector's next round.
-            self._orientation = display_matrix(first)
+            try:
+                self._orientation = display_matrix(first)
+            except VideoError as error:
+                raise VideoError(f"{self.path}: {error}") from None
             if is_transposed(self._orientation):
                 width, height = height, width
             return VideoInfo(
@@ -174,7 +177,7 @@ class VideoReader:
         step = 1 / Fraction(fps)
         for frame in self._all_frames():
             while target < frame.time + frame.duration:
-                if end is not None and target >= end + 2 * SLACK:
+                if end is not None and target >= end + SLACK:
                     return
                 yield frame
                 target += step

@@ -68,9 +68,11 @@ class ClipSampler:
             return 0 if n < self.span else (n - self.span) // self.stride + 1
         return min(1 + -(-max(0, n - self.span) // self.stride), starts)
 
-    def indices(self, n: int) -> NDArray[np.int64]:
-        """The frame numbers of each clip of a video of n frames: int64 [clips, length], each in [0, n)."""
-        starts = np.arange(self.num_clips(n), dtype=np.int64) * self.stride + self.offset
+    def indices(self, n: int, *, first: int = 0) -> NDArray[np.int64]:
+        """The frame numbers of each clip, from the ``first`` on, of a video of n frames: int64 [clips, length], each in
+        [0, n).
+        """
+        starts = np.arange(first, self.num_clips(n), dtype=np.int64) * self.stride + self.offset
         if self.tail == "shift" and len(starts):
             starts[-1] = max(0, n - self.span)
         frames = starts[:, None] + np.arange(self.length, dtype=np.int64) * self.step

@@ -10,7 +10,15 @@ from typing import Any
 
 import av
 
-from res3d.video.container import FrameDecoder, frame_rate, missing_seconds, note_end, open_container, video_stream
+from res3d.video.container import (
+    FrameDecoder,
+    frame_rate,
+    missing_seconds,
+    note_end,
+    open_container,
+    timed_streams,
+    video_stream,
+)
 
 MIN_SEGMENT_FRAMES = 24  # opening the file and seeking in it cost as much as decoding a few frames
 WAITING_BYTES = 256 * 2**20  # decoded frames that wait for their turn, of all segments together
@@ -39,7 +47,7 @@ def plan_segments(path: Path) -> list[Segment]:
         stamps: list[int] = []
         keys: list[int] = []
         try:
-            for packet in container.demux([s for s in container.streams if s.type in ("video", "audio")]):
+            for packet in container.demux(timed_streams(container)):
                 note_end(packet, ends, usual)
                 if packet.stream is not stream or not packet.size:
                     continue
@@ -50,7 +58,7 @@ def plan_segments(path: Path) -> list[Segment]:
                     keys.append(packet.pts)
         except av.FFmpegError:
             return []
-        if missing_seconds(container, stream, len(stamps), ends) or len(set(stamps)) < len(stamps):
+        if missing_seconds(container, stream, ends) or len(set(stamps)) < len(stamps):
             return []
     stamps.sort()
     if not stamps or not keys or stamps[0] != min(keys):

@@ -1,6 +1,5 @@
 """H.264 mp4 files, whole or not at all."""
 
-import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -8,9 +7,11 @@ from typing import Any
 
 import av
 
+from res3d.files import hidden_place
 from res3d.video.orientation import Image
 
 TIME_BASE = Fraction(1, 90_000)  # exact for every common frame rate
+MIN_FPS, MAX_FPS = 0.001, 90_000
 
 
 class VideoWriter:
@@ -36,13 +37,13 @@ class VideoWriter:
             raise ValueError(f"the writer makes .mp4 files, not {self.path.name!r}")
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"{self.path.parent}: no such folder")
-        if not 0 < fps < float("inf"):
-            raise ValueError(f"fps must be > 0, not {fps!r}")
+        if not MIN_FPS <= fps <= MAX_FPS:
+            raise ValueError(f"fps must be from {MIN_FPS} to {MAX_FPS}, not {fps!r}")
         if not 0 <= quality <= 51:
             raise ValueError(f"quality must be from 0 to 51, not {quality!r}")
         self._rate = Fraction(fps).limit_denominator(1_000_000)
         self._quality = quality
-        self._unfinished = self.path.with_name(f".{self.path.stem}.{os.getpid()}.unfinished.mp4")
+        self._unfinished = hidden_place(self.path, ".unfinished.mp4")
         self._container: Any = None
         self._stream: Any = None
         self._closed = False
@@ -85,10 +86,14 @@ class VideoWriter:
     def discard(self) -> None:
         """Leave nothing behind."""
         self._closed = True
-        if self._container is not None:
-            self._container.close()
+        try:
+            if self._container is not None:
+                self._container.close()
+        except (av.FFmpegError, OSError):
+            pass  # what could not be written is not wanted
+        finally:
             self._container = None
-        self._unfinished.unlink(missing_ok=True)
+            self._unfinished.unlink(missing_ok=True)
 
     def __enter__(self) -> "VideoWriter":
         return self

@@ -100,6 +100,16 @@ def test_a_peer_that_fails_is_a_row_that_says_so(peer, thin_spec):
     assert table.splitlines()[-1].endswith("|  |")  # nothing to differ from
 
 
+def test_an_error_without_a_message_is_named_too(peer, thin_spec, monkeypatch):
+    monkeypatch.setattr(Broken, "forward", lambda self, clip: (_ for _ in ()).throw(AssertionError))
+    inner = res3d.create_classifier(thin_spec, 400)
+    peer[str(thin_spec)] = Peer("torch", lambda: Broken(inner), (4, 32, 32))
+    rows = networks.compare(
+        str(thin_spec), batch=1, frames=4, peers="usual", compile=False, repeats=1, device=torch.device("cpu")
+    )
+    assert [row.failure for row in rows] == ["AssertionError"] * 2 + [None] * 2
+
+
 def test_networks_of_which_no_contestant_ran_have_no_curve(tmp_path, monkeypatch):
     failed = networks.Row(
         network="r3d_18", contestant="peer", dtype="float32", clip=(1, 3, 4, 32, 32), parameters=1, multiply_adds=1,
@@ -147,6 +157,11 @@ def test_real_peers_take_our_weights(name):
         (["--batches", "[]"], "--batches needs at least one size"),
         (["--video", VIDEO, "r3d_18", "--stride", "2"], "conv5 has a position every 8 frames, so clips must start"),
         (["--video", VIDEO, "slow_r50", "--length", "0"], "length must be"),
+        (["slow_r50", "--frames", "[8, 4]"], "pools windows of (8, 7, 7)"),
+        (
+            ["--video", VIDEO, "c2d_r50", "--length", "1"],
+            "c2d_r50 needs clips of (T, H, W) ≥ (2, 1, 1), not (1,",
+        ),
         (["--out", "nowhere/b"], "--out nowhere/b: no folder 'nowhere'"),
     ],
 )

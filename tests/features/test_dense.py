@@ -55,10 +55,11 @@ def test_windows_are_those_of_the_whole_videos_map(name, layer, sampler, n):
         stretches.append(stretch.shape[2])
         return model(stretch, [layer])[layer]
 
-    dense = DenseWindows(grid, run, core=4)
+    dense = DenseWindows(grid, run, core=4, batch=3)
     frames = [ReadyFrame(index=i, seconds=i / 10, end_seconds=(i + 1) / 10, pixels=video[:, i]) for i in range(n)]
     batches = [batch for frame in frames for batch in dense.push(frame)] + list(dense.finish())
     clips = [clip for batch, _ in batches for clip in batch]
+    assert max(len(batch) for batch, _ in batches) <= 3
     windows = torch.cat([window for _, window in batches])
     indices = sampler.indices(n)
     assert [[f.index for f in clip.frames] for clip in clips] == indices.tolist()

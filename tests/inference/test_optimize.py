@@ -145,6 +145,26 @@ def test_classifiers_and_their_own_type():
     assert distance(got, double(clip.double())) < 1e-12
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("own", [torch.float64, torch.float16, torch.bfloat16])
+@torch.no_grad()
+def test_models_of_any_type_compute_in_lower_ones(own, dtype):
+    """Group norm is not fused: it runs under autocast, which knows nothing but float32."""
+    classifier = res3d.ClipClassifier(settle(res3d.create_backbone("resnet18_3d", width=0.125, norm="group")), 7).eval()
+    nn.init.normal_(classifier.fc.weight)
+    clip = clip_for(classifier.backbone)
+    expected = classifier(clip)
+    got = optimize(classifier.to(own), dtype=dtype)(clip.to(own))
+    assert got.dtype == torch.float32
+    assert distance(got, expected) < 0.1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_clips_have_no_maps(dtype):
+    maps = optimize(made("resnet18_3d"), dtype=dtype)(torch.zeros(0, 3, 4, 32, 32), ["conv3", "conv5"])
+    assert [len(value) for value in maps.values()] == [0, 0]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @torch.no_grad()
 def test_detectors_find_what_they_found(dtype):

@@ -1,5 +1,9 @@
 """Files that end or break before their end: refused, or kept on request, never passed off as whole."""
 
+from fractions import Fraction
+from pathlib import Path
+
+import av
 import numpy as np
 import pytest
 from conftest import gray_with_bar
@@ -92,3 +96,57 @@ def test_damage_inside_a_range_is_said_though_the_range_ends_early(tmp_path):
     assert reader.damage
     with pytest.raises(TruncatedVideoError):
         list(VideoReader(path, end=1.6))
+
+
+@pytest.mark.parametrize("frames", [95, 100, 105], ids=["shorter", "equal", "longer"])
+def test_windows_media_with_sound_is_whole(tmp_path, frames):
+    """Its streams declare the length of the file, not their own."""
+    path = tmp_path / "sound.wmv"
+    with av.open(str(path), "w", format="asf") as container:
+        picture = container.add_stream("wmv2", rate=25)
+        sound = container.add_stream("wmav2", rate=44100, layout="stereo")
+        sound.bit_rate = 128_000
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        heard = 0
+        for n in range(105):
+            if n < frames:
+                container.mux(picture.encode(av.VideoFrame.from_ndarray(busy(n), format="rgb24")))
+            while heard < min(4 * 44100, n * 44100 / 25):
+                frame = av.AudioFrame.from_ndarray(np.zeros((2, 2048), np.float32), format="fltp", layout="stereo")
+                frame.sample_rate, frame.pts = 44100, heard
+                container.mux(sound.encode(frame))
+                heard += 2048
+        container.mux(picture.encode())
+        container.mux(sound.encode())
+    assert sum(1 for _ in VideoReader(path).frames()) == frames
+
+
+@pytest.mark.parametrize("decoders", [1, 2])
+def test_subtitles_may_outlast_the_picture(tmp_path, decoders):
+    encode(tmp_path / "plain.mp4", [busy(n) for n in range(50)], codec="libx264", options={"g": "10"})
+    (tmp_path / "words.srt").write_text("1\n00:00:01,000 --> 00:00:06,000\nhello\n\n")
+    path = _with_subtitles(tmp_path / "plain.mp4", tmp_path / "words.srt")
+    assert sum(1 for _ in VideoReader(path, decoders=decoders).frames()) == 50
+
+
+def _with_subtitles(video: Path, words: Path) -> Path:
+    path = video.with_name("subtitled.mkv")
+    with av.open(str(video)) as a, av.open(str(words)) as b, av.open(str(path), "w") as made:
+        picture = made.add_stream_from_template(a.streams.video[0])
+        text = made.add_stream_from_template(b.streams.subtitles[0])
+        packets = [(packet, picture) for packet in a.demux(video=0)] + [(packet, text) for packet in b.demux()]
+        packets = [(packet, stream) for packet, stream in packets if packet.dts is not None]
+        for packet, stream in sorted(packets, key=lambda p: p[0].dts * p[0].time_base):
+            packet.stream = stream
+            made.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("dropped", [(), (10,), (10, 11, 12)])
+def test_an_avi_may_drop_frames_but_not_its_end(tmp_path, dropped):
+    path = tmp_path / "dropped.avi"
+    ticks = [n for n in range(50) if n not in dropped]
+    encode(path, [busy(n) for n in ticks], codec="mpeg4", ticks=ticks, time_base=Fraction(1, 25))
+    assert sum(1 for _ in VideoReader(path).frames()) == len(ticks)
+    with pytest.raises(VideoError):
+        list(VideoReader(cut(path, 0.7)).frames())

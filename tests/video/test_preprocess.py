@@ -81,7 +81,9 @@ def test_antialiasing_is_an_option_that_does_something():
 
 
 def test_it_goes_into_json():
-    assert json.loads(json.dumps(KINETICS.to_dict()))["resize"] == [128, 171]
+    values = json.loads(json.dumps(KINETICS.to_dict()))
+    assert values["resize"] == [128, 171]
+    assert Preprocessing(**values) == KINETICS
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_ranges_are_half_open(video, start, end, expected):
 
 
 @pytest.mark.parametrize("start", [0.0, 0.33])
-@pytest.mark.parametrize("end", [None, 1.21])
+@pytest.mark.parametrize("end", [None, 1.21, 0.4, 0.6, 0.7])
 @pytest.mark.parametrize("fps", [1, 7.5, 24, 25, 29.97, 60])
 def test_resampling_gives_the_last_frame_at_or_before_each_instant(video, fps, start, end):
     times = np.arange(40) / 25
@@ -240,7 +240,7 @@ def test_a_mirrored_display_is_honoured(tmp_path):
 def test_a_display_at_a_slant_is_refused(tmp_path):
     path = tmp_path / "slanted.mp4"
     write_h264(path, IMAGES[:2], rotation=45)
-    with pytest.raises(VideoError, match="no combination of quarter turns and flips"):
+    with pytest.raises(VideoError, match=r"slanted\.mp4: .* no combination of quarter turns and flips"):
         VideoReader(path)
 
 

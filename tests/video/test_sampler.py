@@ -36,6 +36,7 @@ def test_indices_follow_the_definition(sampler, n):
     assert indices.dtype == np.int64
     assert indices.shape == (sampler.num_clips(n), sampler.length)
     assert indices.tolist() == by_hand(sampler, n)
+    assert sampler.indices(n, first=2).tolist() == by_hand(sampler, n)[2:]
 
 
 @given(samplers, frames)

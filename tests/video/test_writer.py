@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import gray_with_bar
@@ -109,7 +113,9 @@ def test_wrong_frames_are_refused(tmp_path, frame, seconds, message):
     [
         ("out.avi", {}, ValueError, "the writer makes .mp4 files, not 'out.avi'"),
         ("nowhere/out.mp4", {}, FileNotFoundError, "nowhere: no such folder"),
-        ("out.mp4", {"fps": 0}, ValueError, "fps must be > 0, not 0"),
+        ("out.mp4", {"fps": 0}, ValueError, "fps must be from 0.001 to 90000, not 0"),
+        ("out.mp4", {"fps": 1e-7}, ValueError, "fps must be from 0.001 to 90000, not 1e-07"),
+        ("out.mp4", {"fps": 1e10}, ValueError, "fps must be from 0.001 to 90000, not 10000000000"),
         ("out.mp4", {"quality": 60}, ValueError, "quality must be from 0 to 51, not 60"),
     ],
 )
@@ -133,6 +139,28 @@ def test_nothing_is_left_where_the_name_is_taken_by_a_folder(tmp_path):
     with pytest.raises(OSError), VideoWriter(tmp_path / "a.mp4") as writer:  # noqa: PT011 (which one is the system's)
         writer.write(np.zeros((32, 32, 3), np.uint8))
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+def test_a_full_disk_leaves_nothing(tmp_path):
+    script = """
+import resource, signal, sys
+import numpy as np
+from res3d.video import VideoWriter
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+rng = np.random.default_rng(0)
+try:
+    with VideoWriter(sys.argv[1], quality=0) as writer:
+        for _ in range(200):
+            writer.write(rng.integers(0, 255, (64, 64, 3), np.uint8))
+except OSError as error:
+    sys.exit(f"told: {error}")
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "out.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    assert "told: " in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_frames_make_the_same_file(tmp_path):

@@ -33,11 +33,12 @@ def backbone_loss(name: str, clip_size: list[int], batch: int, **settings: Any) 
 
 
 def detector_loss(name: str, clip_size: list[int], batch: int, **settings: Any) -> tuple[nn.Module, Loss]:
-    """Boxes and masks, with a feature pyramid, on made-up clips at their own size."""
+    """Boxes and masks of 64 tubes a clip, with a feature pyramid, on made-up clips at their own size."""
     _, length, side, _ = clip_size
     data = SyntheticClips(num_clips=batch, length=length, side=side)
     clips, targets = zip(*(data[n] for n in range(batch)), strict=True)
-    model = res3d.detection.mask_rcnn_3d(name, num_classes=4, min_size=side, max_size=side, **settings).train()
+    sizes: dict[str, Any] = {"min_size": side, "max_size": side, "box_batch_size_per_image": 64}
+    model = res3d.detection.mask_rcnn_3d(name, num_classes=4, **sizes, **settings).train()
     used = [{name: target[name] for name in ("boxes", "visible", "labels", "masks")} for target in targets]
     return model, lambda: torch.stack(list(model(list(clips), used).values())).sum()
 

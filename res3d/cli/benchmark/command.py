@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from res3d.cli.benchmark.extraction import ExtractionResult, measure_extraction
-from res3d.cli.benchmark.networks import Row, compare
+from res3d.cli.benchmark.networks import Row, check_size, compare
 from res3d.cli.benchmark.peers import PEERS, check_peers
 from res3d.cli.benchmark.report import (
     describe_machine,
@@ -84,7 +84,14 @@ def benchmark(
         reader = None if video is None else VideoReader(video, end=seconds)
         sampler = ClipSampler(length, stride)
         backbone = None if reader is None else create_backbone(names[-1])
-        if backbone is not None:  # what cannot be measured is known before anything is
+        runs: dict[tuple[str, int, int], None] = {}  # each once
+        for name in dict.fromkeys(names):  # what cannot be measured is known before anything is
+            sizes = [*((batch, PEERS[name].clip[0]) for batch in batches), *((batches[0], count) for count in frames)]
+            runs |= {(name, batch, count): None for batch, count in sizes}
+        for name, count in dict.fromkeys((name, count) for name, _, count in runs):
+            check_size(name, count)
+        if backbone is not None:
+            backbone.spec.check_size((length, *PREPROCESS.output_size(256, 256)))
             MapGrid(spec=backbone.spec, layer=backbone.spec.stage_names[-1], sampler=sampler)
     except (VideoError, OSError) as error:
         return complain("benchmark", str(error))
@@ -94,15 +101,10 @@ def benchmark(
         name: measure_ceiling(kind, place) for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
     }
     rows: list[Row] = []
-    for name in names:
-        usual = PEERS[name].clip[0]
-        sizes = dict.fromkeys([*((batch, usual) for batch in batches), *((batches[0], count) for count in frames)])
-        for batch, count in sizes:
-            found = compare(
-                name, batch=batch, frames=count, peers=peers, compile=compile, repeats=repeats, device=place
-            )
-            print(format_networks(found, ceilings), flush=True)
-            rows += found
+    for name, batch, count in runs:
+        found = compare(name, batch=batch, frames=count, peers=peers, compile=compile, repeats=repeats, device=place)
+        print(format_networks(found, ceilings), flush=True)
+        rows += found
     result: ExtractionResult | None = None
     if reader is not None and backbone is not None:
         result = measure_extraction(

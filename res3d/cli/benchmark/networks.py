@@ -40,6 +40,13 @@ class Row:
         return None if self.seconds is None else 2 * self.multiply_adds / self.seconds
 
 
+def check_size(name: str, frames: int) -> None:
+    """ValueError for clips of so many frames that the network does not take."""
+    _, h, w = PEERS[name].clip
+    with torch.device("meta"):
+        describe(create_classifier(name, CLASSES), (3, frames, h, w))
+
+
 def compare(
     name: str, *, batch: int, frames: int, peers: Peers, compile: bool, repeats: int, device: torch.device
 ) -> list[Row]:
@@ -120,7 +127,7 @@ def _race(
         try:
             logits = network(clip).float()
         except Exception as error:  # whatever a peer, or its compiler, raises is a result of the comparison
-            failures[key] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            failures[key] = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
             continue
         if key == reference:
             expected = logits
