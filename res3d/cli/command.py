@@ -100,9 +100,12 @@ def build_parser(function: Callable[..., int], program: str) -> ArgumentParser:
     documented = parse_docstring(schema.__doc__ or "")
     help_of = {p.arg_name: (p.description or "").replace("\n", " ") for p in documented.params}
     positional = _positional(function)
+    # "IN OUT - a checkpoint, and ..." says what has to be there; without, they may be left out.
+    needed, dash, _ = help_of.get(positional or "", "").partition(" - ")
+    loose = needed if dash else f"[{positional} ...]"
     parser = ArgumentParser(
         prog=program,
-        usage=f"{program} [options]" + (f" [{positional} ...]" if positional else ""),
+        usage=f"{program} [options]" + (f" {loose}" if positional else ""),
         description=described.description,
         version=__version__,
         exit_on_error=False,

@@ -48,7 +48,7 @@ def describe(
         temporal_kernel: frames that the convolutions that span time span; 1 makes the 2D twin
         temporal_stride: stride in time of the stages after conv2
         stride_on: which convolution of a bottleneck takes the stride
-        shortcut: kind of shortcut where the shape changes (none: of all)
+        shortcut: kind of shortcut where the shape changes; none removes every shortcut
         attention: what rescales the branches (squeeze_excite)
         output_stride: pixels per position of the last map; stages beyond it are dilated
         markdown: print Markdown tables

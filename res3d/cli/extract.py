@@ -63,18 +63,18 @@ def extract(
         videos: files, folders (searched for videos) or globs
         model: backbone, a name from res3d.list_backbones() or a YAML spec file; by default the weights' own, or r3d_18
         weights: a name from res3d.list_weights() or a file of any origin; without, they are random and mean little
-        seed: of the random weights
+        seed: of the random weights, where none are given
         out: folder for the results, made if absent
         length: frames per clip
         stride: frames from the start of one clip to the start of the next
         step: frames from one frame of a clip to the next
         tail: at the end, pad repeats the last frame, drop leaves out partial clips, shift moves the last clip back
-        align: clip k starts at frame k x stride, or is centered on it
+        align: clip k starts at frame k x stride, or is centered on it (with --tail pad)
         start: seconds to begin at
         end: seconds to end before
         fps: resample videos to this frame rate
         layer: stage to take features from (stem, conv2, ...); by default the last
-        pool: avg gives one vector a clip, none the whole map
+        pool: avg and max over time and space give one vector a clip, none the whole map
         resize: shorter side, or HEIGHTxWIDTH, in pixels, or none; by default as the weights were trained, or 128x171
         crop: center crop, HEIGHTxWIDTH in pixels, or none; by default as the weights were trained, or 112x112
         mean: subtracted from each RGB channel, of values in 0..1; by default as the weights were trained, or Kinetics's

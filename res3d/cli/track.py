@@ -95,14 +95,14 @@ def track(
         batch_size: clips that run through the detector together
         min_size: shorter side, in pixels, that frames are resized to; by default the detector's own
         max_size: what the longer side stays below; likewise
-        norm_eps: of weights that were trained with another one than they say
+        norm_eps: eps of all norms, for files that do not say it; 0 for those of torchvision's first COCO detectors
         min_score: detections below are not looked at
         high_score: from here on detections are matched first; below they only go on with tracks
         new_score: from here on a detection that nothing explains starts a track
         max_tracks: number of objects, where it is known
         max_lost: frames that a track is kept without being seen
         fill_gaps: gaps of up to so many frames are filled in a straight line
-        min_length: tracks seen in fewer frames are dropped, all of a video that has fewer
+        min_length: tracks seen in fewer frames are dropped; a shorter video gives no tracks
         start: seconds to begin at
         end: seconds to end before
         fps: resample videos to this frame rate

@@ -23,7 +23,7 @@ class TrainingSettings:
         views: augmented views of each clip, taken in turn by epoch; none draws a new one every epoch
         cache: folder for the maps of stages that stay frozen, computed once for each view; needs views
         cache_gigabytes: what the folder may grow to; clips beyond that are computed every time
-        out: folder of the run; a run that is there already is gone on with
+        out: folder of the run; a run found there is continued
         seed: decides everything that is random; two runs with one seed are the same
         epochs: passes over the training data
         batch_size: clips of one step of the optimizer, over all devices and accumulated parts together
@@ -38,7 +38,7 @@ class TrainingSettings:
         schedule: constant, step (times decay at each of milestones) or cosine (down to 0 at the end)
         milestones: numbers of epochs after which the step schedule changes the rate, parts of them too
         decay: what it multiplies the rate by
-        warm_up: steps over which the rate rises from 0; the run has as many at least
+        warm_up: steps over which the rate rises from 0; no more than the run has
         clip_gradient: largest norm of the gradient of a step; none does not clip
         averaging: of weights over steps, like 0.995; the averaged weights are scored and exported. none is off
         early_stopping: validations without a better score after which the run stops; none goes through to the end

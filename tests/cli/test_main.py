@@ -54,4 +54,14 @@ def test_every_command_has_its_script_and_says_what_it_does(name):
         check=False,
     )
     assert run.returncode == 0
-    assert f"usage: res3d {name}" in run.stdout
+    assert f"usage: res3d {name} [options]" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [("convert", "IN OUT"), ("evaluate", "PRED GT"), ("describe", "NAME ..."), ("extract", "[videos ...]")],
+)
+def test_usage_says_what_has_to_be_there(name, needs, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    assert capsys.readouterr().out.splitlines()[0] == f"usage: res3d {name} [options] {needs}"
