@@ -1,6 +1,5 @@
 """Timing that a busy machine disturbs as little as possible: runs take turns, and medians are compared."""
 
-import ctypes
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +8,8 @@ from pathlib import Path
 from statistics import median
 
 import torch
+
+from res3d.inference.memory import give_back_freed
 
 CEILING_SIZE = 2048  # rows and columns of the matrices whose product is taken for the most that a machine does
 
@@ -31,7 +32,9 @@ class Timing:
 def time_in_turns(
     contestants: Mapping[str, Callable[[], object]], *, repeats: int, device: torch.device
 ) -> dict[str, Timing]:
-    """Run all once to warm up, then ``repeats`` times in turns, so that whatever slows the machine slows all alike.
+    """Run all ``repeats`` times in turns, so that whatever slows the machine slows all alike.
+
+    Each is run twice in its turn, and the second time counts: caches and freed memory are then its own.
 
     Raises:
         ValueError: ``repeats`` below 1.
@@ -39,14 +42,14 @@ def time_in_turns(
     if repeats < 1:
         raise ValueError(f"repeats must be ≥ 1, not {repeats}")
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(repeats + 1):
+    for _ in range(repeats):
         for name, run in contestants.items():
+            run()
             _wait(device)
             began = time.perf_counter()
             run()
             _wait(device)
-            if turn:
-                seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(time.perf_counter() - began)
     return {name: Timing(seconds=tuple(values)) for name, values in seconds.items()}
 
 
@@ -66,20 +69,13 @@ def measure_memory(run: Callable[[], object], device: torch.device) -> int | Non
         return torch.cuda.max_memory_allocated(device) - before
     clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
     try:
-        _give_back_freed()
+        give_back_freed()  # else it would hide what is allocated again
         clear.write_text("5")  # Linux: forget the highest resident size so far
         before = _resident(status.read_text(), "VmRSS")
         run()
         return max(0, _resident(status.read_text(), "VmHWM") - before)
     except OSError:
         return None
-
-
-def _give_back_freed() -> None:
-    """Freed memory that the C library keeps for itself would hide what is allocated again."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-    if trim is not None:
-        trim(0)
 
 
 def _resident(status: str, field: str) -> int:

@@ -8,11 +8,11 @@ from res3d.inference.measure import Timing, measure_ceiling, measure_memory, tim
 CPU = torch.device("cpu")
 
 
-def test_contestants_take_turns_after_one_run_to_warm_up():
+def test_contestants_take_turns_and_warm_up_in_each():
     order = []
     runs = {"slow": lambda: (order.append("slow"), time.sleep(0.03)), "quick": lambda: order.append("quick")}
     timings = time_in_turns(runs, repeats=3, device=CPU)
-    assert order == ["slow", "quick"] * 4
+    assert order == ["slow", "slow", "quick", "quick"] * 3
     assert all(len(timing.seconds) == 3 for timing in timings.values())
     assert timings["slow"].median >= 0.03 > timings["quick"].median
 
