@@ -143,6 +143,21 @@ class PackedConv(FusedConv):
             self._order = tuple(maps[1:])
         return self._packed
 
+    def _seen(self, x: Tensor) -> Tensor:
+        """As ``FusedConv`` does it, in one step: many layers are so short that steps count."""
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        n, c, t, h, w = x.shape
+        if self.view == "pictures":
+            return x.as_strided((n * t, c, h, w), (h * w * c, 1, w * c, c))
+        return x.as_strided((n, c, t, h * w), (t * h * w * c, 1, h * w * c, c)) if self.view == "columns" else x
+
+    def _restored(self, y: Tensor, shape: torch.Size) -> Tensor:
+        if self.view == "volume":
+            return y
+        n, c, (h, w) = shape[0], y.shape[1], shape[3:] if self.view == "columns" else y.shape[2:]
+        t = y.shape[2] if self.view == "columns" else shape[2]
+        return y.as_strided((n, c, t, h, w), (t * h * w * c, 1, h * w * c, w * c, c))
+
     def _compute(self, x: Tensor, residual: Tensor | None, overwrite: bool) -> Tensor:
         ops = torch.ops.mkldnn
         stride, padding, dilation = self.numbers

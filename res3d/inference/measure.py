@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -30,11 +31,16 @@ class Timing:
 
 
 def time_in_turns(
-    contestants: Mapping[str, Callable[[], object]], *, repeats: int, device: torch.device
+    contestants: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int,
+    device: torch.device,
+    under: Callable[[str], AbstractContextManager[object]] = lambda name: nullcontext(),
 ) -> dict[str, Timing]:
     """Run all ``repeats`` times in turns, so that whatever slows the machine slows all alike.
 
-    Each is run twice in its turn, and the second time counts: caches and freed memory are then its own.
+    Each is run twice in its turn, and the second time counts: caches and freed memory are then its own. ``under`` gives
+    what a contestant's turn happens in.
 
     Raises:
         ValueError: ``repeats`` below 1.
@@ -44,12 +50,13 @@ def time_in_turns(
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, run in contestants.items():
-            run()
-            _wait(device)
-            began = time.perf_counter()
-            run()
-            _wait(device)
-            seconds[name].append(time.perf_counter() - began)
+            with under(name):
+                run()
+                _wait(device)
+                began = time.perf_counter()
+                run()
+                _wait(device)
+                seconds[name].append(time.perf_counter() - began)
     return {name: Timing(seconds=tuple(values)) for name, values in seconds.items()}
 
 

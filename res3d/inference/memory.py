@@ -7,11 +7,15 @@ a third of its time.
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 KEPT = 2**30  # bytes that may stay with the process, beyond what is in use
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
+# What the limits rise to by themselves in a process that uses much memory
+USUAL = {TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25, MMAP_MAX: 65_536}
 OWN_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
 
 
@@ -25,6 +29,24 @@ def keep_freed_memory() -> None:
     mallopt(TRIM_THRESHOLD, KEPT)
     if not mallopt(MMAP_THRESHOLD, KEPT):  # glibc before 2.35 takes no more than 32 MiB
         mallopt(MMAP_MAX, 0)
+
+
+@contextmanager
+def usual_memory() -> Iterator[None]:
+    """While it lasts, large blocks are handed back as in a process that never called ``keep_freed_memory``.
+
+    (Almost: what then lies between blocks in use stays.)
+    """
+    if (mallopt := _mallopt()) is None:
+        yield
+        return
+    for limit, value in USUAL.items():
+        mallopt(limit, value)
+    give_back_freed()
+    try:
+        yield
+    finally:
+        keep_freed_memory()
 
 
 def give_back_freed() -> None:
