@@ -98,14 +98,15 @@ class ResNet3d(nn.Module):
         self._check_clip(clip)
         known = known or {}
         maps: dict[str, Tensor] = {name: known[name] for name in known if name in wanted}
-        x, first = clip, 0
+        x, first, owned = clip, 0, False
         if known:
             last = max(known, key=self.spec.stage_names.index)
             x, first = known[last], self.spec.stage_names.index(last) + 1
         for name in self.spec.stage_names[first:]:
             if len(maps) == len(wanted):
                 break
-            x = self.stage(name)(x)
+            before, x = x, self.stage(name)(x, owned=owned)
+            owned = name not in wanted and x is not before
             if name in wanted:
                 maps[name] = x
         return {name: maps[name] for name in wanted}
@@ -122,8 +123,10 @@ class ResNet3d(nn.Module):
 
     def run_stages(self, x: Tensor, stages: Sequence[str]) -> Tensor:
         """The map after ``stages``, which follow each other; ``x`` is the map before them, or a clip."""
+        owned = False
         for name in stages:
-            x = self.stage(name)(x)
+            before, x = x, self.stage(name)(x, owned=owned)
+            owned = x is not before
         return x
 
     def _check_clip(self, clip: Tensor) -> None:

@@ -40,13 +40,23 @@ class FusedBlock(nn.Module):
         self.shortcut_takes_preact = shortcut_takes_preact
         self.owns_input = False  # whether nobody else needs the input any more, which the sum may then be written over
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, owned: bool = False) -> Tensor:
         start: Tensor = self.preact(x)
         residual = self.shortcut(start if self.shortcut_takes_preact else x)
         y = self.branch(start)
-        overwrite = (self.owns_input or residual is not x) and residual is not y  # a kernel still reads what goes in
+        owned = owned or self.owns_input
+        overwrite = (owned or residual is not x) and residual is not y  # a kernel still reads what goes in
         summed: Tensor = self.last(y, residual, overwrite=overwrite)
         return summed
+
+
+class FusedStage(Stage):
+    """A stage for inference, whose first block may write over a map that was not handed out."""
+
+    def forward(self, x: Tensor, *, owned: bool = False) -> Tensor:
+        for number, module in enumerate(self):
+            x = module(x, owned=True) if owned and number == 0 and isinstance(module, FusedBlock) else module(x)
+        return x
 
 
 def fuse(module: nn.Module, make: MakeConv) -> nn.Module:
@@ -61,9 +71,9 @@ def fuse(module: nn.Module, make: MakeConv) -> nn.Module:
     if type(module) in CHAINS:
         return nn.Sequential(*_fuse_chain(_flatten([module]), make))
     if isinstance(module, Stage):
-        stage = Stage(*_fuse_chain(_flatten(module.children()), make))
+        stage = FusedStage(*_fuse_chain(_flatten(module.children()), make))
         for before, block in pairwise(stage):
-            if isinstance(block, FusedBlock):  # maps are handed out between stages, not inside one
+            if isinstance(block, FusedBlock):  # maps may be handed out between stages, never inside one
                 block.owns_input = isinstance(before, FusedBlock)
         return stage
     if isinstance(module, ResidualBlock):

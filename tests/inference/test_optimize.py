@@ -200,14 +200,23 @@ def test_a_detectors_pyramid_in_bfloat16_is_as_near_as_autocast():
         assert 0 < error <= 1.25 * allowed
 
 
+@pytest.mark.parametrize("name", ["resnet18_3d", "r3d_18"])  # with a pool between stem and conv2, and without
 @torch.no_grad()
-def test_a_map_that_is_handed_out_is_not_written_over():
+def test_a_map_that_is_handed_out_is_not_written_over(name):
     """The sum of a block goes where its shortcut was, unless somebody still holds that."""
-    model = made("resnet18_3d")
+    model = made(name)
     optimized, clip = optimize(model), clip_for(model)
+    kept = clip.clone()
     alone = {stage: optimized(clip, [stage])[stage] for stage in model.spec.stage_names}
     for stage, value in optimized(clip, model.spec.stage_names).items():
         assert torch.equal(value, alone[stage]), stage
+    last = model.spec.stage_names[-1]
+    stem = optimized(clip, ["stem"])["stem"]
+    before = stem.clone()
+    rest = optimized.run(optimized.network.run_stages, stem, model.spec.stage_names[1:])
+    torch.testing.assert_close(rest, alone[last], rtol=1e-5, atol=1e-5)
+    assert torch.equal(stem, before), "what is given is not ours either"
+    assert torch.equal(clip, kept)
 
 
 def test_no_gradients_and_no_training():
