@@ -42,14 +42,14 @@ def loop(source: Path, target: Path, seconds: float) -> None:
 
 
 def peak_of(command: list[str]) -> tuple[float, str]:
-    """(MiB at the process's peak, its last line of output)."""
+    """(MiB at the process's peak, its line about the video)."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{output}")
-    return usage.ru_maxrss / 1024, output.strip().splitlines()[-1]
+    return usage.ru_maxrss / 1024, next(line for line in output.splitlines() if " clips -> " in line)
 
 
 def main() -> None:
