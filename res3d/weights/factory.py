@@ -132,7 +132,7 @@ def _ask_file(path: str | Path, ask: Callable[[ModelKind, Metadata], T]) -> T | 
         return None
     try:
         return ask(*kind_of_file(metadata))
-    except (KeyError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: {error}") from None
 
 

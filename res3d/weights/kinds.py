@@ -10,6 +10,7 @@ from torch import nn
 from res3d.backbone import BackboneSpec, ClipClassifier, ClipInput, ResNet3d
 from res3d.backbone.yaml_form import dump_dataclass, parse_dataclass
 from res3d.weights.layouts import LAYOUTS, Layout
+from res3d.weights.report import WeightsError
 
 Metadata = Mapping[str, object]
 
@@ -87,12 +88,12 @@ def kind_of_file(metadata: str) -> tuple[ModelKind, Metadata]:
     """The row of the model that a res3d file holds, and what the file says of it.
 
     Raises:
-        ValueError: metadata of no model that this version knows.
+        WeightsError: metadata of no model that this version knows.
     """
     described = json.loads(metadata)
     name = described.get("kind")
     if name not in KINDS:
-        raise ValueError(f"holds a {name!r}, not one of {', '.join(map(repr, KINDS))}")
+        raise WeightsError(f"holds a {name!r}, not one of {', '.join(map(repr, KINDS))}")
     return KINDS[name], described
 
 
