@@ -22,7 +22,7 @@ from res3d.weights import (
     save_weights,
 )
 from res3d.weights.inflation import Channels, Inflation
-from res3d.weights.reading import read_checkpoint
+from res3d.weights.reading import read_metadata
 
 
 def convert(
@@ -70,7 +70,7 @@ def convert(
     }
     dtype = torch.float16 if half else None
     try:
-        if not is_registered(source) and read_checkpoint(source).metadata is not None:
+        if not is_registered(source) and read_metadata(source) is not None:
             asked = (model, head, inflate, channels, norm, norm_eps) != (None, "keep", "center", "keep", "batch", None)
             if asked or overrides:
                 raise UsageError(f"{source} says itself what its model is: it is copied as it is, or with --half")

@@ -11,7 +11,7 @@ from res3d.weights.files import load_model
 from res3d.weights.kinds import Metadata, ModelKind, kind_of_file
 from res3d.weights.layouts import recognise
 from res3d.weights.load import load_weights
-from res3d.weights.reading import read_checkpoint
+from res3d.weights.reading import read_checkpoint, read_metadata
 from res3d.weights.registry import find_weights, is_registered
 from res3d.weights.report import WeightsError
 
@@ -127,7 +127,7 @@ def input_of(weights: str | Path) -> ClipInput | None:
 
 
 def _ask_file(path: str | Path, ask: Callable[[ModelKind, Metadata], T]) -> T | None:
-    metadata = read_checkpoint(path).metadata
+    metadata = read_metadata(path)
     if metadata is None:
         return None
     try:
@@ -156,7 +156,7 @@ def load_classifier(
         if is_registered(weights):
             model = find_weights(str(weights)).model
         else:
-            if read_checkpoint(weights).metadata is not None:
+            if read_metadata(weights) is not None:
                 saved = load_model(weights)
                 if not isinstance(saved, ClipClassifier):
                     raise WeightsError(f"{weights}: holds a {type(saved).__name__}, not a classifier")

@@ -3,7 +3,8 @@
 import pickle
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,16 +56,33 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         FileNotFoundError: no such file.
         WeightsError: no weights, a damaged file, or one that asks for more than arrays.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such weight file")
+    path = _existing(path)
     try:
         if path.suffix == ".safetensors":
-            return _read_safetensors(path)
+            with _open_safetensors(path) as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+                return Checkpoint(unwrap(tensors), _metadata(file))
         with path.open("rb") as file:
             is_zip = file.read(2) == b"PK"
         data = _read_torch(path) if is_zip or path.suffix != ".pkl" else _read_pickle(path)
         return Checkpoint(unwrap(data), None)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def read_metadata(path: str | Path) -> str | None:
+    """What a res3d file says of itself, without reading its tensors; None for other files.
+
+    Raises:
+        FileNotFoundError: no such file.
+        WeightsError: a damaged safetensors file.
+    """
+    path = _existing(path)
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with _open_safetensors(path) as file:
+            return _metadata(file)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
 
@@ -97,11 +115,23 @@ def unwrap(data: Any) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weight file")
+    return path
+
+
+def _metadata(file: Any) -> str | None:
+    metadata: str | None = (file.metadata() or {}).get(METADATA_KEY)
+    return metadata
+
+
+@contextmanager
+def _open_safetensors(path: Path) -> Iterator[Any]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            return Checkpoint(unwrap(tensors), (file.metadata() or {}).get(METADATA_KEY))
+            yield file
     except SafetensorError as error:
         raise WeightsError(f"not a safetensors file, or a damaged one ({error})") from None
 
