@@ -1,4 +1,4 @@
-"""A network's layers put together: what runs as convolution, norm, ReLU and sum becomes one ``FusedConv`` each."""
+"""A network's layers put together: what runs as convolution, norm, ReLU and sum becomes one layer each."""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -10,8 +10,10 @@ from res3d.backbone.convs import FactoredConv, ReplicatedTimeConv3d
 from res3d.backbone.shortcuts import ProjectionShortcut
 from res3d.inference.fold import is_fixed_norm
 from res3d.inference.fused_conv import FusedConv
+from res3d.inference.winograd import WinogradConv
 
-MakeConv = Callable[[nn.Conv3d, nn.Module | None, bool], FusedConv]  # convolution, norm, rectified
+FusedLayer = FusedConv | WinogradConv
+MakeConv = Callable[[nn.Conv3d, nn.Module | None, bool], FusedLayer]  # convolution, norm, rectified
 
 CHAINS = (nn.Sequential, FactoredConv, ProjectionShortcut)  # run their children in order, and do nothing else
 CONVOLUTIONS = (nn.Conv3d, ReplicatedTimeConv3d)  # other subclasses compute in their own way
@@ -27,7 +29,7 @@ class FusedBlock(nn.Module):
         self,
         preact: nn.Module,
         branch: nn.Sequential,
-        last: FusedConv,
+        last: FusedLayer,
         shortcut: nn.Module,
         *,
         shortcut_takes_preact: bool,
@@ -115,7 +117,7 @@ def _fuse_block(block: ResidualBlock, make: MakeConv) -> nn.Module:
     preact, shortcut = fuse(block.preact, make), fuse(block.shortcut, make)
     *branch, last = _fuse_chain(_flatten([block.branch]), make)
     sums = block.is_residual and isinstance(block.attention, nn.Identity)
-    if sums and isinstance(last, FusedConv) and not last.rectified:
+    if sums and isinstance(last, FusedLayer) and not last.rectified:
         last.rectified = isinstance(block.act, nn.ReLU)
         takes_preact = block.shortcut_takes_preact
         return FusedBlock(preact, nn.Sequential(*branch), last, shortcut, shortcut_takes_preact=takes_preact)

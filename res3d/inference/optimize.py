@@ -17,14 +17,15 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from res3d.backbone import ResNet3d
-from res3d.inference.fuse import fuse
+from res3d.inference.fuse import FusedLayer, fuse
 from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
 from res3d.inference.memory import keep_freed_memory
+from res3d.inference.winograd import PackedWinogradConv, WinogradConv, choose_axis, products_are_exact
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 T = TypeVar("T")
-GRAPHS = 256  # compiled for all models of a process
 CPU_BATCH = 8  # clips at a time through what is compiled; from 16 on PyTorch would have it compiled once more
+GRAPHS = 256  # compiled for all models of a process
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -68,7 +69,8 @@ class OptimizedModel(nn.Module):
     def compile_dense(self, *, fixed: bool) -> None:
         """Compile the backbone, a detector's pyramid and its proposal layers, without breaks and for any sizes.
 
-        On CUDA, with ``fixed``, the backbone for one size only, as CUDA graphs.
+        On a CPU once more, and better, for the first size that comes. On CUDA, with ``fixed``, the backbone for one
+        size only, as CUDA graphs.
 
         Raises:
             RuntimeError: on a CPU without a C++ compiler.
@@ -83,7 +85,10 @@ class OptimizedModel(nn.Module):
             once = fixed and isinstance(module, ResNet3d)
             options: Any = {"triton.cudagraphs": True} if once else None
             compiled = torch.compile(module.forward, fullgraph=True, dynamic=not once, options=options)
-            module.forward = _in_parts(compiled) if self.device.type == "cpu" else compiled
+            if self.device.type == "cpu":
+                first = torch.compile(module.forward, fullgraph=True, dynamic=False)
+                compiled = _in_parts(_FirstSize(first, compiled))
+            module.forward = compiled
 
     def train(self, mode: bool = True) -> "OptimizedModel":
         """Stays in eval mode: norms are folded.
@@ -119,16 +124,17 @@ def optimize(
 
     Norms are folded into the convolutions before them, sums and ReLUs join them, channels lie innermost in memory, and
     weights are in the computing type. On a CPU the layers run by oneDNN's kernels with weights laid out once, for which
-    no compiler is needed; they are about as fast as what ``compile`` makes there. With glibc, up to 1 GiB of freed
-    memory then stays with the process (see ``keep_freed_memory``), unless ``MALLOC_TRIM_THRESHOLD_`` or another of
-    its variables is set in the environment.
+    no compiler is needed, and in float32 3×3×3 convolutions take half of their products (see ``WinogradConv``); with
+    ``compile``, 1×3×3 and 3×1×1 ones too. With glibc, up to 1 GiB of freed memory then stays with the process (see
+    ``keep_freed_memory``), unless ``MALLOC_TRIM_THRESHOLD_`` or another of its variables is set in the environment.
 
     Args:
         model: the copy runs on its device, in eval mode and without gradients.
         dtype: computing type. "auto" is bfloat16 on CUDA and float32 elsewhere; "float32" is the model's own type.
             Outputs are float32 at least.
-        compile: compile the backbone with its weights frozen: twice, for single clips and for batches of any size and
-            number (and anew for clips of a single frame). Of a detector, the pyramid and the proposal layers too.
+        compile: compile the backbone with its weights frozen: for single clips and for batches of any number, on a CPU
+            of the first size [T, H, W] that comes, which is then the fastest, and, once others come, of any size (and
+            anew for clips of a single frame). Of a detector, the pyramid and the proposal layers too.
         example: a clip, or a list of clips for a detector, like those to come: compiling is done now instead of at the
             first calls. On CUDA its shape is taken for the only one, and recorded as CUDA graphs.
 
@@ -150,10 +156,7 @@ def optimize(
     network = copy.deepcopy(model).eval().requires_grad_(False)
     if dtype != "float32":
         network.float()  # what is not fused runs under autocast, which is for float32
-    # A compiler cannot see into packed layers: what it is to compile is fused from plain operations.
-    pack = can_pack(device, computing) and not compile
-    kind = PackedConv if pack else FusedConv
-    network = fuse(network, lambda conv, norm, rectified: kind(conv, norm, rectified=rectified, dtype=computing))
+    network = fuse(network, partial(_layer, device=device, dtype=computing, compile=compile))
     if device.type == "cpu":
         keep_freed_memory()
     optimized = OptimizedModel(network, device, dtype)
@@ -163,6 +166,26 @@ def optimize(
     if example is not None:
         optimized(example)
     return optimized
+
+
+def _layer(
+    conv: nn.Conv3d,
+    norm: nn.Module | None,
+    rectified: bool,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    compile: bool,
+) -> FusedLayer:
+    # A compiler cannot see into packed layers: what it is to compile is fused from plain operations.
+    packs = can_pack(device, dtype) and not compile
+    filters = can_pack(device, dtype) and dtype == torch.float32 and products_are_exact()
+    axis = choose_axis(conv, sums_are_fused=compile) if filters else None
+    if axis is None:
+        return (PackedConv if packs else FusedConv)(conv, norm, rectified=rectified, dtype=dtype)
+    if packs:
+        return PackedWinogradConv(conv, norm, rectified=rectified, dtype=dtype)
+    return WinogradConv(conv, norm, axis=axis, rectified=rectified, dtype=dtype)
 
 
 @contextmanager
@@ -179,6 +202,29 @@ def frozen_compilation() -> Iterator[None]:
         torch.fx.experimental._config.patch(use_duck_shape=False),  # type: ignore[attr-defined]
     ):
         yield
+
+
+class _FirstSize:
+    """Clips of the first size that comes, in any number, by ``first``; those of other sizes by ``general``."""
+
+    def __init__(self, first: Callable[..., Any], general: Callable[..., Any]) -> None:
+        self.first, self.general = first, general
+        self.size: list[torch.Size] | None = None
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        inputs = (args, keywords)
+        size = [leaf.shape[1:] for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+        self.size = self.size or size
+        if size != self.size:
+            return self.general(*args, **keywords)
+        args, keywords = tree_map_only(Tensor, _of_any_number, inputs)
+        return self.first(*args, **keywords)
+
+
+def _of_any_number(clips: Tensor) -> Tensor:
+    clips = clips.detach()  # a tensor of its own: what is said of it here is not said of the caller's
+    torch._dynamo.maybe_mark_dynamic(clips, 0)
+    return clips
 
 
 def _in_parts(dense: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,11 @@ import torch
 from made_detectors import tiny
 from torch._dynamo.utils import counters
 
+import res3d
+from res3d.backbone.block_spec import BlockSpec, ConvSpec
+from res3d.backbone.spec import BackboneSpec, StageSpec, StemSpec
 from res3d.inference import optimize
+from res3d.inference.winograd import WinogradConv
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 
@@ -24,12 +28,40 @@ def _forget_compiled():
 @torch.no_grad()
 def test_two_compilations_serve_single_clips_and_batches(thin, one_thread):
     compiled = optimize(thin, compile=True)
-    sizes = [(2, 4, 64, 64), (1, 4, 64, 64), (5, 4, 64, 96), (3, 6, 96, 80), (1, 6, 50, 70), (17, 4, 64, 64)]
-    for n, t, h, w in sizes:
+
+    def check(n, t, h, w):
         clip = torch.randn(n, 3, t, h, w)
         torch.testing.assert_close(compiled(clip)["conv5"], thin(clip)["conv5"], rtol=1e-4, atol=1e-4)
+        assert not hasattr(clip, "_dynamo_weak_dynamic_indices")  # the caller's clip is as it was
+
+    for n in (2, 1, 5, 17):
+        check(n, 4, 64, 64)
     assert counters["stats"]["unique_graphs"] == 2
+    for size in [(5, 4, 64, 96), (3, 6, 96, 80), (1, 6, 50, 70), (17, 5, 64, 64), (3, 4, 64, 64)]:
+        check(*size)
+    assert counters["stats"]["unique_graphs"] == 4  # those of any other size
     assert not counters["graph_break"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@torch.no_grad()
+def test_layers_by_fewer_products(one_thread):
+    """Along time and rows; for clips of the first size, in any number."""
+    convs = ConvSpec(kernel=(3, 3, 3)), ConvSpec(kernel=(1, 3, 3)), ConvSpec(kernel=(3, 1, 1))
+    stem = StemSpec(conv=ConvSpec(kernel=(1, 3, 3)), width=64)
+    stages = (StageSpec(width=64, blocks=(BlockSpec(convs=convs),)),)
+    model = res3d.ResNet3d(BackboneSpec(name="made", stem=stem, stages=stages)).eval()
+    compiled = optimize(model, compile=True)
+    assert [module.axis for module in compiled.modules() if isinstance(module, WinogradConv)] == [
+        "time",
+        "rows",
+        "time",
+    ]
+    for n, t in [(1, 7), (2, 7), (9, 7), (1, 2), (3, 8)]:
+        clip = torch.randn(n, 3, t, 14, 18)
+        expected = model(clip)["conv2"]
+        assert (compiled(clip)["conv2"] - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert counters["stats"]["unique_graphs"] == 4
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -57,5 +89,6 @@ def test_of_a_detector_pyramid_and_proposal_layers_are_compiled_too():
         assert all(len(result["scores"]) for result in expected)
         for e, g in zip(expected, compiled(list(clips)), strict=True):
             torch.testing.assert_close(g, e, rtol=1e-3, atol=1e-3)
-    assert counters["stats"]["unique_graphs"] == 4  # backbone, pyramid, proposal layers on maps and on single pixels
+    # Backbone and pyramid for the first size and for others; proposal layers for single pixels too.
+    assert counters["stats"]["unique_graphs"] == 7
     assert not counters["graph_break"]

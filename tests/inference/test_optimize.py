@@ -12,7 +12,8 @@ from res3d.backbone.block_spec import BlockSpec, ConvSpec
 from res3d.backbone.norms import FrozenBatchNorm3d
 from res3d.backbone.spec import BackboneSpec, StageSpec, StemSpec
 from res3d.inference import optimize
-from res3d.inference.fused_conv import FusedConv
+from res3d.inference.fused_conv import FusedConv, can_pack
+from res3d.inference.winograd import WinogradConv
 
 NORMS = (nn.BatchNorm3d, FrozenBatchNorm3d)
 VARIED = [  # one of every kind of block, norm, shortcut, order and factoring
@@ -53,6 +54,28 @@ def test_every_map_is_the_models(name):
     assert list(got) == list(stages)
     for stage in stages:
         assert distance(got[stage], expected[stage]) < 1e-4, stage
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "filtered"),
+    [
+        ("r3d_18", {}, 10),  # 4 in conv2, 3 in conv3 and in conv4, without the strided ones
+        ("resnet18v2_3d", {}, 8),
+        ("r3d_18", {"temporal_padding": "replicate"}, 10),
+        ("r2plus1d_18", {}, 0),  # sums cost more than temporal products of single pixels
+    ],
+    ids=str,
+)
+@pytest.mark.skipif(not can_pack(torch.device("cpu"), torch.float32), reason="no oneDNN here")
+@torch.no_grad()
+def test_wide_networks_by_fewer_products(name, overrides, filtered):
+    model = settle(res3d.create_backbone(name, **overrides))
+    clip, stages = torch.randn(2, 3, 16, 48, 32), model.spec.stage_names
+    optimized = optimize(model)
+    assert sum(isinstance(module, WinogradConv) for module in optimized.modules()) == filtered
+    expected, got = model(clip, stages), optimized(clip, stages)
+    for stage in stages:
+        assert distance(got[stage], expected[stage]) < 1e-5, stage
 
 
 @pytest.mark.parametrize(

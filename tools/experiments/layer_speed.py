@@ -1,0 +1,103 @@
+#!/usr/bin/env python
+"""How fast single convolutions are on a CPU, each way in which they can be computed.
+
+    python tools/experiments/layer_speed.py [--threads 2] [--repeats 15]
+
+GFLOP/s in float32, in a Markdown table: two a multiply-add of the plain convolution, whatever is computed in its place.
+*eager* is PyTorch's convolution, *packed* oneDNN's with weights laid out once, *optimized* what ``optimize`` puts there
+and *compiled* what it does with ``compile=True``; a star marks half of the products (``res3d.inference.winograd``). The
+error is the compiled one's from float64, relative to the largest output, beside the eager one's.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from res3d.inference import optimize
+from res3d.inference.fused_conv import PackedConv
+from res3d.inference.measure import time_in_turns
+from res3d.inference.winograd import WinogradConv
+
+LAYERS = [  # network, in, out, kernel, stride, T × H × W
+    ("r3d_18 stem", 3, 64, (3, 7, 7), (1, 2, 2), (16, 112, 112)),
+    ("r3d_18 conv2", 64, 64, (3, 3, 3), (1, 1, 1), (16, 56, 56)),
+    ("r3d_18 conv3", 128, 128, (3, 3, 3), (1, 1, 1), (8, 28, 28)),
+    ("r3d_18 conv4", 256, 256, (3, 3, 3), (1, 1, 1), (4, 14, 14)),
+    ("r3d_18 conv5", 512, 512, (3, 3, 3), (1, 1, 1), (2, 7, 7)),
+    ("r2plus1d_18 conv2", 64, 144, (1, 3, 3), (1, 1, 1), (16, 56, 56)),
+    ("r2plus1d_18 conv2", 144, 64, (3, 1, 1), (1, 1, 1), (16, 56, 56)),
+    ("r2plus1d_18 conv3", 128, 288, (1, 3, 3), (1, 1, 1), (8, 28, 28)),
+    ("r2plus1d_18 conv3", 288, 128, (3, 1, 1), (1, 1, 1), (8, 28, 28)),
+    ("slow_r50 stem", 3, 64, (1, 7, 7), (1, 2, 2), (8, 224, 224)),
+    ("slow_r50 conv2", 256, 64, (1, 1, 1), (1, 1, 1), (8, 56, 56)),
+    ("slow_r50 conv2", 64, 64, (1, 3, 3), (1, 1, 1), (8, 56, 56)),
+    ("slow_r50 conv3", 512, 128, (1, 1, 1), (1, 1, 1), (8, 28, 28)),
+    ("slow_r50 conv4", 1024, 256, (3, 1, 1), (1, 1, 1), (8, 14, 14)),
+    ("slow_r50 conv4", 256, 256, (1, 3, 3), (1, 1, 1), (8, 14, 14)),
+]
+
+
+class Layer(nn.Module):
+    """One convolution as a network that ``optimize`` compiles."""
+
+    is_dense = True
+
+    def __init__(self, conv: nn.Conv3d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y
+
+
+def is_filtered(module: nn.Module) -> bool:
+    return any(isinstance(part, WinogradConv) for part in module.modules())
+
+
+@torch.no_grad()
+def row(layer: tuple[Any, ...], repeats: int) -> str:
+    name, into, out, kernel, stride, size = layer
+    torch._dynamo.reset()
+    conv = nn.Conv3d(into, out, kernel, stride=stride, padding=tuple(k // 2 for k in kernel))
+    plain = torch.randn(1, into, *size)
+    clip = plain.contiguous(memory_format=torch.channels_last_3d)
+    optimized, compiled = optimize(Layer(conv)), optimize(Layer(conv), compile=True, example=clip)
+    packed = PackedConv(conv, rectified=False, dtype=None)
+    ways: dict[str, Callable[[], Tensor]] = {
+        "eager": lambda: conv(plain),
+        "packed": lambda: packed(clip),
+        "optimized": lambda: optimized(clip),
+        "compiled": lambda: compiled(clip),
+    }
+    timings = time_in_turns(ways, repeats=repeats, device=clip.device)
+    exact = conv.double()(plain.double())
+    operations = 2 * exact.numel() * conv.weight[0].numel()
+    conv.float()
+    rates = {way: f"{operations / timing.median / 1e9:.0f}" for way, timing in timings.items()}
+    for way, module in (("optimized", optimized), ("compiled", compiled)):
+        rates[way] += "*" if is_filtered(module) else ""
+    errors = [float((ways[way]() - exact).abs().max() / exact.abs().max()) for way in ("eager", "compiled")]
+    kind = f"{'×'.join(map(str, kernel))}, {into} → {out}, {'×'.join(map(str, size))}"
+    return "| " + " | ".join([kind, name, *rates.values(), *(f"{error:.0e}" for error in errors)]) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=None, help="of the CPU; by default PyTorch's")
+    parser.add_argument("--repeats", type=int, default=15, help="turns; the median counts")
+    arguments = parser.parse_args()
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    print("| layer, T×H×W that comes in | of | eager | packed | optimized | compiled | error, eager | compiled |")
+    print("|---|---|---|---|---|---|---|---|")
+    for layer in LAYERS:
+        print(row(layer, arguments.repeats), flush=True)
+
+
+if __name__ == "__main__":
+    main()
