@@ -141,8 +141,8 @@ class WinogradConv(nn.Module):
         steps = OUTPUTS * -(-outputs // OUTPUTS)
         behind = steps + KERNEL - 1 - self.padding - x.shape[axis]
         x = F.pad(x, (*[0] * 2 * (4 - axis), self.padding, behind))
-        inputs = [x.narrow(axis, n, steps - OUTPUTS + 1) for n in range(PRODUCTS)]
-        inputs = [x[:, ::OUTPUTS] if axis == 1 else x[:, :, ::OUTPUTS] for x in inputs]
+        every_fourth = [slice(n, n + steps - OUTPUTS + 1, OUTPUTS) for n in range(PRODUCTS)]
+        inputs = [x[:, tile] if axis == 1 else x[:, :, tile] for tile in every_fourth]
         products = [
             _channels_last(product(_channels_first(_summed(sums, inputs))))
             for product, sums in zip(self.products, INPUT_SUMS, strict=True)
