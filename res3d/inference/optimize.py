@@ -25,6 +25,7 @@ from res3d.inference.winograd import PackedWinogradConv, WinogradConv, choose_ax
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 T = TypeVar("T")
 CPU_BATCH = 8  # clips at a time through what is compiled; from 16 on PyTorch would have it compiled once more
+CPU_NUMBERS = 1_200_000  # of those clips together: with more, whole batches of maps are too large for the caches
 GRAPHS = 256  # compiled for all models of a process
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -228,15 +229,14 @@ def _of_any_number(clips: Tensor) -> Tensor:
 
 
 def _in_parts(dense: Callable[..., Any]) -> Callable[..., Any]:
-    """The same of any number of clips, computed for at most ``CPU_BATCH`` at a time, which costs a CPU nothing.
-
-    PyTorch chooses some of its convolutions by whether there are 16 clips.
-    """
+    """The same of any number of clips, computed for as many at a time as are fastest on a CPU."""
 
     def run(*args: Any, **keywords: Any) -> Any:
         inputs = (args, keywords)
-        clips = next(len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
-        parts = -(-clips // CPU_BATCH)
+        tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+        clips = len(tensors[0])
+        numbers = max(tensor[0].numel() if len(tensor) else 1 for tensor in tensors)
+        parts = -(-clips // min(CPU_BATCH, max(1, CPU_NUMBERS // numbers)))
         if parts <= 1:
             return dense(*args, **keywords)
         outputs = []

@@ -45,6 +45,14 @@ def test_two_compilations_serve_single_clips_and_batches(thin, one_thread):
 
 @pytest.mark.filterwarnings("ignore")
 @torch.no_grad()
+def test_large_clips_are_computed_one_by_one(thin, one_thread):
+    compiled, clips = optimize(thin, compile=True), torch.randn(3, 3, 16, 112, 112)
+    torch.testing.assert_close(compiled(clips)["conv5"], thin(clips)["conv5"], rtol=1e-4, atol=1e-4)
+    assert counters["stats"]["unique_graphs"] == 1  # of single clips
+
+
+@pytest.mark.filterwarnings("ignore")
+@torch.no_grad()
 def test_layers_by_fewer_products(one_thread):
     """Along time and rows; for clips of the first size, in any number."""
     convs = ConvSpec(kernel=(3, 3, 3)), ConvSpec(kernel=(1, 3, 3)), ConvSpec(kernel=(3, 1, 1))
