@@ -125,10 +125,11 @@ def find_figure() -> Any:
 
 
 def draw(path: Path, rows: Sequence[Row], make_figure: Any) -> None:
-    """Milliseconds a clip over the batch and over frames, a line for each contestant."""
+    """Milliseconds a clip over batch and frames. Peers and ours differ in colour, types in marker; compiled is dashed."""
     networks = list(dict.fromkeys(row.network for row in rows))
-    figure = make_figure(figsize=(9, 3 * len(networks)), layout="constrained")
+    figure = make_figure(figsize=(9, 3 * len(networks) + 1), layout="constrained")
     axes = figure.subplots(len(networks), 2, squeeze=False)
+    legend: dict[str, Any] = {}
     for network, (by_batch, by_frames) in zip(networks, axes, strict=True):
         mine = [row for row in rows if row.network == network and row.seconds is not None]
         if not mine:  # none of its contestants ran
@@ -138,15 +139,22 @@ def draw(path: Path, rows: Sequence[Row], make_figure: Any) -> None:
             (by_batch, 0, [row for row in mine if row.clip[2] == usual]),
             (by_frames, 2, [row for row in mine if row.clip[0] == fewest]),
         ):
-            for label in dict.fromkeys((row.contestant, row.dtype) for row in kept):
+            for contestant, dtype in dict.fromkeys((row.contestant, row.dtype) for row in kept):
                 line = sorted(
                     (row.clip[place], 1e3 * (row.seconds or 0) / row.clip[0])
                     for row in kept
-                    if (row.contestant, row.dtype) == label
+                    if (row.contestant, row.dtype) == (contestant, dtype)
                 )
-                axis.plot(*zip(*line, strict=True), marker="o", label=", ".join(label))
+                (legend[f"{contestant}, {dtype}"],) = axis.plot(
+                    *zip(*line, strict=True),
+                    color="tab:orange" if contestant.startswith(USUAL) else "tab:blue",
+                    linestyle="--" if "compiled" in contestant else "-",
+                    marker="o" if dtype == "float32" else "^",
+                )
             axis.set(xlabel="clips a batch" if place == 0 else "frames a clip", ylabel="ms a clip", title=network)
+            axis.set_xticks(sorted({row.clip[place] for row in kept}))
             axis.set_ylim(bottom=0)
-        by_frames.legend(fontsize="small")
+    if legend:
+        figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=2)
     with unfinished(path) as file:
         figure.savefig(file, format=path.suffix.removeprefix("."))
