@@ -4,7 +4,7 @@ import copy
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -89,7 +89,7 @@ class OptimizedModel(nn.Module):
             if self.device.type == "cpu":
                 first = torch.compile(module.forward, fullgraph=True, dynamic=False)
                 compiled = _in_parts(_FirstSize(first, compiled))
-            module.forward = compiled
+            module.forward = _refusing_as(module.forward, compiled)
 
     def train(self, mode: bool = True) -> "OptimizedModel":
         """Stays in eval mode: norms are folded.
@@ -125,8 +125,8 @@ def optimize(
 
     Norms are folded into the convolutions before them, sums and ReLUs join them, channels lie innermost in memory, and
     weights are in the computing type. On a CPU the layers run by oneDNN's kernels with weights laid out once, for which
-    no compiler is needed, and in float32 3×3×3 convolutions take half of their products (see ``WinogradConv``); with
-    ``compile``, 1×3×3 and 3×1×1 ones too. With glibc, up to 1 GiB of freed memory then stays with the process (see
+    no compiler is needed, and in float32 most 3×3×3 convolutions take half of their products (see ``WinogradConv``);
+    with ``compile``, 1×3×3 and 3×1×1 ones too. With glibc, up to 1 GiB of freed memory then stays with the process (see
     ``keep_freed_memory``), unless ``MALLOC_TRIM_THRESHOLD_`` or another of its variables is set in the environment.
 
     Args:
@@ -134,7 +134,7 @@ def optimize(
         dtype: computing type. "auto" is bfloat16 on CUDA and float32 elsewhere; "float32" is the model's own type.
             Outputs are float32 at least.
         compile: compile the backbone with its weights frozen: for single clips and for batches of any number, on a CPU
-            of the first size [T, H, W] that comes, which is then the fastest, and, once others come, of any size (and
+            of the first size [T, H, W] that comes, which is the fastest, and, once others come, of any other size (and
             anew for clips of a single frame). Of a detector, the pyramid and the proposal layers too.
         example: a clip, or a list of clips for a detector, like those to come: compiling is done now instead of at the
             first calls. On CUDA its shape is taken for the only one, and recorded as CUDA graphs.
@@ -157,7 +157,8 @@ def optimize(
     network = copy.deepcopy(model).eval().requires_grad_(False)
     if dtype != "float32":
         network.float()  # what is not fused runs under autocast, which is for float32
-    network = fuse(network, partial(_layer, device=device, dtype=computing, compile=compile))
+    dense = {conv for module in network.modules() if getattr(module, "is_dense", False) for conv in module.modules()}
+    network = fuse(network, partial(_layer, device=device, dtype=computing, compiled=dense if compile else set()))
     if device.type == "cpu":
         keep_freed_memory()
     optimized = OptimizedModel(network, device, dtype)
@@ -176,12 +177,12 @@ def _layer(
     *,
     device: torch.device,
     dtype: torch.dtype,
-    compile: bool,
+    compiled: Container[nn.Module],
 ) -> FusedLayer:
     # A compiler cannot see into packed layers: what it is to compile is fused from plain operations.
-    packs = can_pack(device, dtype) and not compile
-    filters = can_pack(device, dtype) and dtype == torch.float32 and products_are_exact()
-    axis = choose_axis(conv, sums_are_fused=compile) if filters else None
+    packs = can_pack(device, dtype) and conv not in compiled
+    filters = can_pack(device, dtype) and dtype == torch.float32
+    axis = choose_axis(conv, sums_are_fused=conv in compiled) if filters else None
     if axis is None:
         return (PackedConv if packs else FusedConv)(conv, norm, rectified=rectified, dtype=dtype)
     if packs:
@@ -205,21 +206,38 @@ def frozen_compilation() -> Iterator[None]:
         yield
 
 
+def _refusing_as(plain: Callable[..., T], compiled: Callable[..., T]) -> Callable[..., T]:
+    """``compiled``, which refuses clips in the words of ``plain``: a compiler wraps errors in some of its own."""
+
+    def run(*args: Any, **keywords: Any) -> T:
+        try:
+            return compiled(*args, **keywords)
+        except torch._dynamo.exc.Unsupported:
+            plain(*args, **keywords)
+            raise
+
+    return run
+
+
 class _FirstSize:
     """Clips of the first size that comes, in any number, by ``first``; those of other sizes by ``general``."""
 
     def __init__(self, first: Callable[..., Any], general: Callable[..., Any]) -> None:
         self.first, self.general = first, general
-        self.size: list[torch.Size] | None = None
+        self.size: list[Any] | None = None  # and all else that was asked for
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         inputs = (args, keywords)
-        size = [leaf.shape[1:] for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
-        self.size = self.size or size
-        if size != self.size:
+        leaves = tree_leaves(inputs)
+        size = [leaf.shape[1:] if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        empty = any(isinstance(leaf, Tensor) and not leaf.numel() for leaf in leaves)
+        # What it filters is for precise products, also where less precise ones were allowed since.
+        if empty or size != (self.size or size) or not products_are_exact():
             return self.general(*args, **keywords)
         args, keywords = tree_map_only(Tensor, _of_any_number, inputs)
-        return self.first(*args, **keywords)
+        outputs = self.first(*args, **keywords)
+        self.size = size  # not of clips that were refused
+        return outputs
 
 
 def _of_any_number(clips: Tensor) -> Tensor:
@@ -235,8 +253,8 @@ def _in_parts(dense: Callable[..., Any]) -> Callable[..., Any]:
         inputs = (args, keywords)
         tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
         clips = len(tensors[0])
-        numbers = max(tensor[0].numel() if len(tensor) else 1 for tensor in tensors)
-        parts = -(-clips // min(CPU_BATCH, max(1, CPU_NUMBERS // numbers)))
+        numbers = max(tensor.shape[1:].numel() for tensor in tensors)
+        parts = -(-clips // min(CPU_BATCH, max(1, CPU_NUMBERS // max(1, numbers))))
         if parts <= 1:
             return dense(*args, **keywords)
         outputs = []

@@ -50,6 +50,7 @@ BIASED = 1  # the product that is in every output once, and so brings the bias t
 
 FEWEST_CHANNELS = 64  # with fewer, the sums cost more than the products that they save
 MOST_WEIGHTS = 600_000  # of a product; layers with more see so small maps that reading weights takes their time
+SHORTEST = 800_000  # inputs times outputs of each pixel's product; shorter ones take less time than calling them does
 WORTH = 0.75  # products left, at most, for the sums to be worth their time
 
 
@@ -128,12 +129,14 @@ class WinogradConv(nn.Module):
         return _channels_first(self._compute(x, residual, outputs, overwrite))
 
     def _saves(self, x: Tensor, outputs: int) -> bool:
-        if not all(map(has_static_value, x.shape[2:])):
-            return False  # compiled for maps of any size, the sums would be slow
-        if self.axis == "rows":
-            return True
+        # Compiled for maps of any size, the sums are slow, and more so not compiled at all.
+        return torch.compiler.is_compiling() and all(map(has_static_value, x.shape[2:])) and self._pays(x, outputs)
+
+    def _pays(self, x: Tensor, outputs: int) -> bool:
+        if torch.is_autocast_enabled(x.device.type):
+            return False  # imprecise products, of which sums would be far off
         one_by_one = KERNEL * outputs - 2 * self.padding  # products, without those with the padding's zeros
-        return PRODUCTS * -(-outputs // OUTPUTS) <= WORTH * one_by_one
+        return outputs > 0 and PRODUCTS * -(-outputs // OUTPUTS) <= WORTH * one_by_one
 
     def _compute(self, x: Tensor, residual: Tensor | None, outputs: int, overwrite: bool) -> Tensor:
         """Of and to [N, T, H, W, C]."""
@@ -171,6 +174,7 @@ class PackedWinogradConv(WinogradConv):
         self, conv: nn.Conv3d, norm: nn.Module | None = None, *, rectified: bool, dtype: torch.dtype | None
     ) -> None:
         super().__init__(conv, norm, axis="time", rectified=rectified, dtype=dtype)
+        self.out_channels = conv.out_channels
         self.register_buffer("input_sums", torch.tensor(INPUT_SUMS, dtype=self.dtype))
         self.register_buffer("output_sums", torch.tensor(OUTPUT_SUMS, dtype=self.dtype))
 
@@ -178,7 +182,9 @@ class PackedWinogradConv(WinogradConv):
         return PackedConv(conv, norm, rectified=rectified, dtype=self.dtype)
 
     def _saves(self, x: Tensor, outputs: int) -> bool:
-        return len(x) > 0 and products_are_exact() and super()._saves(x, outputs)
+        n, c, _, h, w = x.shape
+        is_long = c * self.out_channels * h * w >= SHORTEST
+        return n > 0 and is_long and products_are_exact() and self._pays(x, outputs)
 
     def _compute(self, x: Tensor, residual: Tensor | None, outputs: int, overwrite: bool) -> Tensor:
         clips, frames, *size = x.shape
@@ -189,7 +195,6 @@ class PackedWinogradConv(WinogradConv):
             for first in range(0, outputs, OUTPUTS):
                 start = first - self.padding  # of the tile's inputs
                 begin, end = max(start, 0), min(start + PRODUCTS, frames)
-                # (With ``out`` they stay in their type under autocast.)
                 torch.mm(self.input_sums[:, begin - start : end - start], flat[clip, begin:end], out=summed)
                 maps = zip(self.products, summed, strict=True)
                 made = [_channels_last(product(_channels_first(x.view(1, 1, *size)))) for product, x in maps]

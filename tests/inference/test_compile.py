@@ -11,6 +11,8 @@ import res3d
 from res3d.backbone.block_spec import BlockSpec, ConvSpec
 from res3d.backbone.spec import BackboneSpec, StageSpec, StemSpec
 from res3d.inference import optimize
+from res3d.inference.fused_conv import PackedConv
+from res3d.inference.optimize import _FirstSize
 from res3d.inference.winograd import WinogradConv
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
@@ -26,7 +28,7 @@ def _forget_compiled():
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
 @torch.no_grad()
-def test_two_compilations_serve_single_clips_and_batches(thin, one_thread):
+def test_two_compilations_serve_any_number_of_clips_and_two_more_any_size(thin, one_thread):
     compiled = optimize(thin, compile=True)
 
     def check(n, t, h, w):
@@ -41,6 +43,48 @@ def test_two_compilations_serve_single_clips_and_batches(thin, one_thread):
         check(*size)
     assert counters["stats"]["unique_graphs"] == 4  # those of any other size
     assert not counters["graph_break"]
+
+
+def test_the_first_size_is_one_that_was_computed_and_stays():
+    taken = []
+
+    def first(x, frames=4):
+        if x.shape[1] == 1:
+            raise ValueError("one channel")
+        taken.append("first")
+
+    by_size = _FirstSize(first, lambda x, frames=4: taken.append("general"))
+    with pytest.raises(ValueError, match="one channel"):
+        by_size(torch.zeros(2, 1, 8))
+    by_size(torch.zeros(0, 3, 8))
+    by_size(torch.zeros(2, 3, 8))
+    by_size(torch.zeros(5, 3, 8))
+    by_size(torch.zeros(2, 3, 9))
+    by_size(torch.zeros(2, 3, 8), frames=5)  # another graph too
+    torch.set_float32_matmul_precision("medium")
+    try:
+        by_size(torch.zeros(2, 3, 8))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    by_size(torch.zeros(1, 3, 8))
+    assert taken == ["general", "first", "first", "general", "general", "general", "first"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"), [((2, 3, 0, 8, 8), "resnet10_3d_thin needs clips"), ((2, 1, 4, 64, 64), "a clip must be float")]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_clips_are_refused_in_the_models_words(thin, shape, words):
+    for model in (thin, optimize(thin, compile=True)):
+        with pytest.raises(ValueError, match=words):
+            model(torch.zeros(shape))
+
+
+def test_what_is_not_compiled_is_packed():
+    """A detector's heads, which see what was found."""
+    fused = optimize(tiny(mask=True), compile=True).network
+    assert any(isinstance(module, PackedConv) for module in fused.get_submodule("mask_head").modules())
+    assert not any(isinstance(module, PackedConv) for module in fused.backbone.modules())
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -9,7 +9,7 @@ from torch import nn
 
 from res3d.backbone.convs import ReplicatedTimeConv3d
 from res3d.inference import winograd
-from res3d.inference.fused_conv import PackedConv, can_pack
+from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
 from res3d.inference.winograd import PackedWinogradConv, WinogradConv, choose_axis
 
 needs_onednn = pytest.mark.skipif(not can_pack(torch.device("cpu"), torch.float32), reason="no oneDNN here")
@@ -17,6 +17,7 @@ WIDE = {  # kernel, stride, padding: the axis without a compiler, the axis with 
     "full": (((3, 3, 3), (1, 1, 1), (1, 1, 1)), "time", "time"),
     "full, strided in space": (((3, 3, 3), (1, 2, 2), (1, 1, 1)), "time", "time"),
     "full, not padded": (((3, 3, 3), (1, 1, 1), (0, 0, 0)), "time", "time"),
+    "full, dilated in space": (((3, 3, 3), (1, 1, 1), (1, 2, 2)), "time", "time"),
     "full, of large windows": (((3, 5, 5), (1, 1, 1), (1, 2, 2)), "time", "time"),
     "temporal": (((3, 1, 1), (1, 1, 1), (1, 0, 0)), None, "time"),
     "temporal, strided in space": (((3, 1, 1), (1, 2, 2), (1, 0, 0)), None, "time"),
@@ -32,9 +33,17 @@ WIDE = {  # kernel, stride, padding: the axis without a compiler, the axis with 
 FILTERED = [name for name, (_, _, axis) in WIDE.items() if axis]
 
 
+@pytest.fixture
+def always(monkeypatch):
+    """Layers are filtered also where a compiler or longer products would be needed for that to pay."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(winograd, "SHORTEST", 0)
+
+
 def made(name: str, kind: type[nn.Conv3d] = nn.Conv3d, *, channels: tuple[int, int] = (6, 10), **options) -> nn.Conv3d:
     kernel, stride, padding = WIDE[name][0]
-    return kind(*channels, kernel, stride=stride, padding=padding, **options)
+    dilation = (1, 2, 2) if "dilated" in name else 1
+    return kind(*channels, kernel, stride=stride, padding=padding, dilation=dilation, **options)
 
 
 def made_norm() -> nn.BatchNorm3d:
@@ -77,7 +86,7 @@ def test_layers_for_which_it_never_pays(options):
 
 @pytest.mark.parametrize("name", FILTERED)
 @torch.no_grad()
-def test_equals_convolution_norm_sum_and_relu(name):
+def test_equals_convolution_norm_sum_and_relu(name, always):
     axis = WIDE[name][2]
     for bias, length in product((False, True), range(1, 11)):
         conv, norm = made(name, bias=bias).double(), made_norm().double()
@@ -98,7 +107,7 @@ def test_equals_convolution_norm_sum_and_relu(name):
 @needs_onednn
 @pytest.mark.parametrize("name", [name for name in FILTERED if WIDE[name][2] == "time"])
 @torch.no_grad()
-def test_packed_equals_convolution_norm_sum_and_relu(name):
+def test_packed_equals_convolution_norm_sum_and_relu(name, always):
     for clips, length in product((1, 3), range(3, 11)):
         conv, norm, x = made(name), made_norm(), torch.randn(clips, 6, length, 6, 5)
         expected = norm(conv(x))
@@ -120,7 +129,7 @@ def test_packed_equals_convolution_norm_sum_and_relu(name):
 @needs_onednn
 @pytest.mark.parametrize("length", [3, 6])
 @torch.no_grad()
-def test_frames_are_replicated_at_the_borders(length):
+def test_frames_are_replicated_at_the_borders(length, always):
     conv, x = made("full", ReplicatedTimeConv3d, bias=True), torch.randn(2, 6, length, 6, 6)
     for layer in (
         WinogradConv(conv, axis="time", rectified=False, dtype=None),
@@ -129,17 +138,30 @@ def test_frames_are_replicated_at_the_borders(length):
         torch.testing.assert_close(layer(x), conv(x), rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["full", "spatial"])
 @pytest.mark.parametrize(
     ("length", "saves"), [(1, False), (2, False), (3, False), (4, True), (5, False), (6, True), (9, True)]
 )
-def test_few_frames_are_computed_one_by_one(length, saves):
-    """Of three frames, padded, seven products are not zero: six would be hardly less."""
-    layer = WinogradConv(made("full"), axis="time", rectified=False, dtype=None)
-    assert layer._saves(torch.zeros(1, 6, length, 8, 8), length) == saves
+def test_few_frames_or_rows_are_computed_one_by_one(name, length, saves, always):
+    """Of three, padded, seven products are not zero: six would be hardly less."""
+    layer = WinogradConv(made(name), axis=WIDE[name][2], rectified=False, dtype=None)
+    assert layer._saves(torch.zeros(1, 6, length, length, 8), length) == saves
+
+
+def test_only_what_is_compiled_is_filtered_without_packing():
+    layer, x = WinogradConv(made("full"), axis="time", rectified=False, dtype=None), torch.zeros(1, 6, 8, 8, 8)
+    assert not layer._saves(x, 8)
 
 
 @needs_onednn
-def test_no_clips_give_no_maps():
+def test_short_products_are_not_worth_their_calls():
+    layer = PackedWinogradConv(made("full", channels=(64, 64)), rectified=False, dtype=None)
+    assert layer._saves(torch.zeros(1, 64, 8, 14, 14), 8)
+    assert not layer._saves(torch.zeros(1, 64, 8, 7, 7), 8)
+
+
+@needs_onednn
+def test_no_clips_give_no_maps(always):
     conv, nothing = made("full"), torch.zeros(0, 6, 8, 6, 5)
     assert PackedWinogradConv(conv, rectified=True, dtype=None)(nothing).shape == conv(nothing).shape
     layer = WinogradConv(conv, axis="time", rectified=True, dtype=None)
@@ -148,18 +170,21 @@ def test_no_clips_give_no_maps():
 
 @needs_onednn
 @torch.no_grad()
-def test_imprecise_products_are_never_summed():
+def test_imprecise_products_are_never_summed(always):
     """Sums that are five times as large as what they are of would make bfloat16's errors as much larger."""
-    conv, x = made("full", channels=(64, 64)), torch.randn(1, 64, 8, 14, 14)
-    layer = PackedWinogradConv(conv, rectified=False, dtype=None)
-    with torch.autocast("cpu", torch.bfloat16):
-        under_autocast = layer(x)
-    torch.testing.assert_close(under_autocast, layer(x), rtol=0, atol=0)
+    conv, x = made("full"), torch.randn(1, 6, 8, 6, 6)
+    packed = PackedWinogradConv(conv, rectified=False, dtype=None)
+    for layer, alone in (
+        (packed, PackedConv(conv, rectified=False, dtype=None)),
+        (WinogradConv(conv, axis="time", rectified=False, dtype=None), FusedConv(conv, rectified=False, dtype=None)),
+    ):
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(layer(x), alone(x), rtol=0, atol=0)
+        assert not torch.equal(layer(x), alone(x))
     torch.set_float32_matmul_precision("medium")
     try:
-        one_by_one = PackedConv(conv, rectified=False, dtype=None)(x)
-        torch.testing.assert_close(layer(x), one_by_one, rtol=0, atol=0)
         assert not winograd.products_are_exact()
+        torch.testing.assert_close(packed(x), PackedConv(conv, rectified=False, dtype=None)(x), rtol=0, atol=0)
     finally:
         torch.set_float32_matmul_precision("highest")
     assert winograd.products_are_exact()

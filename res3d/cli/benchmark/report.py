@@ -125,7 +125,7 @@ def find_figure() -> Any:
 
 
 def draw(path: Path, rows: Sequence[Row], make_figure: Any) -> None:
-    """Milliseconds a clip over batch and frames. Peers and ours differ in colour, types in marker; compiled is dashed."""
+    """Milliseconds a clip over batch and frames; colours tell whose, markers the type, dashes what is compiled."""
     networks = list(dict.fromkeys(row.network for row in rows))
     figure = make_figure(figsize=(9, 3 * len(networks) + 1), layout="constrained")
     axes = figure.subplots(len(networks), 2, squeeze=False)
