@@ -196,8 +196,10 @@ class PackedWinogradConv(WinogradConv):
                 start = first - self.padding  # of the tile's inputs
                 begin, end = max(start, 0), min(start + PRODUCTS, frames)
                 torch.mm(self.input_sums[:, begin - start : end - start], flat[clip, begin:end], out=summed)
-                maps = zip(self.products, summed, strict=True)
-                made = [_channels_last(product(_channels_first(x.view(1, 1, *size)))) for product, x in maps]
+                made = [
+                    _channels_last(product(_channels_first(frame.view(1, 1, *size))))
+                    for product, frame in zip(self.products, summed, strict=True)
+                ]
                 products = torch.stack(made).flatten(1)
                 y = x.new_empty(clips, outputs, *made[0].shape[2:]) if y is None else y
                 tile = y[clip, first : first + OUTPUTS].flatten(1)

@@ -90,6 +90,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None, help="of the CPU; by default PyTorch's")
     parser.add_argument("--repeats", type=int, default=15, help="turns; the median counts")
     arguments = parser.parse_args()
+    for name in ("threads", "repeats"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} must be ≥ 1, not {value}")
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
