@@ -16,6 +16,7 @@ PACKAGE = ROOT / "res3d"
 
 # room: the rooms it may import. Arrows run one way.
 ARROWS = {
+    "settings": set(),
     "ops": set(),
     "backbone": set(),
     "inference": {"backbone"},
@@ -45,7 +46,7 @@ ARROWS = {
         "viz",
     },
 }
-EVERYWHERE = {"version", "files"}
+EVERYWHERE = {"version", "files", "settings"}
 
 
 def imported_rooms(path: Path) -> set[str]:

@@ -5,10 +5,10 @@ from math import prod
 from typing import Literal, NamedTuple
 
 from res3d.backbone.attention import ATTENTIONS
-from res3d.backbone.checks import check_choice, check_triple, check_width
 from res3d.backbone.convs import FACTORINGS, ONE, Size3, equal_parameters_middle
 from res3d.backbone.shortcuts import NO_SHORTCUT, SHORTCUTS, ShortcutPlan
 from res3d.backbone.windows import Window
+from res3d.settings import check_choice, check_triple, check_width
 
 MAX_CONVS = 4  # the convolutions of a block are named a, b, c, d
 

@@ -1,6 +1,5 @@
 """The named backbones. A new variant is a few lines of data here and nothing anywhere else."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -9,6 +8,7 @@ from typing import Any
 from res3d.backbone.block_spec import BlockSpec, ConvSpec, ShortcutSpec
 from res3d.backbone.convs import ONE, Size3
 from res3d.backbone.spec import BackboneSpec, HeadSpec, PoolSpec, StageSpec, StemSpec
+from res3d.settings import did_you_mean
 
 DEPTHS = {
     10: (1, 1, 1, 1),
@@ -285,7 +285,6 @@ def find_spec(name: str) -> BackboneSpec:
         ValueError: no such name.
     """
     if name not in CATALOG:
-        near = difflib.get_close_matches(name, CATALOG, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, CATALOG)
         raise ValueError(f"no backbone is called {name!r}{hint} (accepted: {', '.join(list_backbones())})")
     return CATALOG[name]

@@ -1,6 +1,5 @@
 """Changes to a spec by name, each a function from spec to spec: ``apply_overrides(spec, width=0.5, norm="group")``."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from res3d.backbone.block_spec import BlockSpec, ConvSpec, ShortcutSpec
 from res3d.backbone.convs import FACTORINGS, Size3
 from res3d.backbone.spec import BackboneSpec, StageSpec
+from res3d.settings import did_you_mean
 
 
 def apply_overrides(spec: BackboneSpec, **overrides: Any) -> BackboneSpec:
@@ -18,8 +18,7 @@ def apply_overrides(spec: BackboneSpec, **overrides: Any) -> BackboneSpec:
     """
     for name in overrides:
         if name not in OVERRIDES:
-            near = difflib.get_close_matches(name, OVERRIDES, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, OVERRIDES)
             raise ValueError(f"unknown backbone option {name!r}{hint} (accepted: {', '.join(OVERRIDES)})")
     for name, change in OVERRIDES.items():
         if name in overrides:

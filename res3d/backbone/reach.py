@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from res3d.backbone.checks import check_choice
 from res3d.backbone.convs import ONE
 from res3d.backbone.spec import BackboneSpec, StageSpec
 from res3d.backbone.windows import Window
+from res3d.settings import check_choice
 
 
 class TemporalReach(NamedTuple):

@@ -10,11 +10,10 @@ from math import prod
 from typing import Literal, NamedTuple
 
 from res3d.backbone.block_spec import BlockSpec, ConvPlan, ConvSpec
-from res3d.backbone.checks import check_choice, check_triple, check_width
 from res3d.backbone.convs import ONE, Size3, TemporalPadding
 from res3d.backbone.norms import NORMS
 from res3d.backbone.windows import Window, receptive_field
-from res3d.backbone.yaml_form import dump_dataclass, parse_dataclass
+from res3d.settings import check_choice, check_triple, check_width, dump_dataclass, parse_dataclass
 
 MAX_STAGES = 4  # conv2 to conv5
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 from res3d.data.facts import Facts, check_numbers
 from res3d.data.frames import PICTURES, VIDEOS, Frames, check_gaps, files_of, open_frames, resize_frames
 from res3d.data.sources import hash_files
+from res3d.settings import did_you_mean
 from res3d.structures import Category, Track, VideoTracks
 from res3d.structures.formats import read_tracks
 from res3d.structures.formats.anything import SUFFIXES
@@ -224,8 +224,7 @@ def choose_classes(
     chosen = list(by_name) if classes is None else list(classes)
     for name in chosen:
         if name not in by_name:
-            near = get_close_matches(name, by_name, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, by_name)
             raise ValueError(f"{source}: has no class {name!r}{hint} (it has {', '.join(by_name)})")
     labels = {by_name[name]: number for number, name in enumerate(chosen, 1)}
     return labels, tuple(known[by_name[name]] for name in chosen)

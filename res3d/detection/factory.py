@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from res3d.detection.neck import NeckSpec
 from res3d.detection.proposals import ProposalSpec
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.spec import DetectorSpec
+from res3d.settings import did_you_mean
 from res3d.structures import Category
 from res3d.weights import WeightsError, load_weights, resolve_spec
 from res3d.weights.inflation import INFLATIONS, Inflation
@@ -147,8 +147,7 @@ def check_settings(options: Mapping[str, Any], *others: str) -> None:
     accepted = (*SETTINGS, *others)
     for name in options:
         if name not in accepted:
-            near = get_close_matches(name, accepted, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, accepted)
             raise ValueError(f"unknown option {name!r}{hint} (accepted: {', '.join(accepted)})")
 
 

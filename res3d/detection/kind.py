@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from res3d.backbone import BackboneSpec
-from res3d.backbone.yaml_form import dump_dataclass, parse_dataclass
 from res3d.detection.layouts import DETECTOR_LAYOUTS
 from res3d.detection.mask_rcnn import MaskRCNN3d
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.spec import DetectorSpec
+from res3d.settings import dump_dataclass, parse_dataclass
 from res3d.weights.kinds import Metadata, ModelKind
 
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from res3d.backbone import BackboneSpec, NormSpec
-from res3d.backbone.yaml_form import dump_dataclass, parse_dataclass
 from res3d.detection.box_head import BoxHeadSpec
 from res3d.detection.keypoint_head import KeypointHeadSpec
 from res3d.detection.mask_head import MaskHeadSpec
 from res3d.detection.neck import NeckSpec
 from res3d.detection.proposals import ProposalSpec
 from res3d.detection.task import TaskSpec
+from res3d.settings import dump_dataclass, parse_dataclass
 from res3d.structures import Category
 
 

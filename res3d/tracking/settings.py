@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any, Literal
 
+from res3d.settings import did_you_mean
 from res3d.tracking.assignment import ASSIGNMENTS
 from res3d.tracking.mixed_cost import CostTerm
 
@@ -94,8 +94,7 @@ class LinkSettings:
         names = [field.name for field in fields(cls)]
         for name in changes:
             if name not in names:
-                near = get_close_matches(name, names, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(name, names)
                 raise ValueError(f"unknown setting {name!r}{hint} (accepted: {', '.join(names)})")
         return replace(settings, **changes)
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from res3d.backbone import ClipClassifier, ClipInput
-from res3d.backbone.yaml_form import build_dataclass
 from res3d.data import Facts
+from res3d.settings import build_dataclass
 from res3d.training.settings import TrainingSettings
 from res3d.training.tasks import Maps, Options, Samples, Task
 from res3d.weights import create_classifier

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from res3d.backbone.yaml_form import change_dataclass
 from res3d.data import Facts
 from res3d.detection import MaskRCNN3d, mask_rcnn_3d
 from res3d.evaluation import score_tubes
+from res3d.settings import change_dataclass
 from res3d.training.packed import PackedMasks
 from res3d.training.tasks import Maps, Options, Samples, Task
 

@@ -1,13 +1,12 @@
 """The tables that a config's ``kind`` keys name, and what is built from them."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from torch import nn
 
-from res3d.backbone.yaml_form import build_dataclass
 from res3d.data import DATA_KINDS, ClipData, Facts
+from res3d.settings import build_dataclass, did_you_mean
 from res3d.training.classifier import CLASSIFIER
 from res3d.training.detector import DETECTOR
 from res3d.training.settings import TrainingSettings
@@ -67,7 +66,6 @@ def _row(name: str, settings: Mapping[str, Any], rows: Mapping[str, Row]) -> Row
     kind = settings.get("kind")
     if kind in rows:
         return rows[str(kind)]
-    near = get_close_matches(str(kind), rows, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(str(kind), rows)
     what = f"not {kind!r}{hint}" if "kind" in settings else "and is missing"
     raise ValueError(f"{name}.kind must be one of {', '.join(rows)}, {what}")

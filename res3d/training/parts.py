@@ -1,13 +1,13 @@
 """Which parameters are trained, and at which rate: groups of an optimizer by part of the model."""
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from res3d.settings import did_you_mean
 from res3d.training.settings import TrainingSettings
 
 
@@ -30,8 +30,7 @@ def parameter_groups(
     parts = [name for name, _ in model.named_modules() if name]
     for part in rates:
         if part not in parts:
-            near = get_close_matches(part, parts, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(part, parts)
             accepted = ", ".join(name for name in parts if "." not in name)
             raise ValueError(f"rates: the model has no part {part!r}{hint} (accepted: {accepted} and their parts)")
         if not any(p.requires_grad for p in model.get_submodule(part).parameters()):

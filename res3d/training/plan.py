@@ -6,8 +6,8 @@ from functools import partial
 
 from torch import nn
 
-from res3d.backbone.yaml_form import build_dataclass
 from res3d.data import Augmentation, ClipData, mirror_pairs
+from res3d.settings import build_dataclass
 from res3d.training.kinds import build_data, build_model, find_task
 from res3d.training.loading import Change
 from res3d.training.order import Order, seed_step

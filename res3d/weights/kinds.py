@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from res3d.backbone import BackboneSpec, ClipClassifier, ClipInput, ResNet3d
-from res3d.backbone.yaml_form import dump_dataclass, parse_dataclass
+from res3d.settings import dump_dataclass, parse_dataclass
 from res3d.weights.layouts import LAYOUTS, Layout
 from res3d.weights.report import WeightsError
 

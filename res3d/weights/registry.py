@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import Enum
 from fnmatch import fnmatchcase
 from functools import cache
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from res3d.backbone import ClipInput
+from res3d.settings import did_you_mean
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -86,8 +86,7 @@ def find_weights(name: str) -> WeightsEntry:
         ValueError: no such name.
     """
     if name not in _registry():
-        near = get_close_matches(name, _registry(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, _registry())
         raise ValueError(f"no weights are registered as {name!r}{hint} (res3d.list_weights() names them)")
     return _registry()[name]
 

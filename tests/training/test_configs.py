@@ -7,10 +7,10 @@ import torch
 import yaml
 
 import res3d
-from res3d.backbone.yaml_form import build_dataclass
 from res3d.cli.command import run_command
 from res3d.data import Augmentation, Facts, mirror_pairs
 from res3d.data.facts import named
+from res3d.settings import build_dataclass
 from res3d.structures import COCO_KEYPOINTS, Category
 from res3d.training import TrainingSettings
 from res3d.training.kinds import TASKS, build_model

@@ -1,12 +1,13 @@
 """Frozen dataclasses to and from YAML: every key is a field, and an unknown one is refused by name, with its place."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
+
+from res3d.settings.suggest import did_you_mean
 
 T = TypeVar("T")
 
@@ -153,8 +154,7 @@ def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
     known = {f.name: f for f in fields(kind) if f.init}
     for key in value:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(str(key), known)
             raise ValueError(f"{where}: unknown key {key!r}{hint} (accepted: {', '.join(known)})")
     for name, f in known.items():
         if name not in value and f.default is MISSING and f.default_factory is MISSING:
