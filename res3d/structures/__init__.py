@@ -1,4 +1,4 @@
-"""What flows between the rooms of the house: frozen dataclasses that check their shapes, and their file formats."""
+"""Data that passes between packages: frozen dataclasses that check their shapes, and their file formats."""
 
 from res3d.ops.rle import Rle
 from res3d.structures.category import COCO_KEYPOINTS, COCO_PERSON, Category
@@ -6,6 +6,8 @@ from res3d.structures.clip_detections import ClipDetections
 from res3d.structures.clip_features import ClipFeatures, ClipFeaturesWriter
 from res3d.structures.frame_detections import FrameDetections
 from res3d.structures.frame_tracks import FrameTracks
+from res3d.structures.object_fields import ObjectFields
+from res3d.structures.rows import ObjectRows, item_rows, mask_rows, object_rows, rows, shared
 from res3d.structures.track import Track
 from res3d.structures.video_tracks import VideoTracks
 
@@ -18,7 +20,14 @@ __all__ = [
     "ClipFeaturesWriter",
     "FrameDetections",
     "FrameTracks",
+    "ObjectFields",
+    "ObjectRows",
     "Rle",
     "Track",
     "VideoTracks",
+    "item_rows",
+    "mask_rows",
+    "object_rows",
+    "rows",
+    "shared",
 ]

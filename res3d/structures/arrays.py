@@ -1,13 +1,15 @@
-"""Arrays out of whatever holds numbers: lists, NumPy arrays, tensors on any device."""
+"""Arrays and masks out of whatever holds numbers: lists, NumPy arrays, tensors on any device; checks of values."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from res3d.ops.rle import Rle
+
 
 def to_array(values: Any, dtype: DTypeLike) -> NDArray[Any]:
-    """A NumPy array of ``dtype``; a tensor is detached and brought to the CPU. Not a copy where none is needed."""
+    """Return a NumPy array of ``dtype``, not a copy where none is needed. A tensor is detached and moved to the CPU."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         if values.dtype.is_floating_point:
@@ -16,13 +18,47 @@ def to_array(values: Any, dtype: DTypeLike) -> NDArray[Any]:
     return np.asarray(values, dtype)
 
 
-def check_dtypes(value: Any, **dtypes: DTypeLike) -> None:
-    """Check the types of a dataclass's array fields; those that are None are passed over.
+def encode_mask(mask: Any) -> Rle:
+    """Return the run lengths of a mask.
 
-    Raises:
-        ValueError: a field of another type; the message names it.
+    Args:
+        mask: [H, W] or [1, H, W], bool or probabilities (inside from 0.5 on), or an ``Rle`` already.
     """
-    for name, dtype in dtypes.items():
-        array = getattr(value, name)
-        if array is not None and array.dtype != dtype:
-            raise ValueError(f"{type(value).__name__}.{name} must be {np.dtype(dtype)}, not {array.dtype}")
+    if isinstance(mask, Rle):
+        return mask
+    if mask.ndim == 3 and mask.shape[0] == 1:
+        mask = mask[0]
+    inside = mask if mask.dtype == bool or str(mask.dtype) == "torch.bool" else mask >= 0.5
+    return Rle.encode(to_array(inside, bool))
+
+
+def check_boxes(name: str, boxes: NDArray[np.float32]) -> None:
+    """Refuse boxes [..., 4] xyxy that are not finite, or have x2 < x1 or y2 < y1; the message has the first."""
+    if not np.isfinite(boxes).all() or not (boxes[..., 2:] >= boxes[..., :2]).all():
+        wrong = ~(np.isfinite(boxes).all(axis=-1) & (boxes[..., 2:] >= boxes[..., :2]).all(axis=-1))
+        raise ValueError(
+            f"a box must be finite x1, y1, x2, y2 with x1 ≤ x2 and y1 ≤ y2, not {boxes[wrong][0].tolist()}"
+        )
+
+
+def check_finite(name: str, values: NDArray[np.float32]) -> None:
+    """Refuse infinite values and NaN."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite")
+
+
+def check_probability(name: str, values: NDArray[np.float32]) -> None:
+    """Refuse values outside 0..1 and NaN."""
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError(f"{name} must be in 0..1, not from {values.min()} to {values.max()}")
+
+
+def check_frames(name: str, frames: NDArray[np.int64]) -> None:
+    """Refuse frame numbers [F] that are negative or do not increase, and none at all."""
+    if not len(frames) or frames[0] < 0 or (np.diff(frames) <= 0).any():
+        raise ValueError(f"{name} must be ≥ 0 and increase, and there must be one at least, not {_shown(frames)}")
+
+
+def _shown(values: NDArray[np.int64], most: int = 10) -> str:
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return f"{values[:most].tolist()}{more}"

@@ -1,35 +1,29 @@
-"""The tracked objects of one frame: what a tracker gives as soon as it is final."""
-
-from dataclasses import dataclass
+"""Tracked objects of one frame: what a tracker gives as soon as it is final."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from res3d.ops.rle import Rle
-from res3d.structures.shapes import check_shapes
+from res3d.structures.object_fields import ObjectFields
+from res3d.structures.rows import Integers, object_rows, rows
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class FrameTracks:
-    """N objects of one frame, in the order of their ids; boxes are xyxy pixels."""
+@object_rows
+class FrameTracks(ObjectFields[Rle | None]):
+    """N objects of one frame in the order of their ids: boxes [N, 4], scores [N], and the fields of ``ObjectFields``.
 
-    frame: int  # from 0
-    ids: NDArray[np.int64]  # [N], from 1; each at most once
-    labels: NDArray[np.int64]  # [N]
-    boxes: NDArray[np.float32]  # [N, 4]
-    scores: NDArray[np.float32]  # [N]; 0 for a box that no detector gave: a filled gap
-    keypoints: NDArray[np.float32] | None = None  # [N, K, 3] x, y, v
-    keypoints_scores: NDArray[np.float32] | None = None  # [N, K]
-    masks: tuple[Rle | None, ...] | None = None  # N; None in filled gaps
+    A score of 0 marks a box that no detector gave, which fills a gap; it has no mask (None).
 
-    def __post_init__(self) -> None:
-        check_shapes(self, ids="N", labels="N", boxes="N 4", scores="N")
-        if self.keypoints is not None:
-            check_shapes(self, ids="N", keypoints="N K 3")
-        if self.keypoints_scores is not None:
-            check_shapes(self, ids="N", keypoints_scores="N K")
-        if self.masks is not None and len(self.masks) != len(self.ids):
-            raise ValueError(f"{len(self.ids)} objects with {len(self.masks)} masks")
+    Raises:
+        ValueError: arrays of other shapes or types, or boxes that are not finite or have x2 < x1 or y2 < y1.
+    """
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    axes = {"T": None}  # noqa: RUF012 (a ClassVar of the base)
+
+    frame: int
+    """Number in the video, from 0."""
+    time: float | None = None
+    """Seconds from the start of the video."""
+    ids: Integers = rows("N", np.int64)
+    """[N] from 1, each at most once."""
+    labels: Integers = rows("N", np.int64)
+    """[N]"""

@@ -1,5 +1,6 @@
 """Shape checks for dataclasses of arrays."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -13,15 +14,24 @@ def check_shapes(value: Any, **shapes: str) -> None:
     """
     sizes: dict[str, int] = {}
     for name, expected in shapes.items():
-        shape = tuple(getattr(value, name).shape)
-        words = expected.split()
-        open_ended = words[-1:] == ["..."]
-        words = words[:-1] if open_ended else words
-        fits = len(shape) >= len(words) if open_ended else len(shape) == len(words)
-        for word, size in zip(words, shape, strict=False):
-            fits = fits and size == (int(word) if word.isdigit() else sizes.setdefault(word, size))
-        if not fits:
-            known = f" with {', '.join(f'{word} = {size}' for word, size in sizes.items())}" if sizes else ""
-            raise ValueError(
-                f"{type(value).__name__}.{name} must be [{', '.join(expected.split())}]{known}, not {list(shape)}"
-            )
+        check_shape(f"{type(value).__name__}.{name}", getattr(value, name).shape, expected.split(), sizes)
+
+
+def check_shape(name: str, shape: Sequence[int], axes: Sequence[str], sizes: dict[str, int]) -> None:
+    """Check the shape of one array; ``sizes`` are those of the letters so far, and new letters are added to them.
+
+    Raises:
+        ValueError: another shape; the message has ``name`` and both shapes.
+    """
+    open_ended = axes[-1] == "..."
+    count = len(axes) - open_ended
+    fits = len(shape) >= count if open_ended else len(shape) == count
+    for axis, size in zip(axes[:count], shape, strict=False):
+        fits = fits and size == (int(axis) if axis.isdigit() else sizes.setdefault(axis, size))
+    if not fits:
+        raise ValueError(f"{name} must be [{', '.join(axes)}]{describe_sizes(sizes)}, not {list(shape)}")
+
+
+def describe_sizes(sizes: Mapping[str, int]) -> str:
+    """Return " with D = 2, T = 5" for an error message, or "" where no size is known."""
+    return f" with {', '.join(f'{axis} = {size}' for axis, size in sizes.items())}" if sizes else ""

@@ -1,68 +1,49 @@
 """One object through a video."""
 
-from dataclasses import dataclass, replace
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from res3d.ops.rle import Rle
-from res3d.structures.arrays import check_dtypes
-from res3d.structures.frame_detections import check_boxes
-from res3d.structures.shapes import check_shapes
+from res3d.structures.arrays import check_frames
+from res3d.structures.object_fields import ObjectFields
+from res3d.structures.rows import Doubles, Integers, object_rows, rows
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Track:
-    """Where an object is in the F frames it is seen in; boxes are xyxy pixels.
+@object_rows
+class Track(ObjectFields[Rle | None]):
+    """An object in the F frames that it is seen in: boxes [F, 4], scores [F], and the fields of ``ObjectFields``.
+
+    A score of 0 marks a filled gap, and ground truth that is not to be counted.
 
     Raises:
         ValueError: arrays of other shapes or types, no frame, frames that do not increase, a negative id, or boxes that
-            are none.
+            are not finite or have x2 < x1 or y2 < y1.
     """
 
-    id: int
-    label: int
-    frames: NDArray[np.int64]  # [F], from 0, increasing
-    boxes: NDArray[np.float32]  # [F, 4]
-    scores: NDArray[np.float32]  # [F]; 0 for a filled gap, and for ground truth that is not to be counted
-    keypoints: NDArray[np.float32] | None = None  # [F, K, 3] x, y, v: 0 unknown, 1 hidden, 2 seen; results have 1
-    keypoints_scores: NDArray[np.float32] | None = None  # [F, K]
-    masks: tuple[Rle | None, ...] | None = None  # F; None where there is none
+    axes = {"N": "F", "T": None}  # noqa: RUF012 (a ClassVar of the base)
 
-    def __post_init__(self) -> None:
-        check_shapes(self, frames="F", boxes="F 4", scores="F")
-        if self.keypoints is not None:
-            check_shapes(self, frames="F", keypoints="F K 3")
-        if self.keypoints_scores is not None:
-            check_shapes(self, frames="F", keypoints_scores="F K")
-        check_dtypes(self, frames=np.int64, boxes=np.float32, scores=np.float32)
-        check_dtypes(self, keypoints=np.float32, keypoints_scores=np.float32)
-        if self.masks is not None and len(self.masks) != len(self.frames):
-            raise ValueError(f"track {self.id}: {len(self.frames)} frames with {len(self.masks)} masks")
+    id: int
+    """≥ 0"""
+    label: int
+    """Class of the object."""
+    frames: Integers = rows("N", np.int64, check=check_frames)
+    """[F] numbers in the video, from 0, increasing."""
+    times: Doubles | None = rows("N", np.float64, default=None)
+    """[F] seconds from the start of the video."""
+
+    def check(self) -> None:
+        """Refuse a negative id."""
         if self.id < 0:
             raise ValueError(f"the id of a track must be ≥ 0, not {self.id}")
-        if not len(self.frames) or self.frames[0] < 0 or (np.diff(self.frames) <= 0).any():
-            raise ValueError(f"track {self.id}: frames must be ≥ 0 and increase, and there must be one at least")
-        if self.keypoints is not None and not np.isfinite(self.keypoints).all():
-            raise ValueError(f"track {self.id}: keypoints must be finite")
-        try:
-            check_boxes(self.boxes)
-        except ValueError as error:
-            raise ValueError(f"track {self.id}: {error}") from None
 
-    def __len__(self) -> int:
-        return len(self.frames)
+    def describe(self) -> str:
+        """Return the track's number, for error messages."""
+        return f"track {self.id}: "
 
     def relabeled(self, label: int) -> "Track":
-        """The same track under another label."""
-        return self if label == self.label else replace(self, label=label)
+        """Return the same track under another label."""
+        return self if label == self.label else self.replace(label=label)
 
     def at(self, rows: NDArray[np.bool_]) -> "Track":
-        """The part of the track in the frames that ``rows`` [F] keeps."""
-        arrays: dict[str, Any] = {
-            name: None if (array := getattr(self, name)) is None else array[rows]
-            for name in ("frames", "boxes", "scores", "keypoints", "keypoints_scores")
-        }
-        masks = None if self.masks is None else tuple(self.masks[n] for n in np.flatnonzero(rows))
-        return replace(self, **arrays, masks=masks)
+        """Return the part of the track in the frames that ``rows`` [F] keeps."""
+        return self[rows]

@@ -76,13 +76,13 @@ def test_rows_are_picked_from_everything():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"boxes": torch.zeros(2, 4)}, "FrameDetections.scores must be [D]"),
+        ({"boxes": torch.zeros(2, 4)}, "FrameDetections.boxes must be [D, 4] with D = 3, not [2, 4]"),
         ({"boxes": torch.zeros(3, 5)}, "FrameDetections.boxes must be [D, 4] with D = 3, not [3, 5]"),
         ({"boxes": torch.tensor([[5.0, 0, 1, 1]] * 3)}, "x1 ≤ x2 and y1 ≤ y2, not [5.0, 0.0, 1.0, 1.0]"),
         ({"boxes": torch.full((3, 4), torch.inf)}, "a box must be finite"),
         ({"scores": torch.tensor([0.1, 0.5, 17])}, "scores must be in 0..1, not from"),
         ({"scores": torch.tensor([0.1, 0.5, torch.nan])}, "scores must be in 0..1"),
-        ({"masks": torch.rand(2, 1, 9, 8)}, "3 boxes with 2 masks"),
+        ({"masks": torch.rand(2, 1, 9, 8)}, "FrameDetections.masks must have one entry per row, 3, not 2"),
         ({"box": 1, "area": 2}, "detections have no 'area', 'box' (accepted: boxes, scores"),
     ],
 )
@@ -92,7 +92,7 @@ def test_what_are_no_detections_of_a_frame_is_refused(changes, message):
 
 
 def test_boxes_are_needed():
-    with pytest.raises(ValueError, match="detections must have boxes; these have scores"):
+    with pytest.raises(ValueError, match="detections lack boxes; they have scores"):
         FrameDetections.from_mapping({"scores": [1]})
 
 
@@ -115,11 +115,11 @@ def test_the_padding_of_a_clip_is_cut_off():
 @pytest.mark.parametrize(
     ("changes", "frames", "message"),
     [
-        ({}, [1, 2, 2, 3], "frames of a clip must be ≥ 0 and increase, not [1, 2, 2, 3]"),
-        ({}, [-1, 0, 1, 2], "frames of a clip must be ≥ 0 and increase"),
-        ({}, [1, 2, 3, 4, 5], "ClipDetections.boxes must be [D, T, 4] with T = 5, D = 3, not [3, 4, 4]"),
+        ({}, [1, 2, 2, 3], "frames must be ≥ 0 and increase, and there must be one at least, not [1, 2, 2, 3]"),
+        ({}, [-1, 0, 1, 2], "frames must be ≥ 0 and increase"),
+        ({}, [1, 2, 3, 4, 5], "ClipDetections.visible must be [D, T] with T = 5, D = 3, not [3, 4]"),
         ({"visible": torch.rand(3, 3)}, [1, 2, 3, 4], "ClipDetections.visible must be [D, T]"),
-        ({"track_ids": 1}, [1, 2, 3, 4], "a clip's detections have no track_ids (accepted: boxes, visible"),
+        ({"track_ids": 1}, [1, 2, 3, 4], "a clip's detections have no 'track_ids' (accepted: boxes, scores"),
         ({"boxes": torch.full((3, 4, 4), torch.nan)}, [1, 2, 3, 4], "a box must be finite"),
     ],
 )
@@ -136,5 +136,5 @@ def test_what_a_clip_lacks_is_named():
 def test_a_clip_with_masks_for_fewer_frames_is_refused():
     clip = ClipDetections.from_mapping(clip_result(1, 2), [0, 1])
     fields = {name: getattr(clip, name) for name in ("frames", "boxes", "visible", "scores", "labels")}
-    with pytest.raises(ValueError, match=re.escape("1 tubes of 2 frames with masks of [1] frames")):
+    with pytest.raises(ValueError, match=re.escape("ClipDetections.masks must be [D, T] with T = 2, D = 1, not T = 1")):
         ClipDetections(**fields, masks=(clip.masks[0][:1],))

@@ -16,7 +16,7 @@ from res3d.structures import Category, FrameTracks
         ({"keypoints": np.zeros((2, 5), np.float32)}, "Track.keypoints must be [F, K, 3]"),
         ({"keypoints": np.full((2, 5, 3), np.inf, np.float32)}, "track 4: keypoints must be finite"),
         ({"keypoints_scores": np.zeros((3, 5), np.float32)}, "Track.keypoints_scores must be [F, K]"),
-        ({"masks": (None,)}, "track 4: 2 frames with 1 masks"),
+        ({"masks": (None,)}, "track 4: Track.masks must be [F] with F = 2, not F = 1"),
         ({"id": -1}, "the id of a track must be ≥ 0, not -1"),
         ({"frames": np.array([5, 5])}, "track 4: frames must be ≥ 0 and increase"),
         ({"frames": np.array([-1, 5])}, "track 4: frames must be ≥ 0 and increase"),
@@ -55,7 +55,7 @@ def test_a_category_has_edges_between_its_keypoints():
         ({"labels": np.zeros(3, np.int64)}, "FrameTracks.labels must be [N]"),
         ({"keypoints": np.zeros((2, 5), np.float32)}, "FrameTracks.keypoints must be [N, K, 3]"),
         ({"keypoints_scores": np.zeros((2, 5, 1), np.float32)}, "FrameTracks.keypoints_scores must be [N, K]"),
-        ({"masks": ()}, "2 objects with 0 masks"),
+        ({"masks": ()}, "FrameTracks.masks must be [N] with N = 2, not N = 0"),
     ],
 )
 def test_what_is_no_frame_of_tracks_is_refused(changes, message):

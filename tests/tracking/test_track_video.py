@@ -170,7 +170,7 @@ def test_wrong_arguments_are_refused_before_anything_runs(scene, video, argument
 def test_wrong_results_and_files_are_refused(video, tmp_path):
     with pytest.raises(ValueError, match="the model gave 2 results for 1 clips"):
         track_video(video, lambda clips: [{}, {}])
-    with pytest.raises(ValueError, match="a clip's detections lack boxes, visible, scores, labels"):
+    with pytest.raises(ValueError, match="a clip's detections lack boxes, scores, visible, labels"):
         track_video(video, lambda clips: [{} for _ in clips])
     with pytest.raises(FileNotFoundError, match="no such file"):
         track_video(tmp_path / "none.mp4", lambda clips: [])
