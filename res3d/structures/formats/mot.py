@@ -25,6 +25,7 @@ from res3d.structures.formats.files import read_text
 from res3d.structures.formats.numbers import to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.frame_detections import FrameDetections
+from res3d.structures.tracks_formats import TracksFormat
 from res3d.structures.video_tracks import VideoTracks
 
 FIRST = 1  # frames and pixels
@@ -32,6 +33,7 @@ FIRST = 1  # frames and pixels
 
 def write_mot(video: VideoTracks, path: str | Path) -> None:
     """Write boxes, scores, ids and labels; masks and keypoints have no place in the format."""
+    MOT.check(video)
     lines = []
     for track in video.tracks:
         for frame, box, score in zip(track.frames, track.boxes, track.scores, strict=True):
@@ -62,7 +64,7 @@ def read_mot(
         raise ValueError(f"{path}: line {line + 1} has no id: these are detections, not tracks (read_mot_detections)")
     boxes = to_xyxy(table[:, 2:6], origin=FIRST)
     rows = (
-        Row(id=int(line[1]), frame=int(line[0]) - FIRST, label=int(line[7]), box=box, score=float(line[6]))
+        Row(id=int(line[1]), frame=int(line[0]) - FIRST, label=int(line[7]), values={"boxes": box, "scores": line[6]})
         for line, box in zip(table, boxes, strict=True)
     )
     tracks = tracks_from_rows(rows, path)
@@ -138,3 +140,20 @@ def _parse_line(line: str, where: str) -> list[float]:
     except ValueError:
         hint = "; this looks like JSON" if line.lstrip().startswith(("{", "[")) else ""
         raise ValueError(f"{where} is no MOTChallenge text, numbers between commas: {line[:40]!r}{hint}") from None
+
+
+def _read_by_name(path: Path, **facts: Any) -> dict[str, VideoTracks]:
+    """Read a file whose video has the file's name, or NAME in the challenge's own folders, NAME/gt/gt.txt."""
+    in_challenge = path.stem == "gt" and path.parent.name == "gt"
+    video = read_mot(path, **{"name": path.parent.parent.name if in_challenge else path.stem, **facts})
+    return {video.name: video}
+
+
+MOT = TracksFormat(
+    name="mot",
+    title="MOTChallenge text",
+    suffixes=(".txt",),
+    write=write_mot,
+    read=_read_by_name,
+    holds=frozenset(),
+)
