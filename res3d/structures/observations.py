@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from res3d.ops.rle import Rle
+from res3d.ops import Rle
 from res3d.structures.frame_tracks import FrameTracks
 from res3d.structures.object_fields import ObjectFields
 from res3d.structures.row_fields import declarations

@@ -1,4 +1,4 @@
-"""Draws tracked objects on frames: masks, trails, boxes, skeletons, names, the time. Mostly with supervision."""
+"""Drawing of tracked objects on frames: masks, trails, boxes, skeletons, names, the time; mostly by supervision."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,7 @@ class TrackPainter:
             self._trail = self._supervision.TraceAnnotator(trace_length=trail_frames, color_lookup=lookup)
 
     def draw(self, image: Image, tracks: FrameTracks, seconds: float) -> Image:
-        """A copy of uint8 [H, W, 3] RGB with the objects of that frame; boxes of filled gaps are thin."""
+        """Return a copy of ``image`` (uint8 [H, W, 3] RGB) with the objects drawn; boxes of filled gaps are thin."""
         picture: Image = image.copy()
         width = max(1, round(min(image.shape[:2]) / 300))  # of lines, pixels
         if len(tracks) or self._trail:
@@ -95,12 +95,12 @@ class TrackPainter:
         return {"color": self._supervision.ColorPalette(colors), "color_lookup": self._supervision.ColorLookup.INDEX}
 
     def _color(self, rgb: tuple[int, int, int]) -> Any:
-        """supervision takes pictures for BGR, and ours are RGB: red and blue change places."""
+        """Return a color with red and blue exchanged: supervision takes images as BGR, and ours are RGB."""
         return self._supervision.Color(r=rgb[2], g=rgb[1], b=rgb[0])
 
 
 def _write_time(picture: Image, text: str, width: int) -> None:
-    """Bottom left, white on a dark ground."""
+    """Write white text on a dark ground, bottom left."""
     import cv2
 
     font, scale, gap = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, min(picture.shape[:2]) / 1400), 2 * width

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res3d.files import write_whole
-from res3d.ops.rle import Rle
-from res3d.ops.similarity import box_area
+from res3d.ops import Rle, box_area
 from res3d.structures.category import Category
 from res3d.structures.formats.categories import add_unnamed, category_entry, read_categories
 from res3d.structures.formats.files import read_json, reading, table_of
@@ -25,10 +24,11 @@ from res3d.structures.video_tracks import VideoTracks
 
 
 def write_cocovid(videos: Iterable[VideoTracks], path: str | Path, *, info: Mapping[str, Any] | None = None) -> None:
-    """Write videos to one file; ``info`` is what else is to be known of them (COCO's key of that name).
+    """Write videos to one file; ``info`` is COCO's key of that name, for other metadata.
 
     Raises:
-        ValueError: two videos of one name, or with different categories under one label.
+        ValueError: two videos of one name, or with different categories under one label; fields that the format does
+            not hold.
     """
     data: dict[str, list[dict[str, Any]]] = {key: [] for key in ("videos", "categories", "images", "annotations")}
     categories: dict[int, Category] = {}
@@ -45,7 +45,7 @@ def write_cocovid(videos: Iterable[VideoTracks], path: str | Path, *, info: Mapp
 
 
 def read_cocovid_info(path: str | Path) -> dict[str, Any]:
-    """The ``info`` of a file, empty where it has none. FileNotFoundError and ValueError as ``read_cocovid``."""
+    """Return the ``info`` of a file, empty where it has none; errors as for ``read_cocovid``."""
     info = read_json(path).get("info")
     return dict(info) if isinstance(info, Mapping) else {}
 
@@ -92,7 +92,7 @@ def _read_keypoints(entry: Annotation) -> NDArray[np.float32] | None:
 
 
 def _read_mask(entry: Annotation) -> Rle | None:
-    """Run lengths, compressed or not. Polygons have no size of their own and no exact pixels: they are refused."""
+    """Read run lengths, compressed or not. Polygons, which have no size and no exact pixels, are refused."""
     segmentation = entry.get("segmentation")
     if not segmentation:
         return None
@@ -118,13 +118,13 @@ FIELDS: Mapping[str, JsonField] = {  # in the order of an annotation's keys
 
 
 def read_cocovid(path: str | Path) -> dict[str, VideoTracks]:
-    """Every video of a file, by name. Frames without an entry in ``images`` count as not annotated.
+    """Read every video of a file, by name. Frames without an entry in ``images`` count as not annotated.
 
-    An annotation without a score has 1; with ``iscrowd`` it has 0, which keeps it from being counted.
+    An annotation without a score gets 1; with ``iscrowd`` it gets 0, which excludes it from scores.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file; names what is wrong.
+        ValueError: an invalid file; names what is wrong.
     """
     data = read_json(path)
     if "videos" not in data:

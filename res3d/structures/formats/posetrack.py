@@ -1,6 +1,6 @@
 """PoseTrack18 JSON: the poses of one video, COCO's keys with ``track_id`` (posetrack.net; poseval's format).
 
-A frame's number is that in its file name, ``images/NAME/000012.jpg``: a file may leave frames out.
+Frames are numbered by their file names, ``images/NAME/000012.jpg``, as a file may leave frames out.
 """
 
 import json
@@ -24,10 +24,10 @@ FIRST_IMAGE = 10_000_000_000  # the benchmark's image ids are as long
 
 
 def write_posetrack(video: VideoTracks, path: str | Path) -> None:
-    """Write keypoints, boxes, scores and ids of every frame; masks have no place in the format.
+    """Write keypoints, boxes, scores and ids of every frame; masks are left out, which the format does not hold.
 
     Raises:
-        ValueError: a track without keypoints.
+        ValueError: a track without keypoints, or other fields that the format does not hold.
     """
     POSETRACK.check(video)
     if bare := [track.id for track in video.tracks if track.keypoints is None]:
@@ -90,11 +90,11 @@ FIELDS: Mapping[str, JsonField] = {  # in the order of an annotation's keys
 
 
 def read_posetrack(path: str | Path) -> VideoTracks:
-    """The video of a file. A pose without a box has that around its known keypoints, one without a score has 1.
+    """Read the video of a file. A pose without a box gets the box around its known keypoints, without a score 1.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file; names what is wrong.
+        ValueError: an invalid file; names what is wrong.
     """
     data = read_json(path)
     if "videos" in data:
@@ -143,7 +143,7 @@ def _row(entry: Annotation, frame_of: Mapping[Any, int]) -> Row:
 
 
 def keypoint_extent(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[K, 3] x, y, v -> the box [4] around those with v > 0; zeros if there is none."""
+    """Return the box [4] around keypoints [K, 3] x, y, v with v > 0; zeros if there are none."""
     points = keypoints[keypoints[:, 2] > 0, :2]
     if not len(points):
         return np.zeros(4, np.float32)

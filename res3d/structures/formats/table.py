@@ -1,7 +1,8 @@
-"""A pandas table: a row an object and frame, for statistics and for the files that pandas writes.
+"""A pandas table with one row per object and frame, for statistics and for the files that pandas writes.
 
 Columns: frame (from 0), id, label, score, x1, y1, x2, y2; with keypoints, NAME_x, NAME_y, NAME_v of each, with their
-scores NAME_score; with masks, mask: "HEIGHT WIDTH COUNTS" of COCO's run lengths. What a row lacks is NaN or None.
+scores NAME_score; with actions, action0, action1, ...; with masks, mask: "HEIGHT WIDTH COUNTS" of COCO's run lengths.
+Fields that a row lacks are NaN or None.
 """
 
 import re
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res3d.files import write_whole
-from res3d.ops.rle import Rle
+from res3d.ops import Rle
 from res3d.settings import missing_extra
 from res3d.structures.formats.files import read_text, reading
 from res3d.structures.formats.rows import Row, tracks_from_rows
@@ -28,7 +29,7 @@ _ACTION = re.compile(r"action(\d+)")
 
 
 def to_table(video: VideoTracks) -> "pd.DataFrame":
-    """All tracks, sorted by frame and id. Keypoints have the names of their category, else keypoint0, keypoint1, ...
+    """Return all tracks, sorted by frame and id. Keypoints are named by their category, else keypoint0, keypoint1, ...
 
     Raises:
         ValueError: fields that a table does not hold.
@@ -60,7 +61,7 @@ def to_table(video: VideoTracks) -> "pd.DataFrame":
 
 
 def write_table(video: VideoTracks, path: str | Path) -> None:
-    """The table as CSV text, whole or not at all.
+    """Write the table as CSV text, whole or not at all.
 
     Raises:
         ImportError: pandas is not installed.
@@ -69,12 +70,12 @@ def write_table(video: VideoTracks, path: str | Path) -> None:
 
 
 def from_table(table: "pd.DataFrame", **facts: Any) -> VideoTracks:
-    """Tracks of such a table; ``facts`` are the fields of ``VideoTracks`` that it does not hold (name, fps, ...).
+    """Read such a table; ``facts`` are the fields of ``VideoTracks`` that it does not hold (name, fps, ...).
 
     ``num_frames`` may be left out: the video then ends with its last object.
 
     Raises:
-        ValueError: a column is missing, or what the rows say is impossible.
+        ValueError: a missing column, or rows that are no tracks.
     """
     if missing := [name for name in FIXED if name not in table.columns]:
         raise ValueError(f"the table has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
@@ -130,7 +131,7 @@ def _columns(table: "pd.DataFrame", names: list[str]) -> NDArray[np.float32] | N
 
 
 def _present(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The keypoints that a row has; columns of other categories' keypoints are NaN in it."""
+    """Return the keypoints that a row has; the columns of other categories' keypoints are NaN in it."""
     present = ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
     return values[present] if present.any() else None
 
