@@ -17,8 +17,8 @@ class ObjectFields(ObjectRows, Generic[Mask]):
     """[N, T, 4] xyxy pixels of the source video."""
     scores: Floats = rows("N")
     """[N]"""
-    embeddings: Floats | None = rows("N E", default=None)
-    """[N, E] appearance."""
+    embeddings: Floats | None = rows("N E", default=None, fill=0)
+    """[N, E] appearance; all zeros: unknown."""
     actions: Floats | None = rows("N A", default=None, fill=0, check=check_probability)
     """[N, A] probability of each action."""
     masks: tuple[Mask, ...] | None = mask_rows("N T", default=None)
