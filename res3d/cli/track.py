@@ -20,7 +20,7 @@ from res3d.detection import DEMO_WEIGHTS, MaskRCNN3d, load_detector
 from res3d.evaluation import evaluate
 from res3d.inference import OptimizedModel, optimize
 from res3d.structures import FrameTracks, VideoTracks
-from res3d.structures.formats import read_cocovid_info, read_tracks, write_cocovid, write_table
+from res3d.structures.formats import FORMATS, read_cocovid_info, read_tracks, write_cocovid
 from res3d.tracking import LinkSettings, check_clips, stream_video
 from res3d.version import __version__
 from res3d.video import VideoReader
@@ -33,12 +33,6 @@ WHERE = ("files", "path")  # of what a result's info says: not what decides it
 SHOWN_LINK = ("min_score", "high_score", "new_score", "max_tracks", "max_lost", "fill_gaps", "min_length")
 
 Format = Literal["mot", "posetrack", "table"]
-# How a format's file is named, and what writes it.
-FORMATS: dict[Format, tuple[str, Callable[[VideoTracks, Path], None]]] = {
-    "mot": (".txt", VideoTracks.to_mot),
-    "posetrack": (".posetrack.json", VideoTracks.to_posetrack),
-    "table": (".csv", write_table),
-}
 
 
 def track(
@@ -267,8 +261,8 @@ class _Tracker:
             raise
         tracks = self._tracks(reader, frames)
         for format_name in self.formats:
-            suffix, write = FORMATS[format_name]
-            write(tracks, self._file(name, suffix))
+            chosen = FORMATS[format_name]
+            chosen.write(tracks, self._file(name, chosen.suffixes[0]))
         write_cocovid([tracks], path, info=info)  # last: where it is, the others are
         for partial in (path.with_suffix(".partial.json"), self._file(name, "_tracked.partial.mp4")):
             partial.unlink(missing_ok=True)
@@ -309,7 +303,7 @@ class _Tracker:
     def _files(self, name: str) -> list[Path]:
         """All that a video's tracks are written to."""
         drawn = ["_tracked.mp4"] * self.draw + ["_tracked.png"] * self.show_frames
-        return [self._file(name, s) for s in (".json", *(FORMATS[f][0] for f in self.formats), *drawn)]
+        return [self._file(name, s) for s in (".json", *(FORMATS[f].suffixes[0] for f in self.formats), *drawn)]
 
     def _file(self, name: str, suffix: str) -> Path:
         return self.folder / f"{name}{suffix}"

@@ -15,8 +15,7 @@ from res3d.data.frames import PICTURES, VIDEOS, Frames, check_gaps, files_of, op
 from res3d.data.sources import hash_files
 from res3d.settings import did_you_mean
 from res3d.structures import Category, Track, VideoTracks
-from res3d.structures.formats import read_tracks
-from res3d.structures.formats.anything import SUFFIXES
+from res3d.structures.formats import find_files, read_tracks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,9 +136,7 @@ class TrackedClips:
     def fingerprint(self) -> str:
         """Of the annotations, the videos and the clips in them."""
         annotations = Path(self.annotations)
-        files = [annotations]
-        if annotations.is_dir():
-            files = sorted(file for file in annotations.rglob("*") if file.suffix in SUFFIXES)
+        files = find_files(annotations) if annotations.is_dir() else [annotations]
         files += [file for frames in self._frames.values() for file in files_of(frames.path)]
         return hash_files(files, self, self._places, self._labels)
 

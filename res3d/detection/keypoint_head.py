@@ -15,7 +15,7 @@ from res3d.detection.matching import Samples, VisibleFrames
 from res3d.detection.task import TaskHead, TaskSpec
 from res3d.ops.keypoints import heatmaps_to_keypoints
 from res3d.ops.masks import BoxMasks
-from res3d.ops.sizes import size_ratios
+from res3d.ops.resizing import size_ratios
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

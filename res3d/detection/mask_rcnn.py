@@ -17,8 +17,8 @@ from res3d.detection.targets import ClipTargets, check_clips, check_targets
 from res3d.detection.task import TaskHead
 from res3d.detection.transform import ClipBatch, ClipTransform, resize_targets
 from res3d.ops.masks import BoxMasks
+from res3d.ops.resizing import resize_boxes
 from res3d.ops.roi_align import TubePooler
-from res3d.ops.sizes import resize_boxes
 from res3d.structures import Category
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.targets import ClipTargets
 from res3d.detection.task import TaskHead
-from res3d.ops.sizes import resize_boxes
+from res3d.ops.resizing import resize_boxes
 
 MULTIPLE = 32  # frames are padded with zeros, right and below, to sides that this divides
 

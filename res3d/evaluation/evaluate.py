@@ -8,7 +8,7 @@ import numpy as np
 
 from res3d.evaluation.average_precision import average_precision
 from res3d.evaluation.keypoint_scores import JointCounts, count_joints
-from res3d.evaluation.report import KindReport, Report
+from res3d.evaluation.score_report import KindReport, Report
 from res3d.evaluation.sequence import FramePair, pair_frames
 from res3d.evaluation.similarity import SIMILARITIES, kinds_of
 from res3d.evaluation.switches import find_switches
@@ -23,17 +23,17 @@ def evaluate(
     predictions: Videos | VideoTracks,
     truth: Videos | VideoTracks,
     *,
-    progress: Callable[[str], None] = lambda video: None,
+    progress: Callable[[str], None] = lambda kind: None,
 ) -> Report:
     """Score predictions against the ground truth.
 
     By boxes always; by masks and by poses where both sides have them. Classes go by the names of their categories where
-    both sides have names, else by their labels; predictions of classes that the ground truth does not know are left
-    out, and the report says how many.
+    both sides have names, else by their labels; predictions of classes that the ground truth does not have are left
+    out, and the report notes their number.
 
     Args:
         predictions, truth: videos by name, as ``structures.formats.read_tracks`` gives them, or one video.
-        progress: told of each video that is done.
+        progress: called with each kind of similarity ("box", "mask", "pose") when it is scored.
 
     Raises:
         ValueError: videos that do not match by name (with or without a suffix like .mp4).
@@ -58,7 +58,7 @@ def evaluate(
 
 
 def _match_videos(predictions: Videos, truth: Videos) -> dict[str, tuple[VideoTracks, VideoTracks]]:
-    """(predicted, true) by the truth's names."""
+    """Return pairs (predicted, true) by the names of the ground truth."""
     stems = {Path(name).stem: video for name, video in predictions.items()}
     if len(stems) < len(predictions):
         stems = {}
@@ -84,7 +84,7 @@ def _listed(videos: Videos, most: int = 5) -> str:
 
 
 def _align_labels(found: VideoTracks, truth: VideoTracks) -> tuple[VideoTracks, dict[str, int]]:
-    """Predictions under the truth's labels, and how many boxes of which other class were left out."""
+    """Return predictions under the truth's labels, and the numbers of boxes of other classes, which are left out."""
     label_of = {category.name: label for label, category in truth.categories.items()}
     kept: list[Track] = []
     unknown: dict[str, int] = {}
@@ -105,7 +105,7 @@ def _align_labels(found: VideoTracks, truth: VideoTracks) -> tuple[VideoTracks, 
 
 @dataclass(kw_only=True)
 class _Parts:
-    """What is known of one class in one video, before it is added up."""
+    """Partial results of one class in one video, before they are added up."""
 
     pairs: list[FramePair]
     tracking: RawScores
@@ -141,7 +141,7 @@ def _evaluate_kind(kind: str, couples: Mapping[str, tuple[VideoTracks, VideoTrac
 def _scores(
     kind: str, keys: Sequence[Key], parts: Mapping[Key, _Parts], categories: Mapping[int, Category]
 ) -> dict[str, float]:
-    """Tracking scores as if all were one; AP of each class over its videos, then the mean of the classes."""
+    """Return tracking scores as if all were one sequence, and the mean over classes of the AP over all videos."""
     scores = summarize(combine([parts[key].tracking for key in keys]))
     by_class = []
     for label in sorted({label for _, label in keys}):
@@ -158,7 +158,7 @@ def _scores(
 
 
 def _joints(parts: Mapping[Key, _Parts], categories: Mapping[int, Category]) -> dict[str, float]:
-    """PCK by "class: joint" over all videos."""
+    """Return PCK by "class: joint" over all videos."""
     totals: dict[int, JointCounts] = {}
     for (_, label), part in parts.items():
         if part.joints is not None:

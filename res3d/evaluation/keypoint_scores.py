@@ -10,24 +10,27 @@ from scipy.optimize import linear_sum_assignment
 from res3d.evaluation.sequence import FramePair
 from res3d.evaluation.similarity import pose_distance
 
-REACH = 0.2  # of the longer side of the true box: PCK@0.2 (Yang and Ramanan 2013)
+REACH = 0.2
+"""Largest distance of a correct keypoint, in longer sides of the true box: PCK@0.2 (Yang and Ramanan 2013)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JointCounts:
-    """For each of K keypoints, how often it was there to be found, and how often it was."""
+    """Numbers of known and of correctly found instances of each of K keypoints."""
 
-    known: NDArray[np.int64]  # [K]
-    correct: NDArray[np.int64]  # [K]
+    known: NDArray[np.int64]
+    """[K]"""
+    correct: NDArray[np.int64]
+    """[K]"""
 
     def __add__(self, other: "JointCounts") -> "JointCounts":
         return JointCounts(known=self.known + other.known, correct=self.correct + other.correct)
 
 
 def count_joints(pairs: Sequence[FramePair]) -> JointCounts | None:
-    """Counts over one class in one video; None without true poses.
+    """Count keypoints of one class in one video; None without true poses.
 
-    Objects are matched by OKS, each frame for itself; the keypoints of one that is not matched are all wrong.
+    Objects are matched by OKS in each frame; all keypoints of an unmatched object count as wrong.
     """
     posed = [pair for pair in pairs if pair.truth.keypoints is not None]
     if not posed:

@@ -1,23 +1,23 @@
-"""What "the same object" means: by boxes, masks or poses. A kind is a row of ``SIMILARITIES``."""
+"""Similarity of objects by boxes, masks or poses; ``SIMILARITIES`` lists the kinds."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from res3d.ops.similarity import COCO_SIGMAS, DEFAULT_SIGMA, box_area, box_iou, keypoint_distance, mask_iou, oks
+from res3d.ops import COCO_SIGMAS, DEFAULT_SIGMA, box_area, box_iou, keypoint_distance, mask_iou, oks
 from res3d.structures import COCO_KEYPOINTS, Category, FrameTracks, VideoTracks
 
 Array = NDArray[np.float64]
 
 
 def sigmas_of(category: Category | None) -> Sequence[float] | float:
-    """COCO's spreads for COCO's seventeen keypoints of people, known by their names; one for all of any others."""
+    """Return COCO's sigmas for its seventeen keypoints of people, recognised by name, else one sigma for all."""
     return COCO_SIGMAS if category is not None and category.keypoints == COCO_KEYPOINTS else DEFAULT_SIGMA
 
 
 def areas_of(frame: FrameTracks) -> Array:
-    """[N] pixels² of the masks, of the boxes where there is none: the scale of poses."""
+    """Return the areas [N] in pixels² of the masks, else of the boxes: the scale of poses."""
     areas = box_area(frame.boxes).astype(np.float64)
     for n, mask in enumerate(frame.masks or ()):
         if mask is not None:
@@ -26,17 +26,17 @@ def areas_of(frame: FrameTracks) -> Array:
 
 
 def box_similarity(truth: FrameTracks, found: FrameTracks, category: Category | None) -> Array:
-    """IoU of boxes [N, M]."""
+    """Return the IoU of boxes [N, M]."""
     return box_iou(truth.boxes.astype(np.float64), found.boxes.astype(np.float64)).astype(np.float64)
 
 
 def mask_similarity(truth: FrameTracks, found: FrameTracks, category: Category | None) -> Array:
-    """IoU of masks [N, M]."""
+    """Return the IoU of masks [N, M]."""
     return mask_iou(truth.masks or (), found.masks or ())
 
 
 def pose_similarity(truth: FrameTracks, found: FrameTracks, category: Category | None) -> Array:
-    """OKS [N, M] over the keypoints that the truth knows; one that was not found counts as far off."""
+    """Return OKS [N, M] over the keypoints known in the truth; one that was not found counts as infinitely far."""
     if truth.keypoints is None or found.keypoints is None:  # nothing is in the frame on that side
         return np.zeros((len(truth), len(found)))
     distance = pose_distance(truth.keypoints, found.keypoints)
@@ -45,7 +45,9 @@ def pose_similarity(truth: FrameTracks, found: FrameTracks, category: Category |
 
 
 def pose_distance(truth: NDArray[np.float32], found: NDArray[np.float32]) -> Array:
-    """[N, K, 3] and [M, K, 3] -> pixels [N, M, K]: NaN where the truth is unknown, infinite where nothing was found.
+    """Return distances [N, M, K] in pixels of poses [N, K, 3] and [M, K, 3].
+
+    They are NaN where the true keypoint is unknown, and infinite where it was not found.
 
     Raises:
         ValueError: poses with another number of keypoints.
@@ -63,7 +65,7 @@ SIMILARITIES: Mapping[str, Similarity] = {"box": box_similarity, "mask": mask_si
 
 
 def kinds_of(video: VideoTracks) -> set[str]:
-    """Which of ``SIMILARITIES`` the tracks of a video have what it takes for."""
+    """Return the kinds of ``SIMILARITIES`` whose fields the tracks of a video have."""
     kinds = {"box"}
     if any(track.masks is not None for track in video.tracks):
         kinds.add("mask")

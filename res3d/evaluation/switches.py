@@ -1,4 +1,4 @@
-"""Every identity switch, one by one: what the count in CLEAR's scores is made of."""
+"""List of the identity switches that CLEAR counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,13 @@ from scipy.optimize import linear_sum_assignment
 
 from res3d.evaluation.sequence import MATCH, FramePair
 
-KEEP = 1000  # what going on with the same identity is worth, in similarities: as TrackEval has it
+KEEP = 1000
+"""Score of keeping an identity, in similarities, as in TrackEval."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Switch:
-    """In ``frame`` (from 0), the true object ``id`` is found as ``after``, and was ``before`` when last found."""
+    """Identity switch: in ``frame`` (from 0) the true object ``id`` matches ``after``, at its last match ``before``."""
 
     frame: int
     id: int
@@ -22,7 +23,7 @@ class Switch:
 
 
 def find_switches(pairs: Sequence[FramePair]) -> list[Switch]:
-    """The switches of one class in one video, in order.
+    """Return the identity switches of one class in one video, in order.
 
     Objects are matched as in CLEAR (Bernardin and Stiefelhagen 2008, in TrackEval's form): at a similarity of 0.5 or
     more, those first that were matched in the frame before.

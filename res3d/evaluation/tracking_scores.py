@@ -34,13 +34,13 @@ RawScores = Mapping[str, Any]  # TrackEval's own results, by metric
 
 
 def score_sequence(pairs: Sequence[FramePair]) -> RawScores:
-    """TrackEval's results for one class in one video; ``combine`` and ``summarize`` go on with them."""
+    """Return TrackEval's results for one class in one video, for ``combine`` and ``summarize``."""
     data = _as_trackeval(pairs)
     return {name: metric.eval_sequence(data) for name, metric in _metrics().items()}
 
 
 def combine(parts: Sequence[RawScores]) -> RawScores:
-    """The results over several videos or classes, as if they were one (TrackEval's ``combine_sequences``)."""
+    """Return the results over several videos or classes as if they were one (TrackEval's ``combine_sequences``)."""
     numbered = dict(enumerate(parts))
     return {
         name: metric.combine_sequences({n: part[name] for n, part in numbered.items()})
@@ -49,7 +49,7 @@ def combine(parts: Sequence[RawScores]) -> RawScores:
 
 
 def summarize(scores: RawScores) -> dict[str, float]:
-    """Our names and numbers: scores from 0 to 1 (MOTA can be negative), counts as they are."""
+    """Return scores from 0 to 1 (MOTA can be negative) and counts by the names of ``FIELDS``."""
     values = {name: float(np.mean(scores[metric][field])) for name, (metric, field) in FIELDS.items()}
     return {name: int(value) if name in COUNTS else value for name, value in values.items()}
 
@@ -71,7 +71,7 @@ def _as_trackeval(pairs: Sequence[FramePair]) -> dict[str, Any]:
 
 
 def _numbered(ids: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]], int]:
-    """The ids of each frame as numbers from 0, and how many there are."""
+    """Return the ids of each frame as numbers from 0, and the number of different ids."""
     known = np.unique(np.concatenate([*ids, np.zeros(0, np.int64)]))
     return [np.searchsorted(known, own) for own in ids], len(known)
 

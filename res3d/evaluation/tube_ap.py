@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from res3d.evaluation.keypoint_scores import REACH
-from res3d.ops.tubes import tube_iou
+from res3d.ops import tube_iou
 
 RECALLS = 101  # COCO interpolates precision at 0, 0.01, ..., 1
 
@@ -18,22 +18,25 @@ class TubeScores:
 
     box_ap: float | None
     mask_ap: float | None
-    recall: float | None  # share of the objects that some detection of their class matches, by boxes
+    recall: float | None
+    """Share of the objects that some detection of their class matches, by boxes."""
     keypoint_error: float | None
     """Mean distance of keypoints in the frame, in square roots of the box's area, over objects found by their boxes."""
     pck: float | None
     """Share of the known keypoints of all objects that are found within a fifth of the longer side of the box."""
-    visibility_error: float | None  # share of their frames where visible > 0.5 is wrong
-    by_class: Mapping[int, float]  # box AP by label
+    visibility_error: float | None
+    """Share of the frames of objects found by their boxes where visible > 0.5 is wrong."""
+    by_class: Mapping[int, float]
+    """Box AP by label."""
 
 
 @torch.no_grad()
 def score_tubes(
     results: Sequence[Mapping[str, Tensor]], targets: Sequence[Mapping[str, Tensor]], *, threshold: float = 0.5
 ) -> TubeScores:
-    """Scores of a detector's results against targets, both as ``MaskRCNN3d`` has them (masks whole).
+    """Score a detector's results against targets, both as ``MaskRCNN3d`` has them (masks whole).
 
-    Mappings may make their masks when they are asked for: those of one clip are at a time.
+    Mappings may make their masks on demand: they are asked for one clip at a time.
 
     A detection is true if its mean IoU with an object of its class that no better detection has is at least
     ``threshold``. Objects that are never visible do not count. AP is the mean over classes with objects.
@@ -74,12 +77,16 @@ def score_tubes(
 
 @dataclass(frozen=True, slots=True)
 class _Clip:
-    """One clip's detections and objects, put together."""
+    """One clip's D detections, matched to its G objects."""
 
-    scores: Tensor  # [D]
-    labels: Tensor  # [D]
-    truths: Tensor  # [G] labels
-    matches: Tensor  # [D] the object of each detection, -1 for none
+    scores: Tensor
+    """[D]"""
+    labels: Tensor
+    """[D]"""
+    truths: Tensor
+    """[G] labels of the objects."""
+    matches: Tensor
+    """[D] the object of each detection, -1 for none."""
 
     @classmethod
     def of(cls, result: Mapping[str, Tensor], target: Mapping[str, Tensor], iou: Tensor, threshold: float) -> "_Clip":
@@ -99,13 +106,13 @@ def _visible_objects(target: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _mask_ious(result: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-    """[G, D] for the G objects that are visible at some time. Masks are asked for here: those of one clip at a time."""
+    """Return [G, D] for the G objects that are visible at some time; only here are masks asked for."""
     seen = target["visible"].any(dim=1)
     return _mask_iou(target["masks"][seen], result["masks"][:, :, 0], target["visible"][seen])
 
 
 def _mask_iou(truth: Tensor, found: Tensor, visible: Tensor) -> Tensor:
-    """[G, T, H, W] bool and [D, T, H, W] probabilities or bool -> [G, D], a mean over frames with truth."""
+    """Return the IoU [G, D] of [G, T, H, W] bool and [D, T, H, W] probabilities or bool: its mean over visible frames."""
     total = torch.zeros(len(truth), len(found), device=found.device)
     for t in range(truth.shape[1]):
         a, b = truth[:, t].flatten(1).float(), (found[:, t] > 0.5).flatten(1).float()
@@ -116,7 +123,7 @@ def _mask_iou(truth: Tensor, found: Tensor, visible: Tensor) -> Tensor:
 
 
 def _average_precisions(clips: Sequence[_Clip]) -> dict[int, float]:
-    """AP of each class that has objects."""
+    """Return the AP of each class that has objects."""
     truths, labels, scores, true = (
         torch.cat(parts)
         for parts in (
@@ -135,7 +142,7 @@ def _average_precisions(clips: Sequence[_Clip]) -> dict[int, float]:
 
 
 def _average_precision(true: Tensor, objects: int) -> float:
-    """COCO's: the mean, over 101 recalls, of the best precision at that recall or beyond.
+    """Return COCO's AP: the mean, over 101 recalls, of the best precision at that recall or beyond.
 
     ``true``: [D] bool, of detections of one class, best first.
     """

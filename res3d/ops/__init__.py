@@ -1,1 +1,83 @@
-"""Pure maths on boxes, tubes, masks and keypoints."""
+"""Pure maths on boxes, tubes, masks and keypoints.
+
+Names are imported when they are first asked for: half of them need NumPy alone, and should not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from res3d.ops.box_code import BoxCode
+    from res3d.ops.keypoints import heatmaps_to_keypoints
+    from res3d.ops.masks import BoxMasks, paste_masks
+    from res3d.ops.nms import batched_tube_nms, tube_nms
+    from res3d.ops.resampling import cubic_weights, linear_weights
+    from res3d.ops.resizing import resize_boxes, size_ratios
+    from res3d.ops.rle import Rle
+    from res3d.ops.roi_align import TubePooler
+    from res3d.ops.similarity import (
+        COCO_SIGMAS,
+        DEFAULT_SIGMA,
+        box_area,
+        box_cover,
+        box_iou,
+        keypoint_distance,
+        mask_iou,
+        oks,
+        pck,
+    )
+    from res3d.ops.tubes import box_sizes, clip_tubes, fill_hidden, large_tubes, mean_boxes, tube_area, tube_iou
+
+__all__ = [
+    "COCO_SIGMAS",
+    "DEFAULT_SIGMA",
+    "BoxCode",
+    "BoxMasks",
+    "Rle",
+    "TubePooler",
+    "batched_tube_nms",
+    "box_area",
+    "box_cover",
+    "box_iou",
+    "box_sizes",
+    "clip_tubes",
+    "cubic_weights",
+    "fill_hidden",
+    "heatmaps_to_keypoints",
+    "keypoint_distance",
+    "large_tubes",
+    "linear_weights",
+    "mask_iou",
+    "mean_boxes",
+    "oks",
+    "paste_masks",
+    "pck",
+    "resize_boxes",
+    "size_ratios",
+    "tube_area",
+    "tube_iou",
+    "tube_nms",
+]
+
+# Modules in the order in which a name is looked for: those that need no torch first.
+_MODULES = (
+    "rle",
+    "similarity",
+    "box_code",
+    "keypoints",
+    "masks",
+    "nms",
+    "resampling",
+    "roi_align",
+    "resizing",
+    "tubes",
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for module in (import_module(f"{__name__}.{each}") for each in _MODULES):
+            if hasattr(module, name):
+                globals()[name] = getattr(module, name)
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,8 @@ class BoxCode:
     """
 
     weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
-    offset: int = 0  # see res3d.ops.tubes
+    offset: int = 0
+    """Pixel convention of the boxes, see ``res3d.ops.tubes``."""
 
     def encode(self, boxes: Tensor, references: Tensor) -> Tensor:
         """[..., 4] of boxes and references of positive size -> [..., 4] deltas."""

@@ -1,4 +1,4 @@
-"""Masks as run lengths, in COCO's encoding: what a file, or a long track, can hold thousands of."""
+"""Masks as run lengths, in COCO's encoding: small enough for a file, or a long track, to hold thousands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Rle:
 
     @classmethod
     def encode(cls, mask: NDArray[np.bool_]) -> "Rle":
-        """[H, W] bool -> its runs."""
+        """Encode a mask [H, W] of bool."""
         if mask.ndim != 2:
             raise ValueError(f"a mask must be [H, W], not {list(mask.shape)}")
         pixels = np.asarray(mask, bool).ravel(order="F")
@@ -44,12 +44,12 @@ class Rle:
 
     @classmethod
     def from_runs(cls, runs: NDArray[np.int64], size: tuple[int, int]) -> "Rle":
-        """Run lengths, background first (COCO's uncompressed form)."""
+        """Make a mask of run lengths, background first (COCO's uncompressed form)."""
         return cls(size=size, counts=_compress(np.asarray(runs, np.int64)))
 
     @classmethod
     def read(cls, size: tuple[int, int], counts: str | Sequence[int]) -> "Rle":
-        """What a file holds, compressed or a list of runs, looked at here rather than when it is first used."""
+        """Read a file's entry, compressed or a list of runs, and check it at once rather than on first use."""
         rle = cls(size, counts) if isinstance(counts, str) else cls.from_runs(np.array(counts, np.int64), size)
         if len(rle.runs):  # looking at the runs checks them
             return rle
@@ -64,7 +64,7 @@ class Rle:
         return runs
 
     def decode(self) -> NDArray[np.bool_]:
-        """[H, W] bool."""
+        """Return the mask [H, W] of bool."""
         inside = np.arange(len(self.runs)) % 2 == 1
         return np.repeat(inside, self.runs).reshape(self.size, order="F")
 

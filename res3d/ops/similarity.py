@@ -1,4 +1,4 @@
-"""How alike two objects of a frame are, from 0 to 1: every pair of N and M of them, in NumPy."""
+"""Similarities, from 0 to 1, of every pair of N and M objects of a frame, in NumPy."""
 
 from collections.abc import Sequence
 from typing import Any

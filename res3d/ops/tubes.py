@@ -1,4 +1,4 @@
-"""Tubes: a box a frame, ``[..., T, 4]`` xyxy in pixels. New tensors out; no tubes, ``[0, T, 4]``, are legal.
+"""Tubes: one box per frame, ``[..., T, 4]`` xyxy in pixels. New tensors out; no tubes, ``[0, T, 4]``, are legal.
 
 ``offset`` is the pixel convention: with 0 a box ends where its last pixel ends, width x2 - x1; with 1 it names its last
 pixel, width x2 - x1 + 1 (Detectron's). Shape letters: N and M tubes, T frames.

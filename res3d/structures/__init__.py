@@ -1,6 +1,6 @@
 """Data that passes between packages: frozen dataclasses that check their shapes, and their file formats."""
 
-from res3d.ops.rle import Rle
+from res3d.ops import Rle
 from res3d.structures.category import COCO_KEYPOINTS, COCO_PERSON, Category
 from res3d.structures.clip_detections import ClipDetections
 from res3d.structures.clip_features import ClipFeatures, ClipFeaturesWriter

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from res3d.ops.rle import Rle
+from res3d.ops import Rle
 
 
 def to_array(values: Any, dtype: DTypeLike) -> NDArray[Any]:

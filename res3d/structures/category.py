@@ -1,20 +1,21 @@
-"""What a label stands for."""
+"""Classes of objects, with names, keypoints and skeletons."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Category:
-    """A class of objects: its name, and what its keypoints are called and how they hang together.
+    """A class of objects.
 
     Raises:
-        ValueError: an edge between keypoints that are not there.
+        ValueError: an edge of the skeleton between keypoints that the class does not have.
     """
 
     name: str
     keypoints: tuple[str, ...] = ()
-    skeleton: tuple[tuple[int, int], ...] = ()  # edges, by position in ``keypoints`` from 0 (COCO files count from 1)
+    """Names of the keypoints."""
+    skeleton: tuple[tuple[int, int], ...] = ()
+    """Edges, by position in ``keypoints`` from 0 (COCO files count from 1)."""
 
     def __post_init__(self) -> None:
         for edge in self.skeleton:
@@ -23,8 +24,6 @@ class Category:
                     f"category {self.name!r}: an edge joins two of its {len(self.keypoints)} keypoints, not {edge!r}"
                 )
 
-
-Categories = Mapping[int, Category]  # by label
 
 COCO_KEYPOINTS = (
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),

@@ -1,10 +1,10 @@
-"""Features of a video's clips, which frames they saw and when, and their ``.npz`` file."""
+"""Features of a video's clips with their frames and times, and their ``.npz`` file."""
 
 import json
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -15,35 +15,30 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from res3d.files import unfinished
-from res3d.structures.shapes import check_shapes
+from res3d.structures.row_fields import declarations
+from res3d.structures.rows import Doubles, Floats, Integers, ObjectRows, object_rows, rows
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ClipFeatures:
-    """One row per clip of a video; times are seconds from its first frame's presentation."""
+@object_rows
+class ClipFeatures(ObjectRows):
+    """Features of a video's clips, one row per clip; times are seconds from the presentation of its first frame.
 
-    features: NDArray[np.float32]  # [clips, C], or maps [clips, C, T', H', W']
-    frame_indices: NDArray[np.int64]  # [clips, length], source frames from 0; padding repeats a frame
-    frame_times: NDArray[np.float64]  # [clips, length]
-    start_time: NDArray[np.float64]  # [clips], the first frame's time
-    end_time: NDArray[np.float64]  # [clips], the last frame's time plus its duration
-    meta: Mapping[str, Any] = field(default_factory=dict)  # how they were made; JSON values
+    Raises:
+        ValueError: arrays of other shapes or types.
+    """
 
-    def __post_init__(self) -> None:
-        check_shapes(
-            self,
-            features="clips ...",
-            frame_indices="clips length",
-            frame_times="clips length",
-            start_time="clips",
-            end_time="clips",
-        )
-        for name, dtype in DTYPES.items():
-            if getattr(self, name).dtype != dtype:
-                raise ValueError(f"ClipFeatures.{name} must be {dtype}, not {getattr(self, name).dtype}")
-
-    def __len__(self) -> int:
-        return len(self.features)
+    features: Floats = rows("clips ...")
+    """[clips, C], or maps [clips, C, T', H', W']"""
+    frame_indices: Integers = rows("clips length", np.int64)
+    """[clips, length] frames of the source from 0; padding repeats a frame."""
+    frame_times: Doubles = rows("clips length", np.float64)
+    """[clips, length]"""
+    start_time: Doubles = rows("clips", np.float64)
+    """[clips] time of the first frame."""
+    end_time: Doubles = rows("clips", np.float64)
+    """[clips] time of the last frame plus its duration."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """How the features were made; JSON values."""
 
     def save(self, path: str | Path) -> None:
         """Write the ``.npz``, whole or not at all."""
@@ -52,10 +47,12 @@ class ClipFeatures:
             writer.finish(self.meta)
 
     @classmethod
-    def concatenate(cls, batches: Sequence["ClipFeatures"], meta: Mapping[str, Any]) -> "ClipFeatures":
-        """The rows of all ``batches``, of which there is at least one, in order."""
-        arrays = {name: np.concatenate([getattr(batch, name) for batch in batches]) for name in DTYPES}
-        return cls(**arrays, meta=meta)
+    def concatenate(
+        cls, parts: "Sequence[ClipFeatures]", meta: Mapping[str, Any] | None = None, *, pad: bool = False, **given: Any
+    ) -> "ClipFeatures":
+        """Join the rows of all parts, in order; ``meta`` is by default that of the parts. See ``ObjectRows``."""
+        given = given if meta is None else {**given, "meta": meta}
+        return super(ClipFeatures, cls).concatenate(parts, pad=pad, **given)  # noqa: UP008 (super() fails in classes with slots)
 
     @classmethod
     def load(cls, path: str | Path) -> "ClipFeatures":
@@ -93,13 +90,7 @@ def _read(path: str | Path, names: tuple[str, ...]) -> tuple[dict[str, NDArray[A
     return arrays, meta
 
 
-DTYPES: dict[str, np.dtype[Any]] = {
-    "features": np.dtype(np.float32),
-    "frame_indices": np.dtype(np.int64),
-    "frame_times": np.dtype(np.float64),
-    "start_time": np.dtype(np.float64),
-    "end_time": np.dtype(np.float64),
-}
+DTYPES = {name: declared.concrete for name, declared in declarations(ClipFeatures)}
 
 
 class ClipFeaturesWriter:
@@ -137,20 +128,20 @@ class ClipFeaturesWriter:
             raise ValueError("nothing to write: not one batch of features was appended")
         with unfinished(self.path) as place, zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as archive:
             for name, dtype in DTYPES.items():
-                rows = self._rows[name]
-                rows.seek(0)
+                waiting = self._rows[name]
+                waiting.seek(0)
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     shape = (self.num_clips, *self._tails[name])
                     header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
                     npy.write_array_header_2_0(member, header)
-                    shutil.copyfileobj(rows, member, 1 << 20)
+                    shutil.copyfileobj(waiting, member, 1 << 20)
             with archive.open("meta.npy", "w") as member:
                 npy.write_array(member, np.array(json.dumps(meta)), allow_pickle=False)
 
     def close(self) -> None:
         """Drop the temporary files."""
-        for rows in self._rows.values():
-            rows.close()
+        for file in self._rows.values():
+            file.close()
         self._rows.clear()
 
     def __enter__(self) -> "ClipFeaturesWriter":

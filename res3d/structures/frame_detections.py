@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from res3d.ops.rle import Rle
+from res3d.ops import Rle
 from res3d.structures.arrays import check_probability
 from res3d.structures.object_fields import ObjectFields
 from res3d.structures.rows import Floats, Integers, object_rows, rows

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from res3d.ops.rle import Rle
+from res3d.ops import Rle
 from res3d.structures.object_fields import ObjectFields
 from res3d.structures.rows import Integers, object_rows, rows
 

@@ -18,7 +18,7 @@ class ObjectFields(ObjectRows, Generic[Mask]):
     scores: Floats = rows("N")
     """[N]"""
     embeddings: Floats | None = rows("N E", default=None, fill=0)
-    """[N, E] appearance; all zeros: unknown."""
+    """[N, E] appearance; zeros where it is unknown."""
     actions: Floats | None = rows("N A", default=None, fill=0, check=check_probability)
     """[N, A] probability of each action."""
     masks: tuple[Mask, ...] | None = mask_rows("N T", default=None)

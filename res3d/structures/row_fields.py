@@ -119,7 +119,10 @@ def _declare(declaration: RowField, default: object) -> Any:
 
 
 @dataclass_transform(
-    kw_only_default=True, frozen_default=True, eq_default=False, field_specifiers=(rows, shared, item_rows, mask_rows)
+    kw_only_default=True,
+    frozen_default=True,
+    eq_default=False,
+    field_specifiers=(rows, shared, item_rows, mask_rows, field),
 )
 def object_rows(cls: type[C]) -> type[C]:
     """Make a class of rows: a frozen dataclass with keyword arguments and slots, compared by identity."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from res3d.ops.rle import Rle
+from res3d.ops import Rle
 from res3d.structures.arrays import check_frames
 from res3d.structures.object_fields import ObjectFields
 from res3d.structures.rows import Doubles, Integers, object_rows, rows

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from res3d.settings import missing_extra
 from res3d.structures import FrameDetections, FrameTracks
 
 ENGINES: Mapping[str, str] = {
@@ -34,7 +35,7 @@ def make_engine(name: str) -> Engine:
     try:
         import trackers
     except ImportError:
-        raise ImportError('engines need trackers: pip install "res3d[trackers]"') from None
+        raise missing_extra("trackers", "engines need trackers") from None
     engine: Engine = getattr(trackers, ENGINES[name])()
     return engine
 

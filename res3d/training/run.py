@@ -9,6 +9,7 @@ import yaml
 
 from res3d.backbone import count_parameters
 from res3d.files import write_whole
+from res3d.settings import missing_extra
 from res3d.training.plan import Plan, make_plan
 from res3d.training.resume import BEST, CONFIG, FINAL, Checkpoint, describe_run, find_checkpoint
 from res3d.training.settings import TrainingSettings
@@ -45,7 +46,7 @@ def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> 
     try:
         from res3d.training.fit import export_last, fit, is_first_process
     except ImportError as error:
-        raise ImportError(f'training needs PyTorch Lightning: pip install "res3d[train]" ({error})') from None
+        raise missing_extra("train", "training needs PyTorch Lightning", error) from None
     say = say if is_first_process() else _silence
     plan = make_plan(settings)
     folder = Path(settings.out)

@@ -23,10 +23,10 @@ def annotate_video(
     appears whole or not at all (after Ctrl-C as ``NAME.partial.mp4``; see ``VideoWriter``).
 
     Args:
-        tracks: an entry a frame, in order: ``VideoTracks.frames()``, or a stream.
+        tracks: one entry per frame, in order: ``VideoTracks.frames()``, or a stream.
         painter: a fresh one, with the names of the classes.
-        show: given each picture as it is written, ``SpreadPictures.add`` for a contact sheet.
-        progress: told of frames as they are written.
+        show: called with each picture as it is written; ``SpreadPictures.add`` for a contact sheet.
+        progress: called with the number of frames written since the last call.
 
     Raises:
         ValueError: tracks of another number of frames than the video has.

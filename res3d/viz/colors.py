@@ -1,4 +1,4 @@
-"""A color for every id: the same in every frame and every video, and far from those of its neighbors."""
+"""Colors of ids: the same in every frame and every video, and far from those of the ids next to it."""
 
 import colorsys
 
@@ -9,13 +9,13 @@ Rgb = tuple[int, int, int]
 
 
 def color_of(identity: int) -> Rgb:
-    """RGB, 0 to 255, of an id."""
+    """Return the RGB color, 0 to 255, of an id."""
     saturation, value = SHADES[identity % len(SHADES)]
     r, g, b = colorsys.hsv_to_rgb(identity * GOLDEN % 1, saturation, value)
     return round(255 * r), round(255 * g), round(255 * b)
 
 
 def text_color_on(color: Rgb) -> Rgb:
-    """Black or white, whichever can be read on ``color``."""
+    """Return black or white, whichever can be read on ``color``."""
     bright = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140
     return (0, 0, 0) if bright else (255, 255, 255)

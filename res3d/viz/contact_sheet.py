@@ -1,4 +1,4 @@
-"""Several frames on one picture, to see at a glance what a video holds."""
+"""Several frames of a video on one picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ GAP = 4  # pixels between pictures
 
 
 class SpreadPictures:
-    """Some of the pictures that come, spread evenly over all of them, however many these will be.
+    """A selection of a stream of pictures, spread evenly over it, whose length need not be known.
 
     Args:
         count: how many at most; the first is among them, and the last if there are two or more.
@@ -32,7 +32,7 @@ class SpreadPictures:
         self._last: Image | None = None
 
     def add(self, picture: Image) -> None:
-        """The next one."""
+        """Add the next picture of the stream."""
         if self._seen % self._step == 0:
             self._held.append(picture)
             self._last = None
@@ -45,7 +45,7 @@ class SpreadPictures:
 
     @property
     def pictures(self) -> list[Image]:
-        """The chosen ones, in order."""
+        """The selected pictures, in order."""
         held = self._held if self._last is None else [*self._held, self._last]
         chosen = np.linspace(0, len(held) - 1, min(self._count, len(held))).round().astype(int)
         return [held[n] for n in chosen.tolist()]

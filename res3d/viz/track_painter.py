@@ -1,4 +1,4 @@
-"""Draws tracked objects on frames: masks, trails, boxes, skeletons, names, the time. Mostly with supervision."""
+"""Drawing of tracked objects on frames: masks, trails, boxes, skeletons, names, the time; mostly by supervision."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,7 @@ class TrackPainter:
             self._trail = self._supervision.TraceAnnotator(trace_length=trail_frames, color_lookup=lookup)
 
     def draw(self, image: Image, tracks: FrameTracks, seconds: float) -> Image:
-        """A copy of uint8 [H, W, 3] RGB with the objects of that frame; boxes of filled gaps are thin."""
+        """Return a copy of ``image`` (uint8 [H, W, 3] RGB) with the objects drawn; boxes of filled gaps are thin."""
         picture: Image = image.copy()
         width = max(1, round(min(image.shape[:2]) / 300))  # of lines, pixels
         if len(tracks) or self._trail:
@@ -42,23 +42,20 @@ class TrackPainter:
 
     def _draw_objects(self, picture: Image, tracks: FrameTracks, width: int) -> None:
         sv = self._supervision
-        own = {"color": self._palette(tracks), "color_lookup": sv.ColorLookup.INDEX}
+        own = self._colors(tracks)
         found = self._detections(tracks)
-        masked = [n for n, mask in enumerate(tracks.masks or ()) if mask is not None]
-        if masked and tracks.masks is not None:
-            part = self._detections(tracks, masked)
-            part.mask = np.stack([mask.decode() for mask in tracks.masks if mask is not None])
-            sv.MaskAnnotator(**own | {"color": self._palette(tracks, masked)}, opacity=0.4).annotate(picture, part)
+        if tracks.masks:
+            masked = tracks[[n for n, mask in enumerate(tracks.masks) if mask is not None]]
+            part = self._detections(masked)
+            part.mask = np.stack([mask.decode() for mask in masked.masks or () if mask is not None])
+            sv.MaskAnnotator(**self._colors(masked), opacity=0.4).annotate(picture, part)
         if self._trail is not None:
             self._trail.color, self._trail.thickness = own["color"], width
             self._trail.annotate(picture, found)
-        for rows, line in ((tracks.scores > 0, width), (tracks.scores == 0, 1)):
-            numbers = np.flatnonzero(rows).tolist()
-            if numbers:
-                boxes = sv.BoxAnnotator(
-                    color=self._palette(tracks, numbers), color_lookup=own["color_lookup"], thickness=line
-                )
-                boxes.annotate(picture, self._detections(tracks, numbers))
+        for boxed, line in ((tracks[tracks.scores > 0], width), (tracks[tracks.scores == 0], 1)):
+            if len(boxed):
+                boxes = sv.BoxAnnotator(**self._colors(boxed), thickness=line)
+                boxes.annotate(picture, self._detections(boxed))
         self._draw_poses(picture, tracks, width)
         if len(tracks):
             text = sv.ColorPalette([self._color(text_color_on(color_of(i))) for i in tracks.ids.tolist()])
@@ -89,26 +86,21 @@ class TrackPainter:
             names.append(f"{category.name if category else label} {identity}")
         return names
 
-    def _detections(self, tracks: FrameTracks, rows: list[int] | None = None) -> Any:
-        numbers = np.arange(len(tracks)) if rows is None else np.array(rows)
-        return self._supervision.Detections(
-            xyxy=tracks.boxes[numbers], class_id=tracks.labels[numbers], tracker_id=tracks.ids[numbers]
-        )
+    def _detections(self, tracks: FrameTracks) -> Any:
+        return self._supervision.Detections(xyxy=tracks.boxes, class_id=tracks.labels, tracker_id=tracks.ids)
 
-    def _palette(self, tracks: FrameTracks, rows: list[int] | None = None) -> Any:
-        """A color for each object in turn; supervision picks by position."""
-        ids = tracks.ids if rows is None else tracks.ids[rows]
-        return self._supervision.ColorPalette(
-            [self._color(color_of(i)) for i in ids.tolist()] or [self._color((0, 0, 0))]
-        )
+    def _colors(self, tracks: FrameTracks) -> dict[str, Any]:
+        """Arguments of supervision's annotators for a color per object, which they pick by position."""
+        colors = [self._color(color_of(identity)) for identity in tracks.ids.tolist()] or [self._color((0, 0, 0))]
+        return {"color": self._supervision.ColorPalette(colors), "color_lookup": self._supervision.ColorLookup.INDEX}
 
     def _color(self, rgb: tuple[int, int, int]) -> Any:
-        """supervision takes pictures for BGR, and ours are RGB: red and blue change places."""
+        """Return a color with red and blue exchanged: supervision takes images as BGR, and ours are RGB."""
         return self._supervision.Color(r=rgb[2], g=rgb[1], b=rgb[0])
 
 
 def _write_time(picture: Image, text: str, width: int) -> None:
-    """Bottom left, white on a dark ground."""
+    """Write white text on a dark ground, bottom left."""
     import cv2
 
     font, scale, gap = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, min(picture.shape[:2]) / 1400), 2 * width

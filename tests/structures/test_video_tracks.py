@@ -61,3 +61,28 @@ def test_an_empty_video_has_no_tracks():
 def test_what_is_no_video_is_refused(fields, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         VideoTracks(**fields)
+
+
+def test_times_of_frames_and_of_tracks_go_together():
+    times = np.array([0, 0.5, 0.75, 2])
+    track = track_of(1, [1, 3], BOX * 2, times=times[[1, 3]])
+    video = VideoTracks(tracks=(track,), num_frames=4, times=times)
+    frames = list(video.frames())
+    assert [frame.time for frame in frames] == times.tolist()
+    assert_same(video, VideoTracks.from_frames(frames))
+    assert [frame.time for frame in video.renamed(times=None).frames()] == [None, 0.5, None, 2]
+    with pytest.raises(ValueError, match="track 1 and the video have different times"):
+        video.renamed(times=times + 1)
+    with pytest.raises(ValueError, match="times must be those of 4 frames and increase"):
+        video.renamed(times=times[::-1])
+
+
+def test_embeddings_and_actions_stay_with_their_objects():
+    more = {"embeddings": np.eye(2, dtype=np.float32), "actions": np.eye(2, dtype=np.float32)}
+    video = VideoTracks(tracks=(track_of(1, [1, 3], BOX * 2, **more), track_of(4, [1], BOX)), num_frames=4)
+    frames = list(video.frames())
+    assert frames[1].actions.tolist() == [[1, 0], [0, 0]]
+    assert frames[3].embeddings.tolist() == [[0, 1]]
+    assert frames[0].actions is None
+    back = VideoTracks.from_frames(frames)
+    assert np.array_equal(back.tracks[0].embeddings, video.tracks[0].embeddings)

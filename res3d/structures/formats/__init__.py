@@ -1,12 +1,16 @@
-"""The files that tracks are kept in: MOTChallenge text, CocoVID JSON, PoseTrack18 JSON, a pandas table."""
+"""Files of tracks: MOTChallenge text, CocoVID JSON, PoseTrack18 JSON, a pandas table; ``FORMATS`` lists them."""
 
-from res3d.structures.formats.anything import read_tracks
 from res3d.structures.formats.cocovid import read_cocovid, read_cocovid_info, write_cocovid
 from res3d.structures.formats.mot import read_mot, read_mot_detections, write_mot
 from res3d.structures.formats.posetrack import read_posetrack, write_posetrack
+from res3d.structures.formats.read_tracks import read_tracks
 from res3d.structures.formats.table import from_table, to_table, write_table
+from res3d.structures.tracks_formats import FORMATS, TracksFormat, find_files
 
 __all__ = [
+    "FORMATS",
+    "TracksFormat",
+    "find_files",
     "from_table",
     "read_cocovid",
     "read_cocovid_info",

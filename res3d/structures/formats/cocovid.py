@@ -9,28 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from res3d.files import write_whole
-from res3d.ops.rle import Rle
-from res3d.ops.similarity import box_area
+from res3d.ops import Rle, box_area
 from res3d.structures.category import Category
 from res3d.structures.formats.categories import add_unnamed, category_entry, read_categories
 from res3d.structures.formats.files import read_json, reading, table_of
+from res3d.structures.formats.json_fields import Annotation, JsonField, number_field, read_fields, write_fields
 from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
-from res3d.structures.track import Track
+from res3d.structures.tracks_formats import TracksFormat
 from res3d.structures.video_tracks import VideoTracks
 
 
 def write_cocovid(videos: Iterable[VideoTracks], path: str | Path, *, info: Mapping[str, Any] | None = None) -> None:
-    """Write videos to one file; ``info`` is what else is to be known of them (COCO's key of that name).
+    """Write videos to one file; ``info`` is COCO's key of that name, for other metadata.
 
     Raises:
-        ValueError: two videos of one name, or with different categories under one label.
+        ValueError: two videos of one name, or with different categories under one label; fields that the format does
+            not hold.
     """
     data: dict[str, list[dict[str, Any]]] = {key: [] for key in ("videos", "categories", "images", "annotations")}
     categories: dict[int, Category] = {}
     for number, video in enumerate(videos, start=1):
+        COCOVID.check(video)
         if any(video.name == other["name"] for other in data["videos"]):
             raise ValueError(f"two videos have the name {video.name!r}")
         for label, category in add_unnamed(video.categories, (track.label for track in video.tracks)).items():
@@ -42,7 +45,7 @@ def write_cocovid(videos: Iterable[VideoTracks], path: str | Path, *, info: Mapp
 
 
 def read_cocovid_info(path: str | Path) -> dict[str, Any]:
-    """The ``info`` of a file, empty where it has none. FileNotFoundError and ValueError as ``read_cocovid``."""
+    """Return the ``info`` of a file, empty where it has none; errors as for ``read_cocovid``."""
     info = read_json(path).get("info")
     return dict(info) if isinstance(info, Mapping) else {}
 
@@ -63,40 +66,65 @@ def _add_video(data: dict[str, list[dict[str, Any]]], video: VideoTracks, number
             if frame not in image_of:
                 raise ValueError(f"video {video.name!r}: track {track.id} is in frame {frame}, which is not annotated")
             identity = {"id": len(data["annotations"]) + 1, "image_id": image_of[frame], "video_id": number}
-            data["annotations"].append({**identity, **_annotation(track, row)})
+            what = {"category_id": track.label, "instance_id": track.id}
+            data["annotations"].append({**identity, **what, **write_fields(track, row, FIELDS)})
 
 
-def _annotation(track: Track, row: int) -> dict[str, Any]:
-    box = track.boxes[row]
-    entry: dict[str, Any] = {
-        "category_id": track.label,
-        "instance_id": track.id,
-        "bbox": [float(value) for value in to_xywh(box)],
-        "area": round(float(box_area(box.astype(np.float64))), 4),
-        "iscrowd": 0,
-        "score": shortest(track.scores[row : row + 1])[0],
-    }
-    if track.keypoints is not None:
-        points = track.keypoints[row]
-        entry["keypoints"] = shortest(points.ravel())
-        entry["num_keypoints"] = int((points[:, 2] > 0).sum())
-    if track.keypoints_scores is not None:
-        entry["keypoints_scores"] = shortest(track.keypoints_scores[row])
-    mask = None if track.masks is None else track.masks[row]
-    if mask is not None:
-        entry["segmentation"] = {"size": list(mask.size), "counts": mask.counts}
-        entry["area"] = mask.area
-    return entry
+def _write_box(box: NDArray[np.float32]) -> dict[str, Any]:
+    area = round(float(box_area(box.astype(np.float64))), 4)
+    return {"bbox": [float(value) for value in to_xywh(box)], "area": area, "iscrowd": 0}
+
+
+def _read_box(entry: Annotation) -> NDArray[np.float32]:
+    bbox = np.array(entry["bbox"], np.float64)
+    if bbox.shape != (4,):
+        raise ValueError(f"bbox must be x, y, width, height, not {entry['bbox']!r}")
+    return to_xyxy(bbox)
+
+
+def _write_keypoints(points: NDArray[np.float32]) -> dict[str, Any]:
+    return {"keypoints": shortest(points.ravel()), "num_keypoints": int((points[:, 2] > 0).sum())}
+
+
+def _read_keypoints(entry: Annotation) -> NDArray[np.float32] | None:
+    keypoints = entry.get("keypoints")
+    return None if keypoints is None else np.array(keypoints, np.float32).reshape(-1, 3)
+
+
+def _read_mask(entry: Annotation) -> Rle | None:
+    """Read run lengths, compressed or not. Polygons, which have no size and no exact pixels, are refused."""
+    segmentation = entry.get("segmentation")
+    if not segmentation:
+        return None
+    if not isinstance(segmentation, dict) or {"size", "counts"} - set(segmentation):
+        raise ValueError("a segmentation must be run lengths with size and counts; polygons are not read")
+    height, width = (int(side) for side in segmentation["size"])
+    return Rle.read((height, width), segmentation["counts"])
+
+
+FIELDS: Mapping[str, JsonField] = {  # in the order of an annotation's keys
+    "boxes": JsonField(_write_box, _read_box),
+    "scores": JsonField(
+        lambda score: {"score": shortest([score])[0]},
+        lambda entry: 0.0 if entry.get("iscrowd") else float(entry.get("score", 1.0)),
+    ),
+    "keypoints": JsonField(_write_keypoints, _read_keypoints),
+    "keypoints_scores": number_field("keypoints_scores"),
+    "masks": JsonField(
+        lambda mask: {"segmentation": {"size": list(mask.size), "counts": mask.counts}, "area": mask.area}, _read_mask
+    ),
+    "actions": number_field("actions"),
+}
 
 
 def read_cocovid(path: str | Path) -> dict[str, VideoTracks]:
-    """Every video of a file, by name. Frames without an entry in ``images`` count as not annotated.
+    """Read every video of a file, by name. Frames without an entry in ``images`` count as not annotated.
 
-    An annotation without a score has 1; with ``iscrowd`` it has 0, which keeps it from being counted.
+    An annotation without a score gets 1; with ``iscrowd`` it gets 0, which excludes it from scores.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file; names what is wrong.
+        ValueError: an invalid file; names what is wrong.
     """
     data = read_json(path)
     if "videos" not in data:
@@ -155,27 +183,25 @@ def _video(
     )
 
 
-def _row(entry: Mapping[str, Any], frame: int) -> Row:
-    bbox = np.array(entry["bbox"], np.float64)
-    if bbox.shape != (4,):
-        raise ValueError(f"bbox must be x, y, width, height, not {entry['bbox']!r}")
-    keypoints, scores = entry.get("keypoints"), entry.get("keypoints_scores")
-    mask = entry.get("segmentation")
+def _row(entry: Annotation, frame: int) -> Row:
     return Row(
         id=int(entry["instance_id"]),
         frame=frame,
         label=int(entry["category_id"]),
-        box=to_xyxy(bbox[None])[0],
-        score=0.0 if entry.get("iscrowd") else float(entry.get("score", 1.0)),
-        keypoints=None if keypoints is None else np.array(keypoints, np.float32).reshape(-1, 3),
-        keypoints_scores=None if scores is None else np.array(scores, np.float32),
-        mask=None if not mask else _mask(mask),
+        values=read_fields(entry, FIELDS),
     )
 
 
-def _mask(segmentation: Any) -> Rle:
-    """Run lengths, compressed or not. Polygons have no size of their own and no exact pixels: they are refused."""
-    if not isinstance(segmentation, dict) or {"size", "counts"} - set(segmentation):
-        raise ValueError("a segmentation must be run lengths with size and counts; polygons are not read")
-    height, width = (int(side) for side in segmentation["size"])
-    return Rle.read((height, width), segmentation["counts"])
+def _is_cocovid(path: Path) -> bool:
+    return "videos" in read_json(path)
+
+
+COCOVID = TracksFormat(
+    name="cocovid",
+    title="CocoVID JSON",
+    suffixes=(".json",),
+    write=lambda video, path: write_cocovid([video], path),
+    read=read_cocovid,
+    detect=_is_cocovid,
+    holds=frozenset((*FIELDS, "name", "num_frames", "fps", "size", "categories", "annotated")),
+)

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file.
+    """Return the text of a file.
 
     Raises:
         FileNotFoundError: no such file.
@@ -28,7 +28,7 @@ def read_text(path: str | Path) -> str:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """The object in a JSON file; errors as ``read_text``, and ValueError for what is no JSON object."""
+    """Return the object in a JSON file; errors as ``read_text``, and ValueError for anything but a JSON object."""
     text = read_text(path)
     try:
         data = json.loads(text)
@@ -41,7 +41,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 @contextmanager
 def reading(path: str | Path, kind: str) -> Iterator[None]:
-    """What goes wrong inside, with whatever a file may hold, is a ValueError that names the file."""
+    """Turn errors that arise inside, from whatever a file may hold, into a ValueError that names the file."""
     try:
         with np.errstate(over="ignore"):  # a number too large for float32 is infinite, which is refused
             yield
@@ -54,10 +54,10 @@ def reading(path: str | Path, kind: str) -> Iterator[None]:
 
 
 def table_of(data: dict[str, Any], key: str, path: str | Path, needs: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The list of objects under ``key``, each of which has the keys that it ``needs``.
+    """Return the list of objects under ``key``, each of which has the keys that it ``needs``.
 
     Raises:
-        ValueError: it is missing or no such list; names the file and the first entry that is wrong.
+        ValueError: a missing or invalid list; names the file and the first invalid entry.
     """
     rows = data.get(key)
     if not isinstance(rows, list):

@@ -1,11 +1,11 @@
-"""MOTChallenge text: a line an object and frame, frames and pixels counted from 1 (motchallenge.net/instructions).
+"""MOTChallenge text: one line per object and frame, counted from 1 as pixels are (motchallenge.net/instructions).
 
-What is written is the layout of its ground truth, ``frame, id, x, y, width, height, score, label, visibility``, with
-visibility -1 for unknown. Read are lines of
+The writer uses the layout of its ground truth, ``frame, id, x, y, width, height, score, label, visibility``, with
+visibility -1 for unknown. The readers take lines of
 
 - 7 columns, up to the score; the label is 1
 - 8 or 9 columns, with a label
-- 10 columns, the layout of its results: the last three are a place in the world, which is not read; the label is 1
+- 10 columns, the layout of its results: the last three are world coordinates, which are not read; the label is 1
 
 Ground truth has a flag where results have a score: 0 for boxes that are not to be counted.
 """
@@ -25,13 +25,19 @@ from res3d.structures.formats.files import read_text
 from res3d.structures.formats.numbers import to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.frame_detections import FrameDetections
+from res3d.structures.tracks_formats import TracksFormat
 from res3d.structures.video_tracks import VideoTracks
 
 FIRST = 1  # frames and pixels
 
 
 def write_mot(video: VideoTracks, path: str | Path) -> None:
-    """Write boxes, scores, ids and labels; masks and keypoints have no place in the format."""
+    """Write boxes, scores, ids and labels; masks and keypoints are left out, which the format does not hold.
+
+    Raises:
+        ValueError: other fields that the format does not hold.
+    """
+    MOT.check(video)
     lines = []
     for track in video.tracks:
         for frame, box, score in zip(track.frames, track.boxes, track.scores, strict=True):
@@ -50,11 +56,11 @@ def read_mot(
     size: tuple[int, int] | None = None,
     categories: Mapping[int, Category] | None = None,
 ) -> VideoTracks:
-    """Read tracks. What the text does not say can be given; by default the video ends with its last object.
+    """Read tracks. The arguments are what the text does not hold; by default the video ends with its last object.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file; names the line.
+        ValueError: an invalid file; names the line.
     """
     table = _read_table(path)
     if (table[:, 1] < 0).any():
@@ -62,7 +68,7 @@ def read_mot(
         raise ValueError(f"{path}: line {line + 1} has no id: these are detections, not tracks (read_mot_detections)")
     boxes = to_xyxy(table[:, 2:6], origin=FIRST)
     rows = (
-        Row(id=int(line[1]), frame=int(line[0]) - FIRST, label=int(line[7]), box=box, score=float(line[6]))
+        Row(id=int(line[1]), frame=int(line[0]) - FIRST, label=int(line[7]), values={"boxes": box, "scores": line[6]})
         for line, box in zip(table, boxes, strict=True)
     )
     tracks = tracks_from_rows(rows, path)
@@ -81,14 +87,14 @@ def read_mot(
 
 
 def read_mot_detections(path: str | Path, *, num_frames: int | None = None) -> list[FrameDetections]:
-    """Read detections (the ids, -1 as a rule, do not matter): one entry a frame, for ``tracking.link_detections``.
+    """Read detections, one entry per frame, for ``tracking.link_detections``. Ids, which are usually -1, are ignored.
 
-    Scores beyond 0..1, as some of the challenge's detectors give, are refused: a tracker's thresholds mean nothing to
+    Scores beyond 0..1, as some of the challenge's detectors give, are refused: a tracker's thresholds do not apply to
     them.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file, or more frames than ``num_frames``.
+        ValueError: an invalid file, or more frames than ``num_frames``.
     """
     table = _read_table(path)
     last = int(table[:, 0].max(initial=0))
@@ -111,7 +117,7 @@ def read_mot_detections(path: str | Path, *, num_frames: int | None = None) -> l
 
 
 def _read_table(path: str | Path) -> NDArray[np.float64]:
-    """[lines, 8]: frame, id, x, y, width, height, score, label."""
+    """Return [lines, 8]: frame, id, x, y, width, height, score, label."""
     rows: list[list[Any]] = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
@@ -138,3 +144,20 @@ def _parse_line(line: str, where: str) -> list[float]:
     except ValueError:
         hint = "; this looks like JSON" if line.lstrip().startswith(("{", "[")) else ""
         raise ValueError(f"{where} is no MOTChallenge text, numbers between commas: {line[:40]!r}{hint}") from None
+
+
+def _read_by_name(path: Path, **facts: Any) -> dict[str, VideoTracks]:
+    """Read a file whose video has the file's name, or NAME in the challenge's own folders, NAME/gt/gt.txt."""
+    in_challenge = path.stem == "gt" and path.parent.name == "gt"
+    video = read_mot(path, **{"name": path.parent.parent.name if in_challenge else path.stem, **facts})
+    return {video.name: video}
+
+
+MOT = TracksFormat(
+    name="mot",
+    title="MOTChallenge text",
+    suffixes=(".txt",),
+    write=write_mot,
+    read=_read_by_name,
+    holds=frozenset(),
+)

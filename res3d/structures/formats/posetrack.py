@@ -1,6 +1,6 @@
 """PoseTrack18 JSON: the poses of one video, COCO's keys with ``track_id`` (posetrack.net; poseval's format).
 
-A frame's number is that in its file name, ``images/NAME/000012.jpg``: a file may leave frames out.
+Frames are numbered by their file names, ``images/NAME/000012.jpg``, as a file may leave frames out.
 """
 
 import json
@@ -14,20 +14,22 @@ from numpy.typing import NDArray
 from res3d.files import write_whole
 from res3d.structures.formats.categories import add_unnamed, category_entry, read_categories
 from res3d.structures.formats.files import read_json, reading, table_of
+from res3d.structures.formats.json_fields import Annotation, JsonField, read_fields, write_fields
 from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
-from res3d.structures.track import Track
+from res3d.structures.tracks_formats import TracksFormat
 from res3d.structures.video_tracks import VideoTracks
 
 FIRST_IMAGE = 10_000_000_000  # the benchmark's image ids are as long
 
 
 def write_posetrack(video: VideoTracks, path: str | Path) -> None:
-    """Write keypoints, boxes, scores and ids of every frame; masks have no place in the format.
+    """Write keypoints, boxes, scores and ids of every frame; masks are left out, which the format does not hold.
 
     Raises:
-        ValueError: a track without keypoints.
+        ValueError: a track without keypoints, or other fields that the format does not hold.
     """
+    POSETRACK.check(video)
     if bare := [track.id for track in video.tracks if track.keypoints is None]:
         raise ValueError(f"PoseTrack holds poses, and track {bare[0]} has no keypoints")
     size = {} if video.size is None else {"width": video.size[1], "height": video.size[0]}
@@ -48,7 +50,13 @@ def write_posetrack(video: VideoTracks, path: str | Path) -> None:
         (int(frame), n, row) for n, track in enumerate(video.tracks) for row, frame in enumerate(track.frames)
     )
     annotations = [
-        {"id": number, "image_id": FIRST_IMAGE + frame, **_annotation(video.tracks[n], row)}
+        {
+            "id": number,
+            "image_id": FIRST_IMAGE + frame,
+            "track_id": video.tracks[n].id,
+            "category_id": video.tracks[n].label,
+            **write_fields(video.tracks[n], row, FIELDS),
+        }
         for number, (frame, n, row) in enumerate(rows)
     ]
     named = add_unnamed(video.categories, (track.label for track in video.tracks)) if video.categories else {}
@@ -57,26 +65,36 @@ def write_posetrack(video: VideoTracks, path: str | Path) -> None:
     write_whole(path, json.dumps({**fps, "images": images, "annotations": annotations, "categories": categories}))
 
 
-def _annotation(track: Track, row: int) -> dict[str, Any]:
-    assert track.keypoints is not None  # checked before
-    entry = {
-        "track_id": track.id,
-        "category_id": track.label,
-        "bbox": [float(value) for value in to_xywh(track.boxes[row])],
-        "score": shortest(track.scores[row : row + 1])[0],
-        "keypoints": shortest(track.keypoints[row].ravel()),
-    }
-    if track.keypoints_scores is not None:
-        entry["scores"] = shortest(track.keypoints_scores[row])
-    return entry
+def _read_box(entry: Annotation) -> NDArray[np.float32]:
+    if entry.get("bbox"):
+        return to_xyxy(np.array(entry["bbox"], np.float64).reshape(4))
+    return keypoint_extent(_read_keypoints(entry))
+
+
+def _read_keypoints(entry: Annotation) -> NDArray[np.float32]:
+    return np.array(entry["keypoints"], np.float32).reshape(-1, 3)
+
+
+FIELDS: Mapping[str, JsonField] = {  # in the order of an annotation's keys
+    "boxes": JsonField(lambda box: {"bbox": [float(value) for value in to_xywh(box)]}, _read_box),
+    "scores": JsonField(
+        lambda score: {"score": shortest([score])[0]},
+        lambda entry: float(entry.get("score", 1.0)),
+    ),
+    "keypoints": JsonField(lambda points: {"keypoints": shortest(points.ravel())}, _read_keypoints),
+    "keypoints_scores": JsonField(
+        lambda scores: {"scores": shortest(scores)},
+        lambda entry: np.array(entry["scores"], np.float32) if entry.get("scores") else None,
+    ),
+}
 
 
 def read_posetrack(path: str | Path) -> VideoTracks:
-    """The video of a file. A pose without a box has that around its known keypoints, one without a score has 1.
+    """Read the video of a file. A pose without a box gets the box around its known keypoints, without a score 1.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not such a file; names what is wrong.
+        ValueError: an invalid file; names what is wrong.
     """
     data = read_json(path)
     if "videos" in data:
@@ -113,28 +131,35 @@ def _frame_number(file_name: str) -> int:
     return int(stem)
 
 
-def _row(entry: Mapping[str, Any], frame_of: Mapping[Any, int]) -> Row:
+def _row(entry: Annotation, frame_of: Mapping[Any, int]) -> Row:
     if entry["image_id"] not in frame_of:
         raise ValueError(f"an annotation is of image {entry['image_id']!r}, which is not listed")
-    keypoints = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
-    scores = entry.get("scores")
-    box = keypoint_extent(keypoints)
-    if entry.get("bbox"):
-        box = to_xyxy(np.array(entry["bbox"], np.float64).reshape(1, 4))[0]
     return Row(
         id=int(entry["track_id"]),
         frame=frame_of[entry["image_id"]],
         label=int(entry.get("category_id", 1)),
-        box=box,
-        score=float(entry.get("score", 1.0)),
-        keypoints=keypoints,
-        keypoints_scores=np.array(scores, np.float32) if scores else None,
+        values=read_fields(entry, FIELDS),
     )
 
 
 def keypoint_extent(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[K, 3] x, y, v -> the box [4] around those with v > 0; zeros if there is none."""
+    """Return the box [4] around keypoints [K, 3] x, y, v with v > 0; zeros if there are none."""
     points = keypoints[keypoints[:, 2] > 0, :2]
     if not len(points):
         return np.zeros(4, np.float32)
     return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float32)
+
+
+def _read_by_name(path: Path) -> dict[str, VideoTracks]:
+    video = read_posetrack(path)
+    return {video.name: video}
+
+
+POSETRACK = TracksFormat(
+    name="posetrack",
+    title="PoseTrack18 JSON",
+    suffixes=(".posetrack.json", ".json"),
+    write=write_posetrack,
+    read=_read_by_name,
+    holds=frozenset((*FIELDS, "name", "num_frames", "fps", "size", "categories", "annotated")),
+)

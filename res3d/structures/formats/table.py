@@ -1,9 +1,12 @@
-"""A pandas table: a row an object and frame, for statistics and for the files that pandas writes.
+"""A pandas table with one row per object and frame, for statistics and for the files that pandas writes.
 
 Columns: frame (from 0), id, label, score, x1, y1, x2, y2; with keypoints, NAME_x, NAME_y, NAME_v of each, with their
-scores NAME_score; with masks, mask: "HEIGHT WIDTH COUNTS" of COCO's run lengths. What a row lacks is NaN or None.
+scores NAME_score; with actions, action0, action1, ...; with masks, mask: "HEIGHT WIDTH COUNTS" of COCO's run lengths.
+Fields that a row lacks are NaN or None.
 """
 
+import re
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,23 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res3d.files import write_whole
-from res3d.ops.rle import Rle
+from res3d.ops import Rle
+from res3d.settings import missing_extra
+from res3d.structures.formats.files import read_text, reading
 from res3d.structures.formats.rows import Row, tracks_from_rows
+from res3d.structures.tracks_formats import TracksFormat
 from res3d.structures.video_tracks import VideoTracks
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FIXED = ("frame", "id", "label", "score", "x1", "y1", "x2", "y2")
+_ACTION = re.compile(r"action(\d+)")
 
 
 def to_table(video: VideoTracks) -> "pd.DataFrame":
-    """All tracks, sorted by frame and id. Keypoints have the names of their category, else keypoint0, keypoint1, ...
+    """Return all tracks, sorted by frame and id. Keypoints are named by their category, else keypoint0, keypoint1, ...
 
     Raises:
+        ValueError: fields that a table does not hold.
         ImportError: pandas is not installed.
     """
-    pd = _pandas()
+    pd = _import_pandas()
+    TABLE.check(video)
     parts = []
     for track in video.tracks:
         columns: dict[str, Any] = {"frame": track.frames, "id": track.id, "label": track.label, "score": track.scores}
@@ -41,6 +50,8 @@ def to_table(video: VideoTracks) -> "pd.DataFrame":
             columns |= {f"{name}_{axis}": track.keypoints[:, k, i] for i, axis in enumerate("xyv")}
             if track.keypoints_scores is not None:
                 columns[f"{name}_score"] = track.keypoints_scores[:, k]
+        if track.actions is not None:
+            columns |= {f"action{a}": values for a, values in enumerate(track.actions.T)}
         if track.masks is not None:
             columns["mask"] = [None if m is None else f"{m.size[0]} {m.size[1]} {m.counts}" for m in track.masks]
         parts.append(pd.DataFrame(columns))
@@ -50,7 +61,7 @@ def to_table(video: VideoTracks) -> "pd.DataFrame":
 
 
 def write_table(video: VideoTracks, path: str | Path) -> None:
-    """The table as CSV text, whole or not at all.
+    """Write the table as CSV text, whole or not at all.
 
     Raises:
         ImportError: pandas is not installed.
@@ -59,12 +70,12 @@ def write_table(video: VideoTracks, path: str | Path) -> None:
 
 
 def from_table(table: "pd.DataFrame", **facts: Any) -> VideoTracks:
-    """Tracks of such a table; ``facts`` are the fields of ``VideoTracks`` that it does not hold (name, fps, ...).
+    """Read such a table; ``facts`` are the fields of ``VideoTracks`` that it does not hold (name, fps, ...).
 
     ``num_frames`` may be left out: the video then ends with its last object.
 
     Raises:
-        ValueError: a column is missing, or what the rows say is impossible.
+        ValueError: a missing column, or rows that are no tracks.
     """
     if missing := [name for name in FIXED if name not in table.columns]:
         raise ValueError(f"the table has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
@@ -73,23 +84,46 @@ def from_table(table: "pd.DataFrame", **facts: Any) -> VideoTracks:
     scored = [f"{name}_score" for name in names if f"{name}_score" in table.columns]
     scores = _columns(table, scored)
     boxes = table[["x1", "y1", "x2", "y2"]].to_numpy(np.float32)
+    actions = _columns(
+        table,
+        sorted((name for name in map(str, table.columns) if _ACTION.fullmatch(name)), key=lambda name: int(name[6:])),
+    )
     masks = table["mask"].tolist() if "mask" in table.columns else [None] * len(table)
+    fixed = zip(*(table[name].tolist() for name in ("id", "frame", "label", "score")), strict=True)
     rows = (
         Row(
-            id=int(table["id"].iloc[n]),
-            frame=int(table["frame"].iloc[n]),
-            label=int(table["label"].iloc[n]),
-            box=boxes[n],
-            score=float(table["score"].iloc[n]),
-            keypoints=None if points is None else _present(points[n].reshape(-1, 3)),
-            keypoints_scores=None if scores is None else _present(scores[n]),
-            mask=_parse_mask(masks[n]),
+            id=int(identity),
+            frame=int(frame),
+            label=int(label),
+            values={
+                "boxes": boxes[n],
+                "scores": score,
+                "keypoints": None if points is None else _present(points[n].reshape(-1, 3)),
+                "keypoints_scores": None if scores is None else _present(scores[n]),
+                "actions": _parse_actions(None if actions is None else actions[n]),
+                "masks": _parse_mask(masks[n]),
+            },
         )
-        for n in range(len(table))
+        for n, (identity, frame, label, score) in enumerate(fixed)
     )
     tracks = tracks_from_rows(rows, "the table")
     facts.setdefault("num_frames", int(table["frame"].max()) + 1 if len(table) else 0)
     return VideoTracks(tracks=tracks, **facts)
+
+
+def read_table(path: Path, **facts: Any) -> dict[str, VideoTracks]:
+    """Read the CSV text of such a table; the video has the file's name. ``facts`` as for ``from_table``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not such a file; names what is wrong.
+        ImportError: pandas is not installed.
+    """
+    pd = _import_pandas()
+    text = read_text(path)
+    with reading(path, "a table of tracks"):
+        video = from_table(pd.read_csv(StringIO(text)), **{"name": path.stem, **facts})
+    return {video.name: video}
 
 
 def _columns(table: "pd.DataFrame", names: list[str]) -> NDArray[np.float32] | None:
@@ -97,7 +131,7 @@ def _columns(table: "pd.DataFrame", names: list[str]) -> NDArray[np.float32] | N
 
 
 def _present(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The keypoints that a row has; columns of other categories' keypoints are NaN in it."""
+    """Return the keypoints that a row has; the columns of other categories' keypoints are NaN in it."""
     present = ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
     return values[present] if present.any() else None
 
@@ -111,9 +145,24 @@ def _parse_mask(text: Any) -> Rle | None:
     return Rle.read((int(parts[0]), int(parts[1])), parts[2])
 
 
-def _pandas() -> Any:
+def _parse_actions(values: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    return None if values is None or np.isnan(values).any() else values
+
+
+def _import_pandas() -> Any:
     try:
         import pandas
     except ImportError:
-        raise ImportError('tables need pandas: pip install "res3d[tables]"') from None
+        raise missing_extra("tables", "tables need pandas") from None
     return pandas
+
+
+TABLE = TracksFormat(
+    name="table",
+    title="A table",
+    suffixes=(".csv",),
+    write=write_table,
+    read=read_table,
+    needs="tables",
+    holds=frozenset(("keypoints", "keypoints_scores", "masks", "actions")),
+)

@@ -354,8 +354,15 @@ def test_files_and_folders_without_tracks_are_refused(tmp_path):
     with pytest.raises(ValueError, match=re.escape("a folder without tracks (.json or .txt)")):
         read_tracks(tmp_path)
     (tmp_path / "a.csv").write_text("1,2")
-    with pytest.raises(ValueError, match=r"tracks are read from \.json, \.txt files, not '\.csv'"):
+    with pytest.raises(
+        ValueError, match=r"a\.csv: not a table of tracks as it should be \(the table has no column frame"
+    ):
         read_tracks(tmp_path / "a.csv")
+    (tmp_path / "a.xyz").write_text("1,2")
+    with pytest.raises(
+        ValueError, match=r"tracks are read from cocovid \(\.json\), mot \(\.txt\), .*, not '\.xyz' files"
+    ):
+        read_tracks(tmp_path / "a.xyz")
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="holds no text"):
         read_tracks(tmp_path / "a.txt")

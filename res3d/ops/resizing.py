@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def size_ratios(old: tuple[int, int], new: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
-    """What rows and columns of a frame resized from ``old`` to ``new`` (height, width) are multiplied by.
+    """Return the factors of rows and columns of a frame resized from ``old`` to ``new`` (height, width).
 
     Rounded to float32, as torchvision's detectors have it.
     """
@@ -18,6 +18,6 @@ def size_ratios(old: tuple[int, int], new: tuple[int, int], like: Tensor) -> tup
 
 
 def resize_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """[..., 4] of a frame of size ``old`` -> of the same frame resized to ``new`` (height, width)."""
+    """Return boxes [..., 4] of a frame of size ``old`` in that frame resized to ``new`` (height, width)."""
     height, width = size_ratios(old, new, boxes)
     return boxes * torch.stack([width, height, width, height])

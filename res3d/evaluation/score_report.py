@@ -1,4 +1,4 @@
-"""What an evaluation found, as text for people and as JSON for programs."""
+"""Scores of an evaluation, as text for people and as JSON for programs."""
 
 import json
 import math
@@ -30,24 +30,27 @@ SHOWN = {  # column of the text table: score
 
 @dataclass(frozen=True, kw_only=True)
 class KindReport:
-    """Scores by one kind of similarity: 0 to 1 (MOTA can be negative), counts as they are, NaN where there is none."""
+    """Scores by one kind of similarity: 0 to 1 (MOTA can be negative), and counts; NaN where a score is undefined."""
 
     videos: Mapping[str, Scores]
     classes: Mapping[str, Scores]
     total: Scores
-    joints: Mapping[str, float]  # PCK by "class: joint"; empty but for poses
-    switches: Sequence[tuple[str, str, Switch]]  # (video, class, what happened)
+    joints: Mapping[str, float]
+    """PCK by "class: joint"; only for poses."""
+    switches: Sequence[tuple[str, str, Switch]]
+    """(video, class, identity switch)"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Scores by kind ("box", "mask", "pose"), and what was left out."""
+    """Scores by kind of similarity ("box", "mask", "pose")."""
 
     kinds: Mapping[str, KindReport]
     notes: Sequence[str] = ()
+    """Predictions that were left out, for people to read."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; None in the place of NaN."""
+        """Return plain values for JSON, with None in place of NaN."""
         made: dict[str, Any] = {"notes": list(self.notes)}
         for kind, report in self.kinds.items():
             made[kind] = {
@@ -62,11 +65,11 @@ class Report:
         return made
 
     def to_json(self, path: str | Path) -> None:
-        """Write it, whole or not at all."""
+        """Write ``to_dict``, whole or not at all."""
         write_whole(path, json.dumps(self.to_dict(), indent=1))
 
     def table(self, most_switches: int = 20) -> str:
-        """The scores as text: per cent, counts as they are; the first ``most_switches`` switches of each kind."""
+        """Return the scores as text: per cent, counts, and the first ``most_switches`` switches of each kind."""
         return "\n\n".join([*(_kind_text(kind, r, most_switches) for kind, r in self.kinds.items()), *self.notes])
 
 
@@ -95,7 +98,7 @@ def _kind_text(kind: str, report: KindReport, most_switches: int) -> str:
 
 
 def _joint_lines(joints: Scores) -> list[str]:
-    """A line a class; joints are called CLASS: JOINT."""
+    """Return one line per class; joints are named CLASS: JOINT."""
     lines: dict[str, list[str]] = {}
     for name, value in joints.items():
         category, _, joint = name.rpartition(": ")

@@ -1,0 +1,45 @@
+"""Fields of tracks as keys of a JSON annotation: each JSON format has a table of these, by field."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from res3d.structures.formats.numbers import shortest
+from res3d.structures.track import Track
+
+Annotation = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonField:
+    """One field of a track in an annotation, which is of one object in one frame."""
+
+    write: Callable[[Any], dict[str, Any]]
+    """Takes the field's entry for a frame and returns the keys that hold it."""
+    read: Callable[[Annotation], Any]
+    """Returns the entry, None where the annotation has none."""
+
+
+def number_field(key: str) -> JsonField:
+    """Return the field of numbers [n] that one key holds."""
+    return JsonField(
+        write=lambda values: {key: shortest(values)},
+        read=lambda entry: None if entry.get(key) is None else np.array(entry[key], np.float32),
+    )
+
+
+def write_fields(track: Track, row: int, table: Mapping[str, JsonField]) -> dict[str, Any]:
+    """Return the keys of a track's row; a key that several fields write has the last one's value."""
+    keys: dict[str, Any] = {}
+    for name, field in table.items():
+        values = getattr(track, name)
+        if values is not None and values[row] is not None:
+            keys |= field.write(values[row])
+    return keys
+
+
+def read_fields(entry: Annotation, table: Mapping[str, JsonField]) -> dict[str, Any]:
+    """Return the fields of an annotation by name."""
+    return {name: field.read(entry) for name, field in table.items()}

@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+import pytest
+
+from res3d import ops
+
+
+def test_every_name_is_there():
+    for name in ops.__all__:
+        assert getattr(ops, name).__module__.startswith("res3d.ops") if callable(getattr(ops, name)) else True
+    with pytest.raises(AttributeError, match="has no attribute 'tube'"):
+        ops.tube  # noqa: B018
+
+
+def test_tracks_and_their_files_need_no_torch():
+    code = """
+import sys, types
+import importlib.util
+package = types.ModuleType("res3d")  # res3d itself may import torch
+package.__path__ = importlib.util.find_spec("res3d").submodule_search_locations
+sys.modules["res3d"] = package
+import res3d.structures.formats
+from res3d.ops import Rle, box_iou
+print("torch" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
