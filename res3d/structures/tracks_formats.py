@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from res3d.settings import did_you_mean
 
 LEFT_OUT = (
-    *("masks", "keypoints", "keypoints_scores"),
+    *("masks", "keypoints", "keypoints_scores", "embeddings"),
     *("name", "num_frames", "fps", "size", "categories", "annotated"),
 )
 """Fields that writers leave out without an error where the format does not hold them."""

@@ -105,10 +105,10 @@ def with_more() -> VideoTracks:
 @pytest.mark.parametrize(
     ("name", "refused"),
     [
-        ("cocovid", "CocoVID JSON does not hold embeddings, times"),
-        ("mot", "MOTChallenge text does not hold embeddings, actions, times"),
-        ("posetrack", "PoseTrack18 JSON does not hold embeddings, actions, times"),
-        ("table", "A table does not hold embeddings, times"),
+        ("cocovid", "CocoVID JSON does not hold times"),
+        ("mot", "MOTChallenge text does not hold actions, times"),
+        ("posetrack", "PoseTrack18 JSON does not hold actions, times"),
+        ("table", "A table does not hold times"),
     ],
 )
 def test_fields_that_a_format_does_not_hold_are_refused_by_name(tmp_path, name, refused):
