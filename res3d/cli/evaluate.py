@@ -6,7 +6,7 @@ from res3d.cli.command import UsageError
 from res3d.cli.inputs import complain
 from res3d.evaluation import evaluate as evaluate_tracks
 from res3d.structures import VideoTracks
-from res3d.structures.formats import read_tracks
+from res3d.structures.formats import format_to_read, read_tracks
 
 Videos = dict[str, VideoTracks]
 
@@ -14,9 +14,9 @@ Videos = dict[str, VideoTracks]
 def evaluate(paths: list[str], *, json: str | None = None, switches: int = 20) -> int:
     """Score PRED against GT: AP, HOTA, MOTA, IDF1, identity switches; poses and masks too where both have them.
 
-    Each is a CocoVID or PoseTrack18 file (.json), MOTChallenge text (.txt), or a folder of such files. Videos go by
-    name; two single text files, which name no video, are compared whatever they are called. Exit codes: 1 if a file
-    is missing, cannot be read, or is of other videos; 2 for wrong settings.
+    Each is a CocoVID or PoseTrack18 file (.json), MOTChallenge text (.txt), a table (.csv), or a folder of such files.
+    Videos go by name; two single files of which one is text or a table, which name no video, are compared whatever
+    they are called. Exit codes: 1 if a file is missing, cannot be read, or is of other videos; 2 for wrong settings.
 
     Args:
         paths: PRED GT - predicted tracks and true ones
@@ -41,8 +41,9 @@ def evaluate(paths: list[str], *, json: str | None = None, switches: int = 20) -
 
 
 def _renamed(found: Videos, truth: Videos, paths: list[str]) -> Videos:
-    """Predictions under the truth's name where one of the two is a text file, which is not named after a video."""
-    text = any(Path(path).suffix == ".txt" for path in paths)
-    if text and len(found) == len(truth) == 1:
+    """Predictions under the truth's name where the format of one of the two does not hold the video's name."""
+    files = [path for path in map(Path, paths) if path.is_file()]
+    nameless = any("name" not in format_to_read(path).holds for path in files)
+    if nameless and len(found) == len(truth) == 1:
         return dict(zip(truth, found.values(), strict=True))
     return found

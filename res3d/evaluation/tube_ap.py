@@ -112,7 +112,7 @@ def _mask_ious(result: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Te
 
 
 def _mask_iou(truth: Tensor, found: Tensor, visible: Tensor) -> Tensor:
-    """Return the IoU [G, D] of [G, T, H, W] bool and [D, T, H, W] probabilities or bool: its mean over visible frames."""
+    """Return the IoU [G, D] of [G, T, H, W] and [D, T, H, W], bool or probabilities: its mean over visible frames."""
     total = torch.zeros(len(truth), len(found), device=found.device)
     for t in range(truth.shape[1]):
         a, b = truth[:, t].flatten(1).float(), (found[:, t] > 0.5).flatten(1).float()

@@ -7,6 +7,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from res3d.ops import Rle
 
+Array = NDArray[np.generic]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
 
 def to_array(values: Any, dtype: DTypeLike) -> NDArray[Any]:
     """Return a NumPy array of ``dtype``, not a copy where none is needed. A tensor is detached and moved to the CPU."""

@@ -1,7 +1,6 @@
 """Detections of one clip: tubes, with one box per frame."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -41,7 +40,7 @@ class ClipDetections(ObjectFields[tuple[Rle, ...]]):
     @classmethod
     def from_mapping(
         cls,
-        result: Mapping[str, Any],
+        result: Mapping[str, object],
         frames: Sequence[int],
         *,
         times: Sequence[float] | None = None,

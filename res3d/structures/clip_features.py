@@ -12,11 +12,14 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
 
 from res3d.files import unfinished
+from res3d.structures.arrays import Array
 from res3d.structures.row_fields import declarations
+from res3d.structures.row_kinds import ArrayField
 from res3d.structures.rows import Doubles, Floats, Integers, ObjectRows, object_rows, rows
+
+Meta = Mapping[str, Any]
 
 
 @object_rows
@@ -37,7 +40,7 @@ class ClipFeatures(ObjectRows):
     """[clips] time of the first frame."""
     end_time: Doubles = rows("clips", np.float64)
     """[clips] time of the last frame plus its duration."""
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Meta = field(default_factory=dict)
     """How the features were made; JSON values."""
 
     def save(self, path: str | Path) -> None:
@@ -48,7 +51,7 @@ class ClipFeatures(ObjectRows):
 
     @classmethod
     def concatenate(
-        cls, parts: "Sequence[ClipFeatures]", meta: Mapping[str, Any] | None = None, *, pad: bool = False, **given: Any
+        cls, parts: "Sequence[ClipFeatures]", meta: Meta | None = None, *, pad: bool = False, **given: Any
     ) -> "ClipFeatures":
         """Join the rows of all parts, in order; ``meta`` is by default that of the parts. See ``ObjectRows``."""
         given = given if meta is None else {**given, "meta": meta}
@@ -70,11 +73,11 @@ class ClipFeatures(ObjectRows):
 
     @staticmethod
     def load_meta(path: str | Path) -> dict[str, Any]:
-        """Only ``meta`` of a file, without reading its features; errors as ``load``."""
+        """Return only ``meta`` of a file, without reading its features; errors as ``load``."""
         return _read(path, ())[1]
 
 
-def _read(path: str | Path, names: tuple[str, ...]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def _read(path: str | Path, names: tuple[str, ...]) -> tuple[Meta, dict[str, Any]]:
     try:
         with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names}
@@ -90,7 +93,7 @@ def _read(path: str | Path, names: tuple[str, ...]) -> tuple[dict[str, NDArray[A
     return arrays, meta
 
 
-DTYPES = {name: declared.concrete for name, declared in declarations(ClipFeatures)}
+DTYPES = {name: d.concrete for name, d in declarations(ClipFeatures) if isinstance(d, ArrayField)}
 
 
 class ClipFeaturesWriter:
@@ -109,7 +112,7 @@ class ClipFeaturesWriter:
     def append(self, batch: ClipFeatures) -> None:
         """Add rows; each batch's must have the shape of the first's."""
         for name in DTYPES:
-            array: NDArray[Any] = getattr(batch, name)
+            array: Array = getattr(batch, name)
             tail = self._tails.setdefault(name, array.shape[1:])
             if tail != array.shape[1:]:
                 raise ValueError(f"rows of {name} are {list(tail)}, not {list(array.shape[1:])}")
@@ -118,7 +121,7 @@ class ClipFeaturesWriter:
             self._rows[name].write(np.ascontiguousarray(array).data)
         self.num_clips += len(batch)
 
-    def finish(self, meta: Mapping[str, Any]) -> None:
+    def finish(self, meta: Meta) -> None:
         """Write the file under its name.
 
         Raises:

@@ -1,7 +1,6 @@
 """Detections of one frame."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,7 @@ class FrameDetections(ObjectFields[Rle]):
     """Seconds from the start of the video."""
 
     @classmethod
-    def from_mapping(cls, result: Mapping[str, Any], *, time: float | None = None) -> "FrameDetections":
+    def from_mapping(cls, result: Mapping[str, object], *, time: float | None = None) -> "FrameDetections":
         """Read a detector's dictionary, as torchvision's models give it, of arrays, tensors or lists.
 
         Args:

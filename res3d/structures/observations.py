@@ -8,6 +8,7 @@ from res3d.ops import Rle
 from res3d.structures.frame_tracks import FrameTracks
 from res3d.structures.object_fields import ObjectFields
 from res3d.structures.row_fields import declarations
+from res3d.structures.row_kinds import ArrayField
 from res3d.structures.rows import Doubles, Integers, object_rows, rows
 from res3d.structures.track import Track
 
@@ -53,7 +54,9 @@ def _alike(tracks: Sequence[Track]) -> list[list[Track]]:
     """Group tracks by their optional fields and the shapes of these, so that their rows can be joined as they are."""
     blocks: dict[object, list[Track]] = {}
     for track in tracks:
-        held = {name: getattr(track, name) for name, declared in declarations(Track) if declared.dtype}
+        held = {
+            name: getattr(track, name) for name, declared in declarations(Track) if isinstance(declared, ArrayField)
+        }
         layout = tuple((name, values.shape[1:]) for name, values in held.items() if values is not None)
         blocks.setdefault(layout, []).append(track)
     return list(blocks.values())

@@ -7,9 +7,9 @@ from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from res3d.structures.arrays import encode_mask
+from res3d.structures.row_kinds import MISSING, ArrayField, Check, ItemField, RowField
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -20,44 +20,9 @@ else:
         return lambda decorator: decorator
 
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Check = Callable[[str, NDArray[Any]], None]
-"""Takes the name of a field and its array; raises ValueError for values that are not accepted."""
-
 C = TypeVar("C")
 
 KEY = "res3d.rows"  # of a declaration in the metadata of its dataclass field
-MISSING = object()
-CONCRETE: Mapping[object, DTypeLike] = {np.floating: np.float64, np.integer: np.int64}
-
-
-@dataclass(frozen=True, slots=True)
-class RowField:
-    """Declaration of one field; ``rows``, ``shared``, ``item_rows`` and ``mask_rows`` make them."""
-
-    axes: tuple[str, ...]
-    """Letters and numbers. The first is the axis of rows, unless the field is shared."""
-    dtype: type[np.generic] | None
-    """Of an array, or a parent of it (``np.floating``). None: nested tuples of items."""
-    is_shared: bool = False
-    """True for an array that belongs to all rows together, as the frame numbers of a clip."""
-    is_optional: bool = False
-    fill: Any = MISSING
-    """Value for rows without the field where others have it. MISSING: such rows cannot be joined."""
-    absent: Any = MISSING
-    """Value for all rows of a mapping without the field. MISSING: the mapping must have it."""
-    check: Check | None = None
-    encode: Callable[[Any], object] | None = None
-    """Makes an item of what a mapping holds in its place."""
-    single: str | None = None
-    """Name of a shared field's value at one frame, in the class that ``at_frame`` makes."""
-
-    @property
-    def concrete(self) -> np.dtype[Any]:
-        """Type of arrays that are made anew."""
-        return np.dtype(CONCRETE.get(self.dtype, self.dtype))
 
 
 def rows(
@@ -80,7 +45,7 @@ def rows(
         absent: value for all rows where ``from_values`` gets a mapping without the (required) field.
         check: a check of the values.
     """
-    return _declare(RowField(tuple(axes.split()), dtype, fill=fill, absent=absent, check=check), default)
+    return _declare(ArrayField(axes=tuple(axes.split()), dtype=dtype, fill=fill, absent=absent, check=check), default)
 
 
 def shared(
@@ -97,12 +62,13 @@ def shared(
         axes, dtype, default, check: as for ``rows``.
         single: name of the field that holds this array's value at one frame in the class that ``at_frame`` makes.
     """
-    return _declare(RowField(tuple(axes.split()), dtype, is_shared=True, check=check, single=single), default)
+    made = ArrayField(axes=tuple(axes.split()), dtype=dtype, is_shared=True, check=check, single=single)
+    return _declare(made, default)
 
 
 def item_rows(axes: str, *, default: object = MISSING, fill: object = MISSING) -> Any:
     """Declare a tuple with one object of any type per row; nested tuples for more axes. Arguments as for ``rows``."""
-    return _declare(RowField(tuple(axes.split()), None, fill=fill), default)
+    return _declare(ItemField(axes=tuple(axes.split()), fill=fill), default)
 
 
 def mask_rows(axes: str, *, default: object = MISSING) -> Any:
@@ -110,10 +76,10 @@ def mask_rows(axes: str, *, default: object = MISSING) -> Any:
 
     Where no row has a mask, the field itself is None.
     """
-    return _declare(RowField(tuple(axes.split()), None, fill=None, encode=encode_mask), default)
+    return _declare(ItemField(axes=tuple(axes.split()), fill=None, encode=encode_mask), default)
 
 
-def _declare(declaration: RowField, default: object) -> Any:
+def _declare(declaration: RowField, default: object) -> object:
     metadata = {KEY: replace(declaration, is_optional=default is None)}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
@@ -129,18 +95,18 @@ def object_rows(cls: type[C]) -> type[C]:
     return dataclass(frozen=True, kw_only=True, slots=True, eq=False)(cls)
 
 
-def _find(cls: Any) -> tuple[tuple[str, RowField], ...]:
+def _find_declarations(cls: Any) -> tuple[tuple[str, RowField], ...]:
     own = get_annotations(cls)
     found = [(each.name, _adapt(each.metadata[KEY], cls.axes)) for each in fields(cls) if KEY in each.metadata]
     return tuple(sorted(found, key=lambda item: (not item[1].is_shared, item[0] not in own)))
 
 
-def _adapt(declaration: RowField, axes: Any) -> RowField:
+def _adapt(declaration: RowField, axes: Mapping[str, str | None]) -> RowField:
     renamed = (axes.get(axis, axis) for axis in declaration.axes)
     return replace(declaration, axes=tuple(axis for axis in renamed if axis is not None))
 
 
-declarations: Callable[[type], tuple[tuple[str, RowField], ...]] = cache(_find)
+declarations: Callable[[type], tuple[tuple[str, RowField], ...]] = cache(_find_declarations)
 """Names and declarations of a class of rows, with the axes that it renames or removes (``ObjectRows.axes``).
 
 In the order in which their sizes are taken for right: shared fields, then a class's own, then inherited ones.

@@ -22,21 +22,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from res3d.structures.arrays import to_array
-from res3d.structures.row_fields import (
-    MISSING,
-    Doubles,
-    Floats,
-    Integers,
-    RowField,
-    declarations,
-    item_rows,
-    mask_rows,
-    object_rows,
-    rows,
-    shared,
-)
-from res3d.structures.shapes import check_shape, describe_sizes
+from res3d.structures.arrays import Array, Doubles, Floats, Integers
+from res3d.structures.row_fields import declarations, item_rows, mask_rows, object_rows, rows, shared
+from res3d.structures.row_kinds import MISSING, ArrayField, ItemField, RowField, join_parts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,7 +41,7 @@ __all__ = [
     "shared",
 ]
 
-Selection = NDArray[np.generic] | Sequence[int] | slice
+Selection = Array | Sequence[int] | slice
 """Numbers of rows [n], a mask [N] of bool, or a slice."""
 
 R = TypeVar("R", bound="ObjectRows")
@@ -105,21 +93,21 @@ class ObjectRows:
         numbers = selection if isinstance(selection, slice) else np.arange(len(self))[selection]
         return self.replace(
             **{
-                name: values[numbers] if declared.dtype else _pick_items(values, numbers)
+                name: declared.pick(values, numbers)
                 for name, declared in declarations(type(self))
                 if not declared.is_shared and (values := getattr(self, name)) is not None
             }
         )
 
-    def replace(self, **changes: Any) -> "Self":
+    def replace(self, **changes: object) -> "Self":
         """Return the same with other fields."""
         return replace(self, **changes)
 
-    def convert(self, kind: type[R], **given: Any) -> R:
+    def convert(self, kind: type[R], **given: object) -> R:
         """Return these rows as another class: fields of the same name, and those that are ``given``."""
         return _build(kind, {**{name: getattr(self, name) for name in _names(kind) if hasattr(self, name)}, **given})
 
-    def at_frame(self, t: int, kind: type[R], **given: Any) -> R:
+    def at_frame(self, t: int, kind: type[R], **given: object) -> R:
         """Return the rows at frame ``t`` (its place on the axis T) as a class whose fields lack that axis.
 
         Args:
@@ -129,23 +117,19 @@ class ObjectRows:
         """
         values: dict[str, object] = {name: getattr(self, name) for name in _names(type(self))}
         for name, declared in declarations(type(self)):
-            if (value := values[name]) is not None and FRAMES in declared.axes:
-                values[name] = taken = _take_frame(value, t, declared)
-                if declared.single:
+            if FRAMES in declared.axes and (whole := getattr(self, name)) is not None:
+                values[name] = taken = declared.at_frame(whole, t)
+                if declared.single and isinstance(taken, np.generic):
                     values[declared.single] = taken.item()
         accepted = _names(kind)
         return _build(kind, {**{name: value for name, value in values.items() if name in accepted}, **given})
 
     @classmethod
-    def empty(cls, **given: Any) -> "Self":
+    def empty(cls, **given: object) -> "Self":
         """Return no rows; sizes that the ``given`` fields (shared or of plain type) do not tell are 0."""
         sizes = _shared_sizes(cls, given)
-        made: dict[str, object] = {}
-        for name, declared in declarations(cls):
-            if not declared.is_shared and not declared.is_optional:
-                tail = [int(axis) if axis.isdigit() else sizes.get(axis, 0) for axis in declared.axes[1:]]
-                made[name] = np.zeros((0, *tail), declared.concrete) if declared.dtype else ()
-        return _build(cls, {**made, **given})
+        needed = [(n, declared) for n, declared in declarations(cls) if not declared.is_shared | declared.is_optional]
+        return _build(cls, {**{name: declared.empty(sizes) for name, declared in needed}, **given})
 
     @classmethod
     def concatenate(cls, parts: "Sequence[Self]", *, pad: bool = False, **given: Any) -> "Self":
@@ -167,7 +151,9 @@ class ObjectRows:
         for name in (each.name for each in fields(cls) if each.name not in given):
             values = [getattr(part, name) for part in parts]
             if name in declared and not declared[name].is_shared:
-                joined[name] = _join(name, declared[name], list(zip(map(len, parts), values, strict=True)), pad)
+                joined[name] = join_parts(
+                    name, declared[name], list(zip(map(len, parts), values, strict=True)), pad=pad
+                )
             elif all(_is_same(values[0], value) for value in values[1:]):
                 joined[name] = values[0]
             else:
@@ -175,7 +161,7 @@ class ObjectRows:
         return _build(cls, {**joined, **given})
 
     @classmethod
-    def from_rows(cls, entries: Sequence[Mapping[str, Any]], **given: Any) -> "Self":
+    def from_rows(cls, entries: Sequence[Mapping[str, object]], **given: object) -> "Self":
         """Stack rows, each a mapping from fields to its entry there (None: it has none); other fields are ``given``.
 
         Rows without an optional field get its ``fill`` if others have it.
@@ -183,21 +169,21 @@ class ObjectRows:
         Raises:
             ValueError: entries that differ in shape, or what the class refuses.
         """
-        made = {
-            name: _join(name, declared, [(1, _as_part(entry.get(name), declared)) for entry in entries], pad=False)
-            for name, declared in declarations(cls)
-            if not declared.is_shared and name not in given
-        }
+        made: dict[str, object] = {}
+        for name, declared in declarations(cls):
+            if not declared.is_shared and name not in given:
+                values = [None if (entry := each.get(name)) is None else declared.one(entry) for each in entries]
+                made[name] = join_parts(name, declared, [(1, value) for value in values])
         return _build(cls, {**made, **given})
 
     @classmethod
     def from_values(
         cls,
-        values: Mapping[str, Any],
+        values: Mapping[str, object],
         *,
         what: str = "rows",
         keep: "Callable[[Self], NDArray[np.bool_]] | None" = None,
-        **given: Any,
+        **given: object,
     ) -> "Self":
         """Make rows from a mapping of arrays, tensors or lists by name of field; None stands for an absent one.
 
@@ -214,15 +200,21 @@ class ObjectRows:
         """
         accepted = {name: declared for name, declared in declarations(cls) if not declared.is_shared}
         _check_names(values, [name for name in _names(cls) if name in accepted], accepted, what)
-        present = {name: values[name] for name in accepted if values.get(name) is not None}
+        present = [
+            (name, declared, values[name]) for name, declared in accepted.items() if values.get(name) is not None
+        ]
         sizes = _shared_sizes(cls, given)
-        arrays = {n: _read_array(v, accepted[n], sizes) for n, v in present.items() if accepted[n].dtype}
+        arrays = {name: d.read(value, sizes) for name, d, value in present if isinstance(d, ArrayField)}
         count = len(next(iter(arrays.values()), ()))
-        missing = {n: np.full(count, d.absent, d.concrete) for n, d in accepted.items() if d.absent is not MISSING}
-        made = _build(cls, {**missing, **arrays, **given})
+        for name, d in accepted.items():
+            if isinstance(d, ArrayField) and d.absent is not MISSING:
+                arrays.setdefault(name, np.full(count, d.absent, d.concrete))
+        made = _build(cls, {**arrays, **given})
         kept = np.arange(count) if keep is None else np.flatnonzero(keep(made))
-        items = {n: _read_items(n, v, accepted[n], made, kept) for n, v in present.items() if not accepted[n].dtype}
-        return (made if keep is None else made[kept]).replace(**items) if items or keep else made
+        items = {
+            name: _read_items(name, value, d, made, kept) for name, d, value in present if isinstance(d, ItemField)
+        }
+        return made[kept].replace(**items)
 
 
 def _build(kind: Callable[..., R], values: Mapping[str, object]) -> R:
@@ -234,47 +226,26 @@ def _names(kind: type[ObjectRows]) -> list[str]:
 
 
 def _check_fields(value: ObjectRows) -> None:
-    """Check shapes, then dtypes, then values; optional items of which all are None become None."""
+    """Check shapes, then types and values; optional items that are all None become None."""
     sizes: dict[str, int] = {}
-    held: list[tuple[str, RowField, Any]] = []
+    held: list[tuple[str, RowField]] = []
     for name, declared in declarations(type(value)):
         values = getattr(value, name)
         if values is None and declared.is_optional:
             continue
-        full_name = f"{type(value).__name__}.{name}"
         if values is None:
-            raise ValueError(f"{full_name} is missing")
-        if declared.dtype is None:
-            _check_items(full_name, values, declared.axes, sizes)
-            if declared.is_optional and values and all(item is None for item in values):
-                object.__setattr__(value, name, None)
-            continue
-        check_shape(full_name, values.shape, declared.axes, sizes)
-        held.append((name, declared, values))
-    for name, declared, values in held:
-        if declared.dtype and not _has_dtype(values, declared.dtype):
-            raise ValueError(f"{type(value).__name__}.{name} must be {declared.dtype.__name__}, not {values.dtype}")
-    for name, declared, values in held:
-        if declared.check is not None:
-            declared.check(name, values)
+            raise ValueError(f"{type(value).__name__}.{name} is missing")
+        declared.check_shape(f"{type(value).__name__}.{name}", values, sizes)
+        held.append((name, declared))
+        if isinstance(declared, ItemField) and declared.is_optional and values and all(i is None for i in values):
+            object.__setattr__(value, name, None)
+    for name, declared in held:
+        declared.check_values(f"{type(value).__name__}.{name}", getattr(value, name))
 
 
-def _has_dtype(array: NDArray[Any], dtype: type[np.generic]) -> bool:
-    return issubclass(array.dtype.type, dtype) or array.dtype.name == dtype.__name__  # longlong is an int64 too
-
-
-def _check_items(name: str, values: Sequence[Any], axes: Sequence[str], sizes: dict[str, int]) -> None:
-    """Check the lengths of nested tuples, one level per axis."""
-    level = [values]
-    for axis in axes:
-        lengths = {len(items) for items in level}
-        if lengths and (len(lengths) > 1 or lengths != {sizes.setdefault(axis, min(lengths))}):
-            found = ", ".join(map(str, sorted(lengths)))
-            raise ValueError(f"{name} must be [{', '.join(axes)}]{describe_sizes(sizes)}, not {axis} = {found}")
-        level = [item for items in level for item in items]
-
-
-def _check_names(values: Mapping[str, Any], names: Sequence[str], declared: Mapping[str, RowField], what: str) -> None:
+def _check_names(
+    values: Mapping[str, object], names: Sequence[str], declared: Mapping[str, RowField], what: str
+) -> None:
     """Refuse a mapping with an unknown name, or without a required one."""
     if unknown := sorted(map(str, set(values) - set(names))):
         raise ValueError(f"{what} have no {', '.join(map(repr, unknown))} (accepted: {', '.join(names)})")
@@ -283,85 +254,25 @@ def _check_names(values: Mapping[str, Any], names: Sequence[str], declared: Mapp
         raise ValueError(f"{what} lack {', '.join(missing)}; they have {', '.join(sorted(values)) or 'nothing'}")
 
 
-def _read_array(value: Any, declared: RowField, sizes: Mapping[str, int]) -> NDArray[Any]:
-    array = to_array(value, declared.concrete)
-    if array.size == 0 and all(axis.isdigit() for axis in declared.axes[1:]):
-        array = array.reshape(0, *map(int, declared.axes[1:]))
-    return array[tuple(slice(sizes.get(axis)) for axis in declared.axes[: array.ndim])]
-
-
-def _read_items(name: str, values: Any, declared: RowField, made: ObjectRows, kept: NDArray[np.int64]) -> Any:
-    """The items of the rows at ``kept``, encoded."""
+def _read_items(name: str, values: Any, declared: ItemField, made: ObjectRows, numbers: NDArray[np.int64]) -> object:
+    """Return the items of the rows with these numbers."""
     if len(values) != len(made):
         raise ValueError(f"{type(made).__name__}.{name} must have one entry per row, {len(made)}, not {len(values)}")
-    encode = declared.encode or (lambda item: item)
-    if len(declared.axes) == 1:
-        return tuple(encode(values[number]) for number in kept.tolist())
-    length = range(_size_of(made, declared.axes[1]))
-    nested = isinstance(values, list | tuple)
-    return tuple(tuple(encode(values[n][t] if nested else values[n, t]) for t in length) for n in kept.tolist())
+    sizes: dict[str, int] = {}
+    for other, d in declarations(type(made)):
+        if isinstance(d, ArrayField) and getattr(made, other) is not None:
+            d.check_shape(other, getattr(made, other), sizes)
+    return declared.read(values, numbers.tolist(), sizes)
 
 
-def _size_of(value: ObjectRows, axis: str) -> int:
-    return next(
-        int(getattr(value, name).shape[declared.axes.index(axis)])
-        for name, declared in declarations(type(value))
-        if declared.dtype and axis in declared.axes and getattr(value, name) is not None
-    )
+def _shared_sizes(kind: type[ObjectRows], given: Mapping[str, object]) -> dict[str, int]:
+    """Return the sizes of the axes of the given shared fields."""
+    sizes: dict[str, int] = {}
+    for name, declared in declarations(kind):
+        if declared.is_shared and isinstance(array := given.get(name), np.ndarray):
+            sizes |= zip(declared.axes, array.shape, strict=False)
+    return sizes
 
 
-def _shared_sizes(kind: type[ObjectRows], given: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        axis: size
-        for name, declared in declarations(kind)
-        if declared.is_shared and given.get(name) is not None
-        for axis, size in zip(declared.axes, np.shape(given[name]), strict=False)
-    }
-
-
-def _pick_items(values: tuple[Any, ...], numbers: NDArray[np.int64] | slice) -> tuple[Any, ...]:
-    return values[numbers] if isinstance(numbers, slice) else tuple(values[number] for number in numbers.tolist())
-
-
-def _take_frame(value: Any, t: int, declared: RowField) -> Any:
-    """``value`` without its axis T, which is the first of a shared field and the second of others."""
-    if declared.is_shared:
-        return value[t]
-    return value[:, t] if declared.dtype else tuple(item[t] for item in value)
-
-
-def _as_part(entry: Any, declared: RowField) -> Any:
-    """One row's entry as a field of one row."""
-    if entry is None:
-        return None
-    return np.asarray(entry, declared.concrete)[None] if declared.dtype else (entry,)
-
-
-def _join(name: str, declared: RowField, parts: Sequence[tuple[int, Any]], pad: bool) -> Any:
-    """One field of all parts, each (number of rows, its values or None); None where no part has it."""
-    parts = [part for part in parts if part[0]] or parts[:1]
-    present = [values for _, values in parts if values is not None]
-    if not present:
-        return None
-    if len(present) < len(parts) and declared.fill is MISSING:
-        raise ValueError(f"{name}: some rows have it and others do not")
-    if declared.dtype is None:
-        fill = declared.fill if len(declared.axes) == 1 else (declared.fill,) * len(present[0][0])
-        return tuple(item for count, values in parts for item in (values or (fill,) * count))
-    tails = {values.shape[1:] for values in present}
-    if len(tails) > 1 and (not pad or declared.fill is MISSING or len(set(map(len, tails))) > 1):
-        raise ValueError(f"{name} of all rows must have one shape, not {', '.join(map(str, map(list, sorted(tails))))}")
-    tail = np.max(list(tails), axis=0).astype(int)
-    joined = np.empty((sum(count for count, _ in parts), *tail), np.result_type(*present))
-    if declared.fill is not MISSING:
-        joined[:] = declared.fill
-    start = 0
-    for count, values in parts:
-        if values is not None:
-            joined[start : start + count][tuple(slice(size) for size in values.shape)] = values
-        start += count
-    return joined
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    return bool(np.array_equal(one, other)) if isinstance(one, np.ndarray) else bool(one == other)
+def _is_same(one: object, other: object) -> bool:
+    return bool(np.array_equal(one, other)) if isinstance(one, np.ndarray) else one == other  # type: ignore[arg-type]

@@ -1,10 +1,9 @@
 """Shape checks for dataclasses of arrays."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 
-def check_shapes(value: Any, **shapes: str) -> None:
+def check_shapes(value: object, **shapes: str) -> None:
     """Check array fields against shapes like ``"clips length"`` or ``"D T 4"``.
 
     A word stands for a size that must agree wherever it appears; a number for itself; a last ``...`` for any more axes.

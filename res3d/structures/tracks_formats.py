@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from res3d.settings import did_you_mean
 
@@ -29,12 +29,12 @@ class Video(Protocol):
 V = TypeVar("V", bound=Video)
 
 
-def refuse_writing(video: Any, path: Path) -> None:
+def refuse_writing(video: object, path: Path) -> None:
     """Raise ValueError: what a format that is only read has as ``write``."""
     raise ValueError(f"{path}: files of its format are only read (written are {_listed('write')})")
 
 
-def refuse_reading(path: Path, **facts: Any) -> Mapping[str, Any]:
+def refuse_reading(path: Path, **facts: object) -> NoReturn:
     """Raise ValueError: what a format that is only written has as ``read``."""
     raise ValueError(f"{path}: files of its format are only written (read are {_listed('read')})")
 
@@ -76,7 +76,10 @@ class TracksFormat(Generic[V]):
             raise ValueError(f"{self.title} does not hold {', '.join(lost)}; VideoTracks.save leaves them out")
 
 
-class FormatTable(Mapping[str, TracksFormat[Any]]):
+AnyFormat = TracksFormat[Any]
+
+
+class FormatTable(Mapping[str, AnyFormat]):
     """Formats by name, imported when they are asked for.
 
     Args:
@@ -86,8 +89,8 @@ class FormatTable(Mapping[str, TracksFormat[Any]]):
     def __init__(self, places: Mapping[str, str]) -> None:
         self._places = dict(places)
 
-    def __getitem__(self, name: str) -> TracksFormat[Any]:
-        found: TracksFormat[Any] = import_attribute(self._places[name])
+    def __getitem__(self, name: str) -> AnyFormat:
+        found: AnyFormat = import_attribute(self._places[name])
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -113,7 +116,7 @@ FORMATS = FormatTable(  # of several formats with one suffix, the first is what 
 )
 
 
-def format_to_write(path: Path, name: str | None = None) -> TracksFormat[Any]:
+def format_to_write(path: Path, name: str | None = None) -> AnyFormat:
     """Return the format of that name, by default the one with the longest suffix that ends ``path``.
 
     Raises:
@@ -122,7 +125,7 @@ def format_to_write(path: Path, name: str | None = None) -> TracksFormat[Any]:
     return _of_suffix(path, "write")[0] if name is None else _named(name)
 
 
-def format_to_read(path: Path, name: str | None = None) -> TracksFormat[Any]:
+def format_to_read(path: Path, name: str | None = None) -> AnyFormat:
     """Return the format of that name, by default one that has the suffix of ``path``, chosen by the file's content.
 
     Raises:
@@ -155,13 +158,13 @@ def folder_suffixes() -> list[str]:
     return [suffix for suffix in found if not any(suffix != other and suffix.endswith(other) for other in found)]
 
 
-def _named(name: str) -> TracksFormat[Any]:
+def _named(name: str) -> AnyFormat:
     if name not in FORMATS:
         raise ValueError(f"no tracks format {name!r}{did_you_mean(name, FORMATS)} (accepted: {', '.join(FORMATS)})")
     return FORMATS[name]
 
 
-def _of_suffix(path: Path, what: str) -> list[TracksFormat[Any]]:
+def _of_suffix(path: Path, what: str) -> list[AnyFormat]:
     """Return formats that can read or write, those with the longest suffix that fits first."""
     fitting = [(len(suffix), each) for each in _able(what) for suffix in each.suffixes if path.name.endswith(suffix)]
     if not fitting:
@@ -170,7 +173,7 @@ def _of_suffix(path: Path, what: str) -> list[TracksFormat[Any]]:
     return [each for _, each in sorted(fitting, key=lambda item: -item[0])]
 
 
-def _able(what: str) -> list[TracksFormat[Any]]:
+def _able(what: str) -> list[AnyFormat]:
     """Return the formats that can "read" or "write"."""
     refusals = (refuse_reading, refuse_writing)
     return [each for each in FORMATS.values() if getattr(each, what) not in refusals]

@@ -176,7 +176,7 @@ class VideoTracks:
         FORMATS["mot"].write(self, Path(path))
 
     @classmethod
-    def from_mot(cls, path: str | Path, **facts: Any) -> "VideoTracks":
+    def from_mot(cls, path: str | Path, **facts: object) -> "VideoTracks":
         """Read MOTChallenge text; ``facts`` are what it does not hold; see ``formats.mot.read_mot``."""
         return _choose(FORMATS["mot"].read(Path(path), **{"name": Path(path).stem, **facts}), None, path)
 
@@ -203,7 +203,7 @@ class VideoTracks:
         return import_attribute(f"{TABLE}:to_table")(self)
 
     @classmethod
-    def from_table(cls, table: "pd.DataFrame", **facts: Any) -> "VideoTracks":
+    def from_table(cls, table: "pd.DataFrame", **facts: object) -> "VideoTracks":
         """Read such a table; ``facts`` are what it does not hold; see ``formats.table``."""
         made: VideoTracks = import_attribute(f"{TABLE}:from_table")(table, **facts)
         return made

@@ -8,7 +8,7 @@ from made_tracks import random_video, track_of
 
 from res3d.cli import main
 from res3d.structures import VideoTracks
-from res3d.structures.formats import write_cocovid
+from res3d.structures.formats import FORMATS, write_cocovid
 
 pytest.importorskip("trackeval")
 TOOL = Path(__file__).parents[2] / "tools" / "evaluate.py"
@@ -36,11 +36,15 @@ def test_the_tool_is_the_command(truth):
     assert run.stderr == ""
 
 
-def test_formats_may_differ_and_text_files_may_have_any_name(tmp_path, capsys):
+@pytest.mark.parametrize("name", ["mot", "table"])
+def test_formats_may_differ_and_text_files_may_have_any_name(tmp_path, capsys, name):
+    if name == "table":
+        pytest.importorskip("pandas")
     video = random_video(masks=False, poses=False)
     video.to_cocovid(tmp_path / "truth.json")
-    video.to_mot(tmp_path / "anything.txt")
-    assert main(["evaluate", str(tmp_path / "anything.txt"), str(tmp_path / "truth.json")]) == 0
+    found = tmp_path / f"anything{FORMATS[name].suffixes[0]}"
+    FORMATS[name].write(video, found)
+    assert main(["evaluate", str(found), str(tmp_path / "truth.json")]) == 0
     assert "100.00" in capsys.readouterr().out
 
 

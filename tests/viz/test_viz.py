@@ -54,8 +54,9 @@ def test_neighboring_ids_have_colors_far_apart_and_readable_names():
     assert {text_color_on(tuple(color)) for color in colors} == {(0, 0, 0), (255, 255, 255)}
 
 
-def test_a_frame_without_objects_has_the_time_only():
-    picture = TrackPainter().draw(GRAY, frame_of(), seconds=1.5)
+@pytest.mark.parametrize("masks", [None, ()])
+def test_a_frame_without_objects_has_the_time_only(masks):
+    picture = TrackPainter().draw(GRAY, frame_of(masks=masks), seconds=1.5)
     ys, xs = np.nonzero(changed(picture))
     assert ys.min() > 60
     assert xs.max() < 119

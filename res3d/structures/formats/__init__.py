@@ -5,12 +5,13 @@ from res3d.structures.formats.mot import read_mot, read_mot_detections, write_mo
 from res3d.structures.formats.posetrack import read_posetrack, write_posetrack
 from res3d.structures.formats.read_tracks import read_tracks
 from res3d.structures.formats.table import from_table, to_table, write_table
-from res3d.structures.tracks_formats import FORMATS, TracksFormat, find_files
+from res3d.structures.tracks_formats import FORMATS, TracksFormat, find_files, format_to_read
 
 __all__ = [
     "FORMATS",
     "TracksFormat",
     "find_files",
+    "format_to_read",
     "from_table",
     "read_cocovid",
     "read_cocovid_info",

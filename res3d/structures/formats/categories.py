@@ -1,21 +1,21 @@
 """Categories in COCO's files: keypoints by name, edges of the skeleton counted from 1."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from res3d.structures.category import Category
+from res3d.structures.formats.files import Json
 
 
-def category_entry(label: int, category: Category) -> dict[str, Any]:
+def category_entry(label: int, category: Category) -> Json:
     """Return a category as a file's entry."""
-    entry: dict[str, Any] = {"id": label, "name": category.name}
+    entry: Json = {"id": label, "name": category.name}
     if category.keypoints:
         entry["keypoints"] = list(category.keypoints)
         entry["skeleton"] = [[a + 1, b + 1] for a, b in category.skeleton]
     return entry
 
 
-def read_category(entry: Mapping[str, Any]) -> Category:
+def read_category(entry: Json) -> Category:
     """Return the category of a file's entry; ValueError, KeyError or TypeError for an invalid entry."""
     edges = tuple((int(a) - 1, int(b) - 1) for a, b in entry.get("skeleton") or ())
     return Category(name=str(entry["name"]), keypoints=tuple(entry.get("keypoints") or ()), skeleton=edges)
@@ -26,7 +26,7 @@ def add_unnamed(categories: Mapping[int, Category], labels: Iterable[int]) -> di
     return {**categories, **{n: Category(name=str(n)) for n in sorted(set(labels) - set(categories))}}
 
 
-def read_categories(entries: Iterable[Mapping[str, Any]], labels: Iterable[int]) -> dict[int, Category]:
+def read_categories(entries: Iterable[Json], labels: Iterable[int]) -> dict[int, Category]:
     """Return categories by label, without those named after their own number, as ``add_unnamed`` writes them.
 
     Raises:

@@ -6,7 +6,6 @@ Holds any number of videos with boxes, masks (as COCO's run lengths) and keypoin
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +14,22 @@ from res3d.files import write_whole
 from res3d.ops import Rle, box_area
 from res3d.structures.category import Category
 from res3d.structures.formats.categories import add_unnamed, category_entry, read_categories
-from res3d.structures.formats.files import read_json, reading, table_of
-from res3d.structures.formats.json_fields import Annotation, JsonField, number_field, read_fields, write_fields
+from res3d.structures.formats.files import Json, read_json, reading, table_of
+from res3d.structures.formats.json_fields import JsonField, number_field, read_fields, write_fields
 from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.tracks_formats import TracksFormat
 from res3d.structures.video_tracks import VideoTracks
 
 
-def write_cocovid(videos: Iterable[VideoTracks], path: str | Path, *, info: Mapping[str, Any] | None = None) -> None:
+def write_cocovid(videos: Iterable[VideoTracks], path: str | Path, *, info: Json | None = None) -> None:
     """Write videos to one file; ``info`` is COCO's key of that name, for other metadata.
 
     Raises:
         ValueError: two videos of one name, or with different categories under one label; fields that the format does
             not hold.
     """
-    data: dict[str, list[dict[str, Any]]] = {key: [] for key in ("videos", "categories", "images", "annotations")}
+    data: dict[str, list[Json]] = {key: [] for key in ("videos", "categories", "images", "annotations")}
     categories: dict[int, Category] = {}
     for number, video in enumerate(videos, start=1):
         COCOVID.check(video)
@@ -44,13 +43,13 @@ def write_cocovid(videos: Iterable[VideoTracks], path: str | Path, *, info: Mapp
     write_whole(path, json.dumps(data if info is None else {"info": info, **data}))
 
 
-def read_cocovid_info(path: str | Path) -> dict[str, Any]:
+def read_cocovid_info(path: str | Path) -> Json:
     """Return the ``info`` of a file, empty where it has none; errors as for ``read_cocovid``."""
     info = read_json(path).get("info")
     return dict(info) if isinstance(info, Mapping) else {}
 
 
-def _add_video(data: dict[str, list[dict[str, Any]]], video: VideoTracks, number: int) -> None:
+def _add_video(data: dict[str, list[Json]], video: VideoTracks, number: int) -> None:
     size = {} if video.size is None else {"width": video.size[1], "height": video.size[0]}
     fps = {} if video.fps is None else {"fps": video.fps}
     facts = {"id": number, "name": video.name, "file_name": video.name, **size, **fps, "length": video.num_frames}
@@ -70,28 +69,28 @@ def _add_video(data: dict[str, list[dict[str, Any]]], video: VideoTracks, number
             data["annotations"].append({**identity, **what, **write_fields(track, row, FIELDS)})
 
 
-def _write_box(box: NDArray[np.float32]) -> dict[str, Any]:
+def _write_box(box: NDArray[np.float32]) -> Json:
     area = round(float(box_area(box.astype(np.float64))), 4)
     return {"bbox": [float(value) for value in to_xywh(box)], "area": area, "iscrowd": 0}
 
 
-def _read_box(entry: Annotation) -> NDArray[np.float32]:
+def _read_box(entry: Json) -> NDArray[np.float32]:
     bbox = np.array(entry["bbox"], np.float64)
     if bbox.shape != (4,):
         raise ValueError(f"bbox must be x, y, width, height, not {entry['bbox']!r}")
     return to_xyxy(bbox)
 
 
-def _write_keypoints(points: NDArray[np.float32]) -> dict[str, Any]:
+def _write_keypoints(points: NDArray[np.float32]) -> Json:
     return {"keypoints": shortest(points.ravel()), "num_keypoints": int((points[:, 2] > 0).sum())}
 
 
-def _read_keypoints(entry: Annotation) -> NDArray[np.float32] | None:
+def _read_keypoints(entry: Json) -> NDArray[np.float32] | None:
     keypoints = entry.get("keypoints")
     return None if keypoints is None else np.array(keypoints, np.float32).reshape(-1, 3)
 
 
-def _read_mask(entry: Annotation) -> Rle | None:
+def _read_mask(entry: Json) -> Rle | None:
     """Read run lengths, compressed or not. Polygons, which have no size and no exact pixels, are refused."""
     segmentation = entry.get("segmentation")
     if not segmentation:
@@ -134,13 +133,13 @@ def read_cocovid(path: str | Path) -> dict[str, VideoTracks]:
         return _read(data, path)
 
 
-def _read(data: dict[str, Any], path: str | Path) -> dict[str, VideoTracks]:
+def _read(data: Json, path: str | Path) -> dict[str, VideoTracks]:
     videos = table_of(data, "videos", path, ("id",))
     images = table_of(data, "images", path, ("id", "video_id", "frame_id"))
     annotations = table_of(data, "annotations", path, ("image_id", "bbox", "category_id", "instance_id"))
     image_of = {image["id"]: image for image in images}
-    shown: dict[Any, list[int]] = {video["id"]: [] for video in videos}
-    rows: dict[Any, list[Row]] = {video["id"]: [] for video in videos}
+    shown: dict[object, list[int]] = {video["id"]: [] for video in videos}
+    rows: dict[object, list[Row]] = {video["id"]: [] for video in videos}
     for image in images:
         if image["video_id"] not in shown:
             raise ValueError(f"image {image['id']!r} is of video {image['video_id']!r}, which is not listed")
@@ -160,14 +159,12 @@ def _read(data: dict[str, Any], path: str | Path) -> dict[str, VideoTracks]:
     return by_name
 
 
-def _is_posetrack(data: Mapping[str, Any]) -> bool:
+def _is_posetrack(data: Json) -> bool:
     annotations = data.get("annotations")
     return isinstance(annotations, list) and any(isinstance(a, dict) and "track_id" in a for a in annotations[:1])
 
 
-def _video(
-    facts: Mapping[str, Any], rows: list[Row], shown: list[int], categories: Mapping[int, Category]
-) -> VideoTracks:
+def _video(facts: Json, rows: list[Row], shown: list[int], categories: Mapping[int, Category]) -> VideoTracks:
     frames = np.unique(np.array(shown, np.int64))
     length = int(facts.get("length", frames[-1] + 1 if len(frames) else 0))
     sized = facts.get("width") is not None and facts.get("height") is not None
@@ -183,7 +180,7 @@ def _video(
     )
 
 
-def _row(entry: Annotation, frame: int) -> Row:
+def _row(entry: Json, frame: int) -> Row:
     return Row(
         id=int(entry["instance_id"]),
         frame=frame,

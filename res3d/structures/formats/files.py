@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+Json = dict[str, Any]
+"""An object of a JSON file."""
+
 
 def read_text(path: str | Path) -> str:
     """Return the text of a file.
@@ -27,7 +30,7 @@ def read_text(path: str | Path) -> str:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
+def read_json(path: str | Path) -> Json:
     """Return the object in a JSON file; errors as ``read_text``, and ValueError for anything but a JSON object."""
     text = read_text(path)
     try:
@@ -53,7 +56,7 @@ def reading(path: str | Path, kind: str) -> Iterator[None]:
         raise ValueError(f"{path}: not {kind} as it should be ({type(error).__name__}: {error})") from None
 
 
-def table_of(data: dict[str, Any], key: str, path: str | Path, needs: tuple[str, ...]) -> list[dict[str, Any]]:
+def table_of(data: Json, key: str, path: str | Path, needs: tuple[str, ...]) -> list[Json]:
     """Return the list of objects under ``key``, each of which has the keys that it ``needs``.
 
     Raises:

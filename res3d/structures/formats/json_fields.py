@@ -6,19 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from res3d.structures.formats.files import Json
 from res3d.structures.formats.numbers import shortest
 from res3d.structures.track import Track
-
-Annotation = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class JsonField:
     """One field of a track in an annotation, which is of one object in one frame."""
 
-    write: Callable[[Any], dict[str, Any]]
+    write: Callable[[Any], Json]
     """Takes the field's entry for a frame and returns the keys that hold it."""
-    read: Callable[[Annotation], Any]
+    read: Callable[[Json], object]
     """Returns the entry, None where the annotation has none."""
 
 
@@ -30,9 +29,9 @@ def number_field(key: str) -> JsonField:
     )
 
 
-def write_fields(track: Track, row: int, table: Mapping[str, JsonField]) -> dict[str, Any]:
+def write_fields(track: Track, row: int, table: Mapping[str, JsonField]) -> Json:
     """Return the keys of a track's row; a key that several fields write has the last one's value."""
-    keys: dict[str, Any] = {}
+    keys: Json = {}
     for name, field in table.items():
         values = getattr(track, name)
         if values is not None and values[row] is not None:
@@ -40,6 +39,6 @@ def write_fields(track: Track, row: int, table: Mapping[str, JsonField]) -> dict
     return keys
 
 
-def read_fields(entry: Annotation, table: Mapping[str, JsonField]) -> dict[str, Any]:
+def read_fields(entry: Json, table: Mapping[str, JsonField]) -> dict[str, object]:
     """Return the fields of an annotation by name."""
     return {name: field.read(entry) for name, field in table.items()}

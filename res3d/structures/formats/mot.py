@@ -118,7 +118,7 @@ def read_mot_detections(path: str | Path, *, num_frames: int | None = None) -> l
 
 def _read_table(path: str | Path) -> NDArray[np.float64]:
     """Return [lines, 8]: frame, id, x, y, width, height, score, label."""
-    rows: list[list[Any]] = []
+    rows: list[list[float]] = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue

@@ -6,15 +6,14 @@ Frames are numbered by their file names, ``images/NAME/000012.jpg``, as a file m
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from res3d.files import write_whole
 from res3d.structures.formats.categories import add_unnamed, category_entry, read_categories
-from res3d.structures.formats.files import read_json, reading, table_of
-from res3d.structures.formats.json_fields import Annotation, JsonField, read_fields, write_fields
+from res3d.structures.formats.files import Json, read_json, reading, table_of
+from res3d.structures.formats.json_fields import JsonField, read_fields, write_fields
 from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.tracks_formats import TracksFormat
@@ -65,13 +64,13 @@ def write_posetrack(video: VideoTracks, path: str | Path) -> None:
     write_whole(path, json.dumps({**fps, "images": images, "annotations": annotations, "categories": categories}))
 
 
-def _read_box(entry: Annotation) -> NDArray[np.float32]:
+def _read_box(entry: Json) -> NDArray[np.float32]:
     if entry.get("bbox"):
         return to_xyxy(np.array(entry["bbox"], np.float64).reshape(4))
     return keypoint_extent(_read_keypoints(entry))
 
 
-def _read_keypoints(entry: Annotation) -> NDArray[np.float32]:
+def _read_keypoints(entry: Json) -> NDArray[np.float32]:
     return np.array(entry["keypoints"], np.float32).reshape(-1, 3)
 
 
@@ -103,7 +102,7 @@ def read_posetrack(path: str | Path) -> VideoTracks:
         return _read(data, path)
 
 
-def _read(data: dict[str, Any], path: str | Path) -> VideoTracks:
+def _read(data: Json, path: str | Path) -> VideoTracks:
     images = table_of(data, "images", path, ("id", "file_name"))
     annotations = table_of(data, "annotations", path, ("image_id", "track_id", "keypoints"))
     frame_of = {image["id"]: _frame_number(str(image["file_name"])) for image in images}
@@ -131,7 +130,7 @@ def _frame_number(file_name: str) -> int:
     return int(stem)
 
 
-def _row(entry: Annotation, frame_of: Mapping[Any, int]) -> Row:
+def _row(entry: Json, frame_of: Mapping[object, int]) -> Row:
     if entry["image_id"] not in frame_of:
         raise ValueError(f"an annotation is of image {entry['image_id']!r}, which is not listed")
     return Row(

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ class Row:
     id: int
     frame: int
     label: int
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     """Other fields of ``Track`` by name, for this frame: boxes [4] xyxy, a number for scores; None for none."""
 
 

@@ -39,7 +39,12 @@ def to_table(video: VideoTracks) -> "pd.DataFrame":
     TABLE.check(video)
     parts = []
     for track in video.tracks:
-        columns: dict[str, Any] = {"frame": track.frames, "id": track.id, "label": track.label, "score": track.scores}
+        columns: dict[str, object] = {
+            "frame": track.frames,
+            "id": track.id,
+            "label": track.label,
+            "score": track.scores,
+        }
         columns |= dict(zip(("x1", "y1", "x2", "y2"), track.boxes.T, strict=True))
         count = 0 if track.keypoints is None else track.keypoints.shape[1]
         category = video.categories.get(track.label)
@@ -136,7 +141,7 @@ def _present(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
     return values[present] if present.any() else None
 
 
-def _parse_mask(text: Any) -> Rle | None:
+def _parse_mask(text: object) -> Rle | None:
     if not isinstance(text, str):  # None, or the NaN that pandas makes of it
         return None
     parts = text.split(" ")
