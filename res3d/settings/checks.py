@@ -1,7 +1,64 @@
-"""Checks that the dataclasses of a spec make of their fields."""
+"""Checks that dataclasses make of their fields."""
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from numbers import Integral, Real
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+
+@dataclass(frozen=True, eq=False)
+class Range:
+    """Marker of a field that holds a number: ``score: Annotated[float, Range(0, 1)] = 0.5``.
+
+    Infinity and NaN are never accepted; in a field of type ``int`` nothing but whole numbers is.
+    """
+
+    least: float
+    most: float = math.inf
+    unit: str = ""
+    """What the number counts, for error messages."""
+    above: bool = False
+    """True where ``least`` itself is refused."""
+
+    def describe(self, *, whole: bool) -> str:
+        """Return what is accepted, for an error message."""
+        if self.most < math.inf:
+            interval = f"in {self.least}..{self.most}" if not self.above else f"in ({self.least}, {self.most}]"
+        else:
+            interval = f"{'>' if self.above else '≥'} {self.least}"
+        return ("a whole number " if whole else "") + interval + (f" {self.unit}" if self.unit else "")
+
+    def accepts(self, value: Any, *, whole: bool) -> bool:
+        """Return whether a value is a number in the range."""
+        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+            return False
+        inside = self.least < value if self.above else self.least <= value
+        return inside and value <= self.most and value < math.inf
+
+
+@cache
+def _ranges(kind: type[Any]) -> tuple[tuple[str, Range, bool, bool], ...]:
+    """(name, range, whether it takes whole numbers only, whether it takes None) of the fields with a ``Range``."""
+    found = []
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        if get_origin(hint) is Annotated:
+            bare, *markers = get_args(hint)
+            types = set(get_args(bare) or (bare,))
+            ranges = [marker for marker in markers if isinstance(marker, Range)]
+            found += [(name, range_, float not in types, NoneType in types) for range_ in ranges]
+    return tuple(found)
+
+
+def check_ranges(settings: Any) -> None:
+    """Refuse a dataclass with a number outside the ``Range`` of its field; the message names field and value."""
+    for name, accepted, whole, optional in _ranges(type(settings)):
+        value = getattr(settings, name)
+        if not (optional and value is None) and not accepted.accepts(value, whole=whole):
+            or_none = " or None" if optional else ""
+            raise ValueError(f"{name} must be {accepted.describe(whole=whole)}{or_none}, not {value!r}")
 
 
 def check_triple(name: str, value: Any, *, odd: bool = False) -> None:

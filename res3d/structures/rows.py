@@ -78,7 +78,8 @@ class ObjectRows:
         return ""
 
     def __len__(self) -> int:
-        return next(len(getattr(self, name)) for name, declared in declarations(type(self)) if not declared.is_shared)
+        entries = ((getattr(self, name), declared) for name, declared in declarations(type(self)))
+        return next(len(values) for values, declared in entries if not declared.is_shared and values is not None)
 
     def __getitem__(self, selection: Selection) -> "Self":
         """Rows by numbers, mask or slice; other fields stay. Arrays are views where NumPy gives views.

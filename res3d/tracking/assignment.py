@@ -1,4 +1,4 @@
-"""Which detection goes to which track, from what each pair costs."""
+"""Bipartite matching of tracks and detections by the costs of pairs."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,18 +8,19 @@ from scipy.optimize import linear_sum_assignment
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
-FORBIDDEN = 1.0  # what two stay apart for, the worst that a cost can be; more would sacrifice good pairs to have many
+# Cost of a forbidden pair: the largest valid cost. A larger one would trade good pairs for more pairs.
+FORBIDDEN = 1.0
 
 
 def assign_hungarian(cost: NDArray[np.float64]) -> Pairs:
-    """The pairs that cost least together."""
+    """Return the pairs with the least total cost."""
     rows, columns = linear_sum_assignment(np.where(np.isfinite(cost), cost, FORBIDDEN))
     finite = np.isfinite(cost[rows, columns])
     return rows[finite], columns[finite]
 
 
 def assign_greedy(cost: NDArray[np.float64]) -> Pairs:
-    """The cheapest pair, then the cheapest of what is left, and so on."""
+    """Return the cheapest pair, then the cheapest of those that are left, and so on."""
     rows, columns = np.nonzero(np.isfinite(cost))
     order = np.argsort(cost[rows, columns], kind="stable")
     free_rows, free_columns = set(range(cost.shape[0])), set(range(cost.shape[1]))
@@ -33,8 +34,8 @@ def assign_greedy(cost: NDArray[np.float64]) -> Pairs:
     return made[:, 0], made[:, 1]
 
 
-# Each takes costs [N, M] from 0 to 1, infinite for pairs that must not be, and returns rows and columns of the pairs.
 ASSIGNMENTS: Mapping[str, Callable[[NDArray[np.float64]], Pairs]] = {
     "hungarian": assign_hungarian,
     "greedy": assign_greedy,
 }
+"""Functions by name. They take costs [N, M] in 0..1, infinite for forbidden pairs; they return rows and columns."""

@@ -1,43 +1,41 @@
-"""One object that a detector found as several classes: it is tracked once, and every finding has a vote."""
-
-from typing import TypeVar
+"""Detections of one object as several classes: the best is tracked, and each votes for its class."""
 
 import numpy as np
 
 from res3d.structures import ClipDetections, FrameDetections
-from res3d.tracking.costs import Array, Objects
+from res3d.tracking.identity import Votes
 from res3d.tracking.mixed_cost import mixed_cost
+from res3d.tracking.objects import Mask, Objects
 from res3d.tracking.settings import LinkSettings
-
-Votes = list[tuple[int, float]]  # class, score
-Detections = TypeVar("Detections", FrameDetections, ClipDetections)
 
 
 def settle_classes(
-    found: Detections, boxes: Array, visible: Array, settings: LinkSettings
-) -> tuple[Detections, list[Votes]]:
-    """The best of the findings of each object, and the votes of all of them, in the order of ``found``.
+    detections: FrameDetections | ClipDetections, objects: Objects, settings: LinkSettings
+) -> tuple[Mask, list[Votes]]:
+    """Find detections of several classes that are of one object (``settings.class_overlap``).
 
-    Detectors suppress class by class, so what looks a little like a truck is found as one beside the car that it is.
+    Detectors suppress class by class: a car that looks a little like a truck is found as both.
 
     Args:
-        found: M detections.
-        boxes: [M, T, 4] and ``visible`` [M, T]: where they are.
-        settings: ``class_overlap`` says what is one object.
+        detections: M detections.
+        objects: where they are.
+
+    Returns:
+        [M], which detections are the best of their object; and for each of these the votes of all its detections.
     """
-    votes: list[Votes] = [[vote] for vote in zip(found.labels.tolist(), found.scores.tolist(), strict=True)]
-    counted = found.scores >= settings.min_score
-    if not settings.same_place or len(np.unique(found.labels[counted])) < 2:
-        return found, votes
-    objects = Objects(boxes=boxes, visible=visible)
-    one = np.isfinite(mixed_cost(settings.same_place, objects, objects))
-    one &= (found.labels[:, None] != found.labels) & counted
-    kept, undecided = np.zeros(len(found), bool), np.ones(len(found), bool)
-    for best in np.argsort(-found.scores, kind="stable").tolist():
+    labels, scores = detections.labels, detections.scores
+    votes: list[Votes] = [[vote] for vote in zip(labels.tolist(), scores.tolist(), strict=True)]
+    counted = scores >= settings.min_score
+    if not settings.same_object or len(set(labels[counted].tolist())) < 2:
+        return np.ones(len(labels), bool), votes
+    same = np.isfinite(mixed_cost(settings.same_object, objects, objects))
+    same &= (labels[:, None] != labels) & counted
+    kept, undecided = np.zeros(len(labels), bool), np.ones(len(labels), bool)
+    for best in np.argsort(-scores, kind="stable").tolist():
         if not undecided[best]:
             continue
         kept[best], undecided[best] = True, False
-        others = np.flatnonzero(one[best] & undecided)
+        others = np.flatnonzero(same[best] & undecided)
         votes[best] += [vote for other in others.tolist() for vote in votes[other]]
         undecided[others] = False
-    return found[kept], [votes[n] for n in np.flatnonzero(kept).tolist()]
+    return kept, [votes[n] for n in np.flatnonzero(kept).tolist()]

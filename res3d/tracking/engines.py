@@ -1,4 +1,4 @@
-"""Trackers of roboflow's ``trackers`` package in the place of ours: ``pip install "res3d[trackers]"``."""
+"""Trackers of roboflow's ``trackers`` package in place of ours: ``pip install "res3d[trackers]"``."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -8,22 +8,23 @@ import numpy as np
 from res3d.settings import missing_extra
 from res3d.structures import FrameDetections, FrameTracks
 
-ENGINES: Mapping[str, str] = {  # name: class of the package
+ENGINES: Mapping[str, str] = {
     "bytetrack": "ByteTrackTracker",
     "ocsort": "OCSORTTracker",
     "sort": "SORTTracker",
 }
+"""Classes of the package by our names for them."""
 
 
 class Engine(Protocol):
-    """A tracker of that package, or one with its method; it sees one video."""
+    """A tracker of that package, or one with the same method, for a single video."""
 
     def update(self, detections: Any) -> Any:
-        """``supervision.Detections`` of a frame -> the same or some of them with ``tracker_id``, -1 for no track."""
+        """Take the ``supervision.Detections`` of a frame; return all or some with ``tracker_id``, -1 for no track."""
 
 
 def make_engine(name: str) -> Engine:
-    """A tracker by its name in ``ENGINES``, with the package's defaults.
+    """Make a tracker by its name in ``ENGINES``, with the package's defaults.
 
     Raises:
         ValueError: an unknown name.
@@ -40,7 +41,7 @@ def make_engine(name: str) -> Engine:
 
 
 def link_with_engine(engine: Engine, frames: Iterable[FrameDetections | Mapping[str, Any]]) -> Iterator[FrameTracks]:
-    """Tracked frames, one for each; the engine's ids, from 0, become ours, from 1."""
+    """Yield the tracked objects of every frame; the engine's ids, from 0, become ours, from 1."""
     import supervision
 
     for number, given in enumerate(frames):
@@ -51,14 +52,4 @@ def link_with_engine(engine: Engine, frames: Iterable[FrameDetections | Mapping[
         )
         ids = np.asarray(tracked.tracker_id if len(tracked) else [], np.int64)
         rows = np.asarray(tracked.data["row"] if len(tracked) else [], np.int64)[ids >= 0]
-        kept = found[rows]
-        yield FrameTracks(
-            frame=number,
-            ids=ids[ids >= 0] + 1,
-            labels=kept.labels,
-            boxes=kept.boxes,
-            scores=kept.scores,
-            keypoints=kept.keypoints,
-            keypoints_scores=kept.keypoints_scores,
-            masks=kept.masks,
-        )
+        yield found[rows].convert(FrameTracks, frame=number, ids=ids[ids >= 0] + 1)

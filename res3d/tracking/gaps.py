@@ -1,43 +1,33 @@
-"""Objects that were missed for a few frames, filled in along a straight line."""
+"""Interpolation of tracks over frames without detections."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from res3d.tracking.timeline import Identity, Sighting
-
-Array = NDArray[np.floating[Any]]
+from res3d.tracking.field_rules import RULES
+from res3d.tracking.objects import Array
+from res3d.tracking.timeline import FrameRows
 
 
 def fill_gap(
-    identity: Identity,
-    frames: tuple[int, int],
-    boxes: tuple[Array, Array],
-    keypoints: tuple[Array, Array] | None,
-) -> Iterator[tuple[int, Sighting]]:
-    """(frame, the object in it) for the frames between two where it was seen; its score there is 0.
+    frames: tuple[int, int], before: Mapping[str, Array], after: Mapping[str, Array]
+) -> Iterator[tuple[int, FrameRows]]:
+    """Interpolate one object between two frames; its score there is 0.
 
     Args:
-        frames: the two.
-        boxes: [4] xyxy in each.
-        keypoints: [K, 3] x, y, v in each; one that is unknown in either stays unknown.
+        frames: numbers of the two frames in which it was seen.
+        before: its fields in the first, by name: boxes [4] xyxy, and optionally others as keypoints [K, 3].
+        after: its fields in the second. Fields that only one side has, or that no rule interpolates, are left out.
+
+    Yields:
+        (number of a frame between them, the object's row in it).
     """
+    ways = {name: rule.interpolate for name, rule in RULES.items() if name in before and name in after}
     for frame in range(frames[0] + 1, frames[1]):
         share = (frame - frames[0]) / (frames[1] - frames[0])
-        box = (1 - share) * boxes[0] + share * boxes[1]
-        points = None
-        if keypoints is not None:
-            points = (1 - share) * keypoints[0] + share * keypoints[1]
-            points[:, 2] = np.minimum(keypoints[0][:, 2], keypoints[1][:, 2])
-            points[points[:, 2] == 0] = 0
-        yield (
-            frame,
-            Sighting(
-                identities=[identity],
-                boxes=box[None].astype(np.float32),
-                scores=np.zeros(1, np.float32),
-                keypoints=None if points is None else points[None].astype(np.float32),
-            ),
-        )
+        values = {
+            name: interpolate(before[name], after[name], share)[None].astype(np.float32)
+            for name, interpolate in ways.items()
+            if interpolate is not None
+        }
+        yield frame, FrameRows(scores=np.zeros(1, np.float32), **values)

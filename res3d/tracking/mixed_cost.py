@@ -1,24 +1,28 @@
-"""Several costs in one, with gates."""
+"""Weighted means of costs, with gates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from res3d.tracking.costs import COSTS, Array, Objects
+from res3d.tracking.costs import COSTS
+from res3d.tracking.objects import Array, Objects
 
 
 @dataclass(frozen=True, slots=True)
 class CostTerm:
-    """A cost by its name in ``COSTS``, how much it counts, and above which cost a pair is out of the question.
+    """One cost in a weighted mean of costs.
 
     Raises:
         ValueError: an unknown name, a weight below 0, or a gate outside 0..1.
     """
 
     name: str
+    """A name in ``COSTS``."""
     weight: float = 1.0
+    """Share in the mean, ≥ 0."""
     gate: float = 1.0
+    """Cost above which a pair is never matched, in 0..1."""
 
     def __post_init__(self) -> None:
         if self.name not in COSTS:
@@ -28,7 +32,7 @@ class CostTerm:
 
 
 def mixed_cost(terms: Sequence[CostTerm], tracks: Objects, detections: Objects) -> Array:
-    """[N, M]: the weighted mean of the terms' costs, from 0 to 1; infinite where one of them is above its gate."""
+    """Return the weighted mean of the terms' costs: [N, M] in 0..1, infinite where one of them is above its gate."""
     total: Array = np.zeros((len(tracks.boxes), len(detections.boxes)))
     allowed = np.ones(total.shape, bool)
     for term in terms:

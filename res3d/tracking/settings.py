@@ -1,91 +1,91 @@
-"""How detections are linked, as data."""
+"""Settings of linking."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from functools import cache
+from typing import Annotated, Any
 
-from res3d.settings import did_you_mean
+from res3d.settings import Range, check_choice, check_ranges, did_you_mean
 from res3d.tracking.assignment import ASSIGNMENTS
+from res3d.tracking.costs import COSTS
 from res3d.tracking.mixed_cost import CostTerm
+from res3d.tracking.motion import MOTIONS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkSettings:
-    """Every choice of a linker; the defaults track what moves smoothly, whatever it is.
+    """How detections are linked; the defaults track whatever moves smoothly.
 
     Raises:
-        ValueError: a value out of its range, or that does not go with another.
+        ValueError: a value out of its range, or that contradicts another.
     """
 
-    # What is looked at
-    min_score: float = 0.1  # detections below it are not
-    high_score: float = 0.5  # from it on, detections are matched first; those below can only go on with a track
-    new_score: float = 0.6  # from it on, a detection that nothing explains starts a track
-    min_area: float = 0.0  # boxes of fewer pixels² are not looked at
-    visible_score: float = 0.5  # of tubes: from this probability on, the object is seen in a frame
+    min_score: Annotated[float, Range(0, 1)] = 0.1
+    """Score below which detections are ignored."""
+    high_score: Annotated[float, Range(0, 1)] = 0.5
+    """Score from which detections are matched first; those below only continue tracks."""
+    new_score: Annotated[float, Range(0, 1)] = 0.6
+    """Score from which a detection that matches no track starts one."""
+    min_area: Annotated[float, Range(0, unit="pixels²")] = 0.0
+    """Area in pixels² below which boxes are ignored."""
+    visible_score: Annotated[float, Range(0, 1)] = 0.5
+    """Probability from which a tube's object counts as seen in a frame."""
 
-    # What matches
     costs: tuple[CostTerm, ...] = (CostTerm("overlap", gate=0.8),)
-    low_overlap: float = 0.5  # IoU that a detection of low score needs to go on with a track
-    class_overlap: float | None = 0.7  # IoU from which on detections of two classes are of one object; None: never
-    lost_reach: float = 1.0  # how far from where it was last seen a track may turn up again, in sizes of its box
-    assignment: str = "hungarian"  # or "greedy"
-    motion: Literal["velocity", "none"] = "velocity"  # where a track is looked for: moving on, or where it was
+    """Cost of matching a detection with a track: a weighted mean of terms, each with a gate."""
+    low_overlap: Annotated[float, Range(0, 1)] = 0.5
+    """IoU that a detection below high_score needs to continue a track."""
+    class_overlap: Annotated[float | None, Range(0, 1, above=True)] = 0.7
+    """IoU from which detections of two classes are taken for one object; none: never."""
+    lost_reach: Annotated[float, Range(0, unit="sizes of a box")] = 1.0
+    """Distance within which a lost track may reappear, in sizes of its box (square root of the area)."""
+    assignment: str = "hungarian"
+    """How pairs are chosen: hungarian (least total cost) or greedy (cheapest pair first)."""
+    motion: str = "velocity"
+    """Where single frames expect a track: velocity (moving on at its speed) or none (where it was)."""
 
-    # What becomes of tracks
-    max_tracks: int | None = None  # the number of objects, where it is known: there are never more ids than that
-    max_lost: int = 30  # frames that a track is kept without being seen; with max_tracks it is kept for good
-    fill_gaps: int = 20  # gaps of up to so many frames are filled in a straight line, with score 0
-    min_length: int = 3  # tracks that are seen in fewer frames are dropped
+    max_tracks: Annotated[int | None, Range(1)] = None
+    """Number of objects, if known: there are never more ids, and tracks with one are never dropped."""
+    max_lost: Annotated[int, Range(0)] = 30
+    """Frames without a detection after which a track ends, unless max_tracks is given."""
+    fill_gaps: Annotated[int, Range(0)] = 20
+    """Longest gap in frames that is filled by interpolation, with score 0."""
+    min_length: Annotated[int, Range(1)] = 3
+    """Frames in which a track must be seen; shorter ones are dropped."""
 
     def __post_init__(self) -> None:
-        for name in ("min_score", "high_score", "new_score", "visible_score", "low_overlap"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0..1, not {getattr(self, name)!r}")
-        if self.class_overlap is not None and not 0 < self.class_overlap <= 1:
-            raise ValueError(f"class_overlap must be in (0, 1] or None, not {self.class_overlap!r}")
+        check_ranges(self)
+        check_choice("assignment", self.assignment, ASSIGNMENTS)
+        check_choice("motion", self.motion, MOTIONS)
         if not self.min_score <= self.high_score <= self.new_score:
             raise ValueError(
                 f"scores must be min_score ≤ high_score ≤ new_score, not {self.min_score}, {self.high_score}, "
                 f"{self.new_score}"
             )
-        least = {"max_lost": 0, "fill_gaps": 0, "min_length": 1} | (
-            {} if self.max_tracks is None else {"max_tracks": 1}
-        )
-        for name, smallest in least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-                raise ValueError(f"{name} must be a whole number ≥ {smallest}, not {value!r}")
-        for name, unit in (("min_area", "pixels²"), ("lost_reach", "sizes of a box")):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be ≥ 0 {unit}, not {getattr(self, name)!r}")
-        if self.assignment not in ASSIGNMENTS:
-            raise ValueError(f"assignment must be one of {', '.join(ASSIGNMENTS)}, not {self.assignment!r}")
-        if self.motion not in ("velocity", "none"):
-            raise ValueError(f"motion must be 'velocity' or 'none', not {self.motion!r}")
         if not self.costs or not sum(term.weight for term in self.costs) > 0:
-            raise ValueError(f"costs must have a weight together, not {self.costs!r}")
+            raise ValueError(f"costs must have a total weight > 0, not {self.costs!r}")
 
     @property
-    def same_place(self) -> tuple[CostTerm, ...]:
-        """The cost of taking detections of two classes for one object; nothing where that never is."""
-        return () if self.class_overlap is None else (CostTerm("overlap", gate=1 - self.class_overlap),)
-
-    def needs(self, cost: str) -> bool:
-        """Whether that cost has a say."""
-        return any(term.name == cost for term in self.costs)
+    def same_object(self) -> tuple[CostTerm, ...]:
+        """Terms that accept detections of two classes as one object; none where that never happens."""
+        return () if self.class_overlap is None else _overlap_terms(self.class_overlap)
 
     @property
-    def needs_poses(self) -> bool:
-        """Whether a cost compares keypoints."""
-        return self.needs("oks") or self.needs("pck")
+    def low_costs(self) -> tuple[CostTerm, ...]:
+        """Terms of detections below ``high_score``."""
+        return _overlap_terms(self.low_overlap)
+
+    @property
+    def needed_fields(self) -> tuple[str, ...]:
+        """Fields of detections that the costs compare, besides boxes."""
+        return tuple(dict.fromkeys(name for term in self.costs for name in COSTS[term.name].needs))
 
     @classmethod
     def of(cls, settings: "LinkSettings | str", changes: Mapping[str, Any]) -> "LinkSettings":
-        """Settings, or those of a name in ``PRESETS``, with changes.
+        """Return settings, or the entry of ``PRESETS`` with that name, with changes.
 
         Raises:
-            ValueError: an unknown name.
+            ValueError: an unknown name, or a value that is not accepted.
         """
         if isinstance(settings, str):
             if settings not in PRESETS:
@@ -97,6 +97,12 @@ class LinkSettings:
                 hint = did_you_mean(name, names)
                 raise ValueError(f"unknown setting {name!r}{hint} (accepted: {', '.join(names)})")
         return replace(settings, **changes)
+
+
+@cache
+def _overlap_terms(least: float) -> tuple[CostTerm, ...]:
+    """Terms that accept boxes with an IoU of at least ``least``."""
+    return (CostTerm("overlap", gate=1 - least),)
 
 
 PRESETS: Mapping[str, LinkSettings] = {

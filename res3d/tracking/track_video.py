@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from res3d.structures import Category, ClipDetections, FrameDetections, FrameTracks, VideoTracks
-from res3d.tracking.frame_linker import FrameLinker
+from res3d.structures import Category, ClipDetections, FrameTracks, VideoTracks
+from res3d.tracking.linker import FrameLinker, TubeLinker
 from res3d.tracking.settings import LinkSettings
-from res3d.tracking.tube_linker import TubeLinker
 from res3d.video import ClipSampler, VideoReader
 
 # Takes clips [3, T, H, W] in 0..1 and gives a dictionary for each: boxes [D, T, 4], visible [D, T], scores [D], ...
@@ -91,7 +90,8 @@ def stream_video(
     sampler = check_clips(clip_length, clip_stride, batch_size)
     chosen = LinkSettings.of(settings, changes)
     clips = _clips(_pixels(reader, progress or (lambda frames: None)), sampler)
-    return _link(_detect(clips, model, batch_size, _device(model, device), chosen.min_score), clip_length, chosen)
+    linker = FrameLinker(chosen) if clip_length == 1 else TubeLinker(chosen)
+    return linker.link(_detect(clips, model, batch_size, _device(model, device), chosen.min_score))
 
 
 def check_clips(clip_length: int, clip_stride: int, batch_size: int = 1) -> ClipSampler:
@@ -104,31 +104,6 @@ def check_clips(clip_length: int, clip_stride: int, batch_size: int = 1) -> Clip
     if batch_size < 1:
         raise ValueError(f"batch_size must be ≥ 1, not {batch_size}")
     return sampler
-
-
-def _link(found: Iterator[ClipDetections], clip_length: int, settings: LinkSettings) -> Iterator[FrameTracks]:
-    if clip_length > 1:
-        tubes = TubeLinker(settings)
-        for clip in found:
-            yield from tubes.push(clip)
-        yield from tubes.finish()
-        return
-    frames = FrameLinker(settings)
-    for clip in found:
-        yield from frames.push(_only_frame(clip))
-    yield from frames.finish()
-
-
-def _only_frame(clip: ClipDetections) -> FrameDetections:
-    return FrameDetections(
-        boxes=clip.boxes[:, 0],
-        scores=clip.scores,
-        labels=clip.labels,
-        embeddings=clip.embeddings,
-        masks=None if clip.masks is None else tuple(masks[0] for masks in clip.masks),
-        keypoints=None if clip.keypoints is None else clip.keypoints[:, 0],
-        keypoints_scores=None if clip.keypoints_scores is None else clip.keypoints_scores[:, 0],
-    )
 
 
 def _pixels(reader: VideoReader, progress: Callable[[int], None]) -> Iterator[Tensor]:

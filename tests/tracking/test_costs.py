@@ -17,8 +17,7 @@ def objects(seed: int, n: int, length: int = 3, keypoints: int = 4) -> Objects:
     return Objects(
         boxes=np.concatenate([corner, corner + rng.uniform(10, 40, corner.shape)], axis=2),
         visible=np.where(rng.random((n, length)) < 0.3, 0, rng.random((n, length))),
-        embeddings=rng.normal(0, 1, (n, 6)),
-        keypoints=points,
+        fields={"embeddings": rng.normal(0, 1, (n, 6)), "keypoints": points},
     )
 
 
@@ -28,7 +27,7 @@ def similarity_by_hand(name: str, a: Objects, b: Objects, n: int, m: int, t: int
     areas = [np.prod(side.boxes[i, t, 2:] - side.boxes[i, t, :2]) for side, i in ((a, n), (b, m))]
     area = np.sqrt(areas[0] * areas[1])
     values = []
-    for p, q in zip(a.keypoints[n, t], b.keypoints[m, t], strict=True):
+    for p, q in zip(a.fields["keypoints"][n, t], b.fields["keypoints"][m, t], strict=True):
         if p[2] > 0 and q[2] > 0:
             distance = np.hypot(*(p[:2] - q[:2]))
             oks = np.exp(-(distance**2) / (2 * area * (2 * DEFAULT_SIGMA) ** 2))
@@ -51,14 +50,14 @@ def test_costs_of_tubes_are_means_over_the_frames_that_both_see(name, length):
 
 def test_appearance_is_by_the_angle_between_embeddings():
     unit = np.array([[1.0, 0], [0, 2], [-3, 0], [0, 0]])
-    side = Objects(boxes=np.zeros((4, 1, 4)), visible=np.ones((4, 1)), embeddings=unit)
+    side = Objects(boxes=np.zeros((4, 1, 4)), visible=np.ones((4, 1)), fields={"embeddings": unit})
     assert COSTS["appearance"](side, side)[0].tolist() == [0, 0.5, 1, 0.5]
 
 
 @pytest.mark.parametrize("name", COSTS)
 def test_a_cost_is_nothing_for_the_same_object(name):
     side = objects(2, 1)
-    same = Objects(boxes=side.boxes, visible=np.ones((1, 3)), embeddings=side.embeddings, keypoints=side.keypoints)
+    same = Objects(boxes=side.boxes, visible=np.ones((1, 3)), fields=side.fields)
     assert COSTS[name](same, same) == pytest.approx(0)
 
 
