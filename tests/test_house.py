@@ -27,7 +27,7 @@ ARROWS = {
     "data": {"clips", "video", "structures", "ops"},
     "detection": {"backbone", "weights", "inference", "structures", "ops"},
     "features": {"clips", "backbone", "weights", "inference", "video", "structures", "ops"},
-    "tracking": {"video", "inference", "structures", "ops"},
+    "tracking": {"clips", "video", "inference", "structures", "ops"},
     "evaluation": {"structures", "ops"},
     "training": {"detection", "backbone", "weights", "data", "evaluation", "video", "structures", "ops"},
     "viz": {"video", "structures", "ops"},
