@@ -1,9 +1,10 @@
-"""The kinds of models that weights are for: one row each. Rooms that define more kinds add their rows."""
+"""Kinds of models that weights are for, by the name that files give them. A new kind is one entry of ``KINDS``."""
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, TypeAlias
 
 from torch import nn
 
@@ -12,117 +13,160 @@ from res3d.settings import dump_dataclass, parse_dataclass
 from res3d.weights.layouts import LAYOUTS, Layout
 from res3d.weights.report import WeightsError
 
-Metadata = Mapping[str, object]
+Metadata: TypeAlias = Mapping[str, object]
+
+# Where each kind is defined. Names rather than objects, looked up when a model or file of the kind turns up: detectors
+# are built from weights, so an import of theirs here would be a circle, and would import them for every backbone.
+KINDS = {
+    "backbone": "res3d.weights.kinds:BACKBONE",
+    "classifier": "res3d.weights.kinds:CLASSIFIER",
+    "detector": "res3d.detection.model_kind:DETECTOR",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelDescription:
+    """What is known about the model that weights belong to; each kind of model may add fields."""
+
+    spec: BackboneSpec
+    """All stages of the backbone, wherever the model uses them."""
+    num_classes: int | None = None
+    """Classes of a clip classifier."""
+    categories: tuple[str, ...] = ()
+    """Names of a classifier's classes 0, 1, ..., or of a detector's labels 1, 2, ...; empty: not known."""
+    clip: ClipInput | None = None
+    """The clips that the model was trained on; None: not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelKind:
-    """What weight files need to know of one kind of model, whose backbone, if it is not one, is ``model.backbone``."""
+    """How weights files describe one kind of model, and how checkpoints fill it."""
 
-    name: str  # in a file's metadata
+    name: str
+    """In a file's metadata, and in ``KINDS``."""
     model: type[nn.Module]
-    describe: Callable[[Any], dict[str, object]]  # the metadata from which ``build`` makes a model again
-    build: Callable[[Metadata], nn.Module]
-    backbone_spec: Callable[[Any], BackboneSpec]  # of a model: all stages, wherever they are used
-    saved_spec: Callable[[Metadata], BackboneSpec]  # the same of a file
-    set_norm_eps: Callable[[Any, float], None]  # in the modules and in the spec
-    saved_input: Callable[[Metadata], ClipInput | None] = lambda metadata: None  # what a file's model was trained on
-    prefixes: tuple[str, ...] = ()  # in front of stages' names in the model's own keys
-    layouts: tuple[Layout, ...] = LAYOUTS  # of the checkpoints that it takes
-    check_saved: Callable[[Any, Metadata], None] = lambda model, metadata: None
-    """ValueError if a file of this kind holds a model that computes something else with the same tensors, apart from
-    its backbone."""
+    describe: Callable[[Any], dict[str, object]]
+    """The metadata of a model: plain values."""
+    parse: Callable[[Metadata], ModelDescription]
+    """What ``describe`` wrote, checked; KeyError, TypeError or ValueError for anything else."""
+    build: Callable[[Any], nn.Module]
+    """A model, with random weights, of what ``parse`` made."""
+    backbone_spec: Callable[[Any], BackboneSpec]
+    """The spec of a model's backbone: all stages, wherever the model uses them."""
+    set_norm_eps: Callable[[Any, float], None]
+    """Sets the eps of all norms, in the modules and in the spec."""
+    prefixes: tuple[str, ...] = ()
+    """What stands before stages' names in the model's own keys."""
+    layouts: tuple[Layout, ...] = LAYOUTS
+    """Layouts of the checkpoints that it can be filled from."""
+    check_saved: Callable[[Any, Any], None] = lambda model, description: None
+    """ValueError for a model and a description (of ``parse``) that compute something else with the same tensors, apart
+    from the backbone."""
+
+
+def resolve_kind(name: str) -> ModelKind:
+    """The entry of ``KINDS`` that is called ``name``."""
+    module, _, attribute = KINDS[name].partition(":")
+    kind: ModelKind = getattr(import_module(module), attribute)
+    return kind
 
 
 def kind_of(model: nn.Module) -> ModelKind:
-    """The row of a model.
+    """The kind of a model.
 
     Raises:
         TypeError: a model of no such kind.
     """
-    for kind in KINDS.values():
-        if isinstance(model, kind.model):
-            return kind
-    names = " or ".join(f"a {kind.model.__name__}" for kind in KINDS.values())
+    kinds = []
+    for name in KINDS:
+        kinds.append(resolve_kind(name))
+        if isinstance(model, kinds[-1].model):
+            return kinds[-1]
+    names = " or ".join(f"a {kind.model.__name__}" for kind in kinds)
     raise TypeError(f"weights are for {names}, not a {type(model).__name__}")
 
 
-def _backbone_spec(metadata: Metadata) -> BackboneSpec:
+def parse_metadata(text: str) -> Metadata:
+    """The metadata of a weights file, from the JSON text in its header.
+
+    Raises:
+        WeightsError: text that is no JSON object.
+    """
+    try:
+        metadata = json.loads(text)
+    except ValueError:
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise WeightsError("its metadata is not a JSON object")
+    return metadata
+
+
+def find_kind(metadata: Metadata) -> ModelKind:
+    """The kind of the model that a file with this metadata holds.
+
+    Raises:
+        WeightsError: a kind that this version does not know.
+    """
+    name = metadata.get("kind")
+    if not isinstance(name, str) or name not in KINDS:
+        raise WeightsError(f"holds a {name!r}, not one of {', '.join(map(repr, KINDS))}")
+    return resolve_kind(name)
+
+
+def _parse_spec(metadata: Metadata) -> BackboneSpec:
     return BackboneSpec.from_yaml(str(metadata["spec"]))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ClassifierDescription(ModelDescription):
+    num_classes: int
+    dropout: float
+
+
 def _describe_classifier(model: ClipClassifier) -> dict[str, object]:
-    known = {} if model.trained_on is None else {"trained_on": dump_dataclass(model.trained_on)}
+    trained_on = {} if model.trained_on is None else {"trained_on": dump_dataclass(model.trained_on)}
     return {
         "spec": model.backbone.spec.to_yaml(),
         "num_classes": model.num_classes,
         "dropout": model.dropout.p,
-        **known,
+        **trained_on,
     }
 
 
-def _read_input(metadata: Metadata) -> ClipInput | None:
-    text = metadata.get("trained_on")
-    return None if text is None else parse_dataclass(ClipInput, str(text), root="trained_on")
-
-
-def _build_classifier(metadata: Metadata) -> ClipClassifier:
-    classes, dropout = metadata["num_classes"], metadata["dropout"]
+def _parse_classifier(metadata: Metadata) -> _ClassifierDescription:
+    classes, dropout, text = metadata["num_classes"], metadata["dropout"], metadata.get("trained_on")
     if not isinstance(classes, int) or not isinstance(dropout, (int, float)):
         raise ValueError(f"num_classes {classes!r}, dropout {dropout!r}")
-    backbone = ResNet3d(_backbone_spec(metadata))
-    return ClipClassifier(backbone, classes, dropout=dropout, trained_on=_read_input(metadata))
-
-
-def _set_norm_eps(backbone: ResNet3d, eps: float) -> None:
-    for module in backbone.modules():
-        if hasattr(module, "eps"):
-            setattr(module, "eps", eps)  # noqa: B010 (nn.Module's own attributes are typed as tensors and modules)
-    backbone.spec = replace(backbone.spec, norm=replace(backbone.spec.norm, eps=eps))
-
-
-KINDS: dict[str, ModelKind] = {}
-
-
-def kind_of_file(metadata: str) -> tuple[ModelKind, Metadata]:
-    """The row of the model that a res3d file holds, and what the file says of it.
-
-    Raises:
-        WeightsError: metadata of no model that this version knows.
-    """
-    described = json.loads(metadata)
-    name = described.get("kind")
-    if name not in KINDS:
-        raise WeightsError(f"holds a {name!r}, not one of {', '.join(map(repr, KINDS))}")
-    return KINDS[name], described
-
-
-def add_kind(kind: ModelKind) -> None:
-    """Make ``save_weights``, ``load_model`` and ``load_weights`` know a kind of model."""
-    KINDS[kind.name] = kind
-
-
-add_kind(
-    ModelKind(
-        name="backbone",
-        model=ResNet3d,
-        describe=lambda model: {"spec": model.spec.to_yaml()},
-        build=lambda metadata: ResNet3d(_backbone_spec(metadata)),
-        backbone_spec=lambda model: model.spec,
-        saved_spec=_backbone_spec,
-        set_norm_eps=_set_norm_eps,
+    clip = None if text is None else parse_dataclass(ClipInput, str(text), root="trained_on")
+    return _ClassifierDescription(
+        spec=_parse_spec(metadata),
+        num_classes=classes,
+        categories=() if clip is None else clip.categories,
+        clip=clip,
+        dropout=dropout,
     )
+
+
+def _build_classifier(saved: _ClassifierDescription) -> ClipClassifier:
+    return ClipClassifier(ResNet3d(saved.spec), saved.num_classes, dropout=saved.dropout, trained_on=saved.clip)
+
+
+BACKBONE = ModelKind(
+    name="backbone",
+    model=ResNet3d,
+    describe=lambda model: {"spec": model.spec.to_yaml()},
+    parse=lambda metadata: ModelDescription(spec=_parse_spec(metadata)),
+    build=lambda saved: ResNet3d(saved.spec),
+    backbone_spec=lambda model: model.spec,
+    set_norm_eps=ResNet3d.set_norm_eps,
 )
-add_kind(
-    ModelKind(
-        name="classifier",
-        model=ClipClassifier,
-        describe=_describe_classifier,
-        build=_build_classifier,
-        backbone_spec=lambda model: model.backbone.spec,
-        saved_spec=_backbone_spec,
-        set_norm_eps=lambda model, eps: _set_norm_eps(model.backbone, eps),
-        saved_input=_read_input,
-        prefixes=("backbone.",),
-    )
+CLASSIFIER = ModelKind(
+    name="classifier",
+    model=ClipClassifier,
+    describe=_describe_classifier,
+    parse=_parse_classifier,
+    build=_build_classifier,
+    backbone_spec=lambda model: model.backbone.spec,
+    set_norm_eps=ClipClassifier.set_norm_eps,
+    prefixes=("backbone.",),
 )
