@@ -4,7 +4,6 @@ from res3d.backbone.block import LayerFactory, ResidualBlock, Stage, build_stage
 from res3d.backbone.block_spec import BlockSpec, ConvPlan, ConvSpec, ShortcutSpec
 from res3d.backbone.catalog import CATALOG, find_spec, list_backbones, resolve_spec
 from res3d.backbone.classifier import ClipClassifier
-from res3d.backbone.clip_input import ClipInput
 from res3d.backbone.convs import ONE, FactoredConv, ReplicatedTimeConv3d, Size3
 from res3d.backbone.describe import ModelTable, StageRow, conv_label, count_parameters, describe, times
 from res3d.backbone.norms import NORMS, FrozenBatchNorm3d
@@ -32,7 +31,6 @@ __all__ = [
     "BackboneSpec",
     "BlockSpec",
     "ClipClassifier",
-    "ClipInput",
     "ConvPlan",
     "ConvSpec",
     "FactoredConv",

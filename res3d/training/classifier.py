@@ -1,14 +1,14 @@
 """Training of ``ClipClassifier``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from res3d.backbone import ClipClassifier, ClipInput
+from res3d.backbone import ClipClassifier
 from res3d.data import Facts
-from res3d.settings import build_dataclass
 from res3d.training.settings import TrainingSettings
 from res3d.training.tasks import Maps, Options, Samples, Task
 from res3d.weights import create_classifier
@@ -33,22 +33,22 @@ def build_classifier(options: Options, facts: Facts) -> ClipClassifier:
 
 
 def _note_input(model: ClipClassifier, settings: TrainingSettings, facts: Facts) -> None:
-    if not facts.clips:  # pictures or signals
+    clip = facts.clip
+    if clip is None:  # pictures or signals
         return
-    names = [category.name for category in facts.categories]
-    crop = facts.clips["crop"]
-    if crop is None and settings.validate is None:  # what is trained on is cropped at random
-        crop = settings.augment.get("crop")
-    model.trained_on = build_dataclass(
-        ClipInput,
-        {
-            **facts.clips,
-            "crop": crop,
-            **{name: values for name in ("mean", "std") if (values := getattr(settings, name))},
-            "categories": names if len(names) == model.num_classes else [],
-        },
-        root="trained_on",
-    )
+    names = tuple(category.name for category in facts.categories)
+    model.categories = names if len(names) == model.num_classes else ()
+    if clip.crop is None and settings.validate is None:  # what is trained on is cropped at random
+        clip = replace(clip, crop=_fitting_crop(settings.augment.get("crop"), clip.resize))
+    mean, std = tuple(settings.mean) or clip.mean, tuple(settings.std) or clip.std
+    model.trained_on = replace(clip, mean=mean, std=std)
+
+
+def _fitting_crop(crop: Sequence[int] | None, side: object) -> tuple[int, int] | None:
+    """The part of a crop that fits into frames whose shorter side is ``side``; augmentation pads smaller frames."""
+    if crop is None:
+        return None
+    return tuple(min(size, side) if isinstance(side, int) else size for size in crop)  # type: ignore[return-value]
 
 
 def _needs(model: ClipClassifier) -> dict[str, str]:

@@ -106,7 +106,7 @@ def load_classifier(
         raise WeightsError(f"{source.name}: weights without a classifier")
     classifier = create_classifier(backbone, source.num_classes)
     load_weights(classifier, source, **load_keywords)
-    classifier.trained_on = source.clip
+    classifier.trained_on, classifier.categories = source.clip, source.categories
     return classifier
 
 

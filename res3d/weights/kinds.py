@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import Any, TypeAlias
 
 from torch import nn
 
-from res3d.backbone import BackboneSpec, ClipClassifier, ClipInput, ResNet3d
+from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d
+from res3d.clips import ClipSpec
 from res3d.settings import dump_dataclass, parse_dataclass
 from res3d.weights.layouts import LAYOUTS, Layout
 from res3d.weights.report import WeightsError
@@ -34,7 +35,7 @@ class ModelDescription:
     """Classes of a clip classifier."""
     categories: tuple[str, ...] = ()
     """Names of a classifier's classes 0, 1, ..., or of a detector's labels 1, 2, ...; empty: not known."""
-    clip: ClipInput | None = None
+    clip: ClipSpec | None = None
     """The clips that the model was trained on; None: not known."""
 
 
@@ -118,37 +119,62 @@ def _parse_spec(metadata: Metadata) -> BackboneSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _TrainedOn(ClipSpec):
+    """The YAML of ``trained_on`` in a file: a ClipSpec and the names of the classes."""
+
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _ClassifierDescription(ModelDescription):
     num_classes: int
     dropout: float
 
 
 def _describe_classifier(model: ClipClassifier) -> dict[str, object]:
-    trained_on = {} if model.trained_on is None else {"trained_on": dump_dataclass(model.trained_on)}
+    clip: dict[str, object] = {}
+    if model.trained_on is not None:
+        clip["trained_on"] = dump_dataclass(_TrainedOn.of(model.trained_on, categories=model.categories))
+    elif model.categories:
+        clip["categories"] = list(model.categories)
     return {
         "spec": model.backbone.spec.to_yaml(),
         "num_classes": model.num_classes,
         "dropout": model.dropout.p,
-        **trained_on,
+        **clip,
     }
 
 
 def _parse_classifier(metadata: Metadata) -> _ClassifierDescription:
-    classes, dropout, text = metadata["num_classes"], metadata["dropout"], metadata.get("trained_on")
+    classes, dropout = metadata["num_classes"], metadata["dropout"]
     if not isinstance(classes, int) or not isinstance(dropout, (int, float)):
         raise ValueError(f"num_classes {classes!r}, dropout {dropout!r}")
-    clip = None if text is None else parse_dataclass(ClipInput, str(text), root="trained_on")
+    clip, categories = _parse_clip(metadata)
     return _ClassifierDescription(
-        spec=_parse_spec(metadata),
-        num_classes=classes,
-        categories=() if clip is None else clip.categories,
-        clip=clip,
-        dropout=dropout,
+        spec=_parse_spec(metadata), num_classes=classes, categories=categories, clip=clip, dropout=dropout
     )
 
 
+def _parse_clip(metadata: Metadata) -> tuple[ClipSpec | None, tuple[str, ...]]:
+    """The clips that a classifier was trained on, and the names of its classes."""
+    text = metadata.get("trained_on")
+    if text is not None:
+        saved = parse_dataclass(_TrainedOn, str(text), root="trained_on")
+        return ClipSpec(**{f.name: getattr(saved, f.name) for f in fields(ClipSpec)}), saved.categories
+    names = metadata.get("categories", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"categories must be a list of names, not {names!r}")
+    return None, tuple(names)
+
+
 def _build_classifier(saved: _ClassifierDescription) -> ClipClassifier:
-    return ClipClassifier(ResNet3d(saved.spec), saved.num_classes, dropout=saved.dropout, trained_on=saved.clip)
+    return ClipClassifier(
+        ResNet3d(saved.spec),
+        saved.num_classes,
+        dropout=saved.dropout,
+        trained_on=saved.clip,
+        categories=saved.categories,
+    )
 
 
 BACKBONE = ModelKind(

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from res3d.backbone import BackboneSpec, ClipInput, resolve_spec
+from res3d.backbone import BackboneSpec, resolve_spec
+from res3d.clips import ClipSpec
 from res3d.weights.download import fetch_weights
 from res3d.weights.kinds import ModelDescription, find_kind, parse_metadata
 from res3d.weights.layouts import LAYOUTS, Layout, recognise
@@ -53,7 +54,7 @@ class WeightsSource:
         return () if self.description is None else self.description.categories
 
     @property
-    def clip(self) -> ClipInput | None:
+    def clip(self) -> ClipSpec | None:
         """The clips that the model was trained on; None: not known."""
         return None if self.description is None else self.description.clip
 
@@ -69,7 +70,7 @@ class WeightsSource:
         Raises:
             WeightsError: names of no known layout.
         """
-        return self.recognise(LAYOUTS)
+        return self.recognise()
 
     @cached_property
     def num_classes(self) -> int | None:
@@ -85,7 +86,7 @@ class WeightsSource:
         heads = (len(tensor) for key, tensor in self.tensors.items() if self.layout.rename(key) == "fc.weight")
         return next(heads, None)
 
-    def recognise(self, layouts: Sequence[Layout]) -> Layout:
+    def recognise(self, layouts: Sequence[Layout] = LAYOUTS) -> Layout:
         """The one of ``layouts`` that has these names.
 
         Raises:
@@ -127,7 +128,7 @@ def _registered(entry: WeightsEntry) -> WeightsSource:
         spec=resolve_spec(entry.model),
         num_classes=None if is_detector else len(names) or None,
         categories=names[1:] if is_detector else names,  # the first of a detector's is its background
-        clip=entry.input,
+        clip=entry.clip,
     )
     return WeightsSource(
         name=entry.name,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from made_videos import cut
 
 import res3d
-from res3d.features import FeatureExtractor
+from res3d.clips import ClipSpec
+from res3d.features import ExtractionRun, FeatureExtractor
 from res3d.video import KINETICS, ClipSampler, Preprocessing, TruncatedVideoError, VideoError, VideoReader
 
 SMALL = Preprocessing(resize=(40, 50), crop=(32, 32), mean=KINETICS.mean, std=KINETICS.std)
@@ -192,8 +193,8 @@ def test_writing_to_a_file_gives_the_same_features(video, thin, tmp_path):
     extractor = FeatureExtractor(thin, sampler=ClipSampler(8, 4), preprocess=SMALL, pool="none")
     reader = VideoReader(video)
     seen = []
-    clips = extractor.extract_to(reader, tmp_path / "a.npz", progress=seen.append)
-    loaded, direct = res3d.ClipFeatures.load(tmp_path / "a.npz"), extractor.extract(reader)
+    clips = ExtractionRun(extractor, reader, progress=seen.append).extract_to(tmp_path / "a.npz")
+    loaded, direct = res3d.ClipFeatures.load(tmp_path / "a.npz"), ExtractionRun(extractor, reader).extract()
     assert clips == len(loaded) == 9
     assert np.array_equal(loaded.features, direct.features)
     assert loaded.meta == direct.meta
@@ -206,9 +207,9 @@ def test_a_damaged_video_leaves_no_file_unless_it_was_allowed(video, thin, tmp_p
     out.mkdir()
     extractor = FeatureExtractor(thin, preprocess=SMALL)
     with pytest.raises(TruncatedVideoError):
-        extractor.extract_to(VideoReader(damaged), out / "a.npz")
+        ExtractionRun(extractor, VideoReader(damaged)).extract_to(out / "a.npz")
     assert not list(out.iterdir())
-    extractor.extract_to(VideoReader(damaged, allow_truncated=True), out / "a.npz")
+    ExtractionRun(extractor, VideoReader(damaged, allow_truncated=True)).extract_to(out / "a.npz")
     assert res3d.ClipFeatures.load(out / "a.npz").meta["video"]["damage"]
 
 
@@ -230,3 +231,29 @@ def test_a_range_without_frames_is_an_error(video, thin):
 def test_wrong_settings_are_refused(video, thin, arguments, message):
     with pytest.raises(ValueError, match=message):
         res3d.extract_features(video, thin, **arguments)
+
+
+def test_the_clip_of_a_model_is_used_unless_overridden(video, thin):
+    clip = ClipSpec.of(SMALL, length=4, step=2, fps=12.5)
+    given = res3d.extract_features(video, thin, clip=clip)
+    expected = one_by_one(video, thin, ClipSampler(4, 8, 2), fps=12.5).mean(axis=(2, 3, 4))
+    np.testing.assert_allclose(given.features, expected, rtol=1e-4, atol=1e-5)
+    assert given.meta["fps"] == 12.5
+    assert given.meta["preprocessing"] == SMALL.to_dict()
+    classifier = res3d.ClipClassifier(thin, 5, trained_on=clip)
+    assert np.array_equal(res3d.extract_features(video, classifier).features, given.features)
+    other = ClipSpec.of(SMALL, length=8)
+    assert res3d.extract_features(video, classifier, clip=other).frame_indices.shape == (5, 8)
+    chosen = res3d.extract_features(video, classifier, sampler=ClipSampler(3, 9), preprocess=KINETICS)
+    assert chosen.meta["sampler"]["stride"] == 9
+    assert chosen.meta["preprocessing"] == KINETICS.to_dict()
+    assert chosen.meta["fps"] == 12.5
+    reader = VideoReader(video)
+    assert res3d.extract_features(reader, classifier).meta["fps"] is None, "the rate of a reader is the caller's"
+
+
+def test_clips_that_cannot_be_extracted_are_refused(thin):
+    with pytest.raises(ValueError, match="sampling='segments' is a whole video"):
+        FeatureExtractor(thin, clip=ClipSpec(length=8, sampling="segments"))
+    with pytest.raises(ValueError, match="features are of one view of each frame, not of 3 views"):
+        FeatureExtractor(thin, clip=ClipSpec(length=8, crop=(32, 32), views=3))
