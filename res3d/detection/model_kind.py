@@ -1,6 +1,6 @@
 """How weights files describe detectors, and how checkpoints fill them."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 
 from res3d.backbone import BackboneSpec
 from res3d.detection.layouts import DETECTOR_LAYOUTS
@@ -45,12 +45,16 @@ COMPARED_SETTINGS = ("image_mean", "image_std", "bbox_reg_weights")
 
 
 def _check_saved(model: MaskRCNN3d, saved: DetectorDescription) -> None:
-    """Refuse another detector, which would compute something else; heads that only one of both has are not compared."""
+    """Refuse another detector, which would compute something else; parts that only one of both has are not compared."""
     names = [field.name for field in fields(DetectorSpec) if field.name not in NOT_COMPARED]
     pairs = {name: (getattr(saved.detector, name), getattr(model.spec, name)) for name in names}
-    pairs["box"] = (replace(saved.detector.box, stages=()), replace(model.spec.box, stages=()))  # of the backbone
+    pairs["box"] = (
+        replace(saved.detector.box, stages=()),
+        replace(model.spec.box, stages=()),
+    )  # they are the backbone's
     pairs |= {name: (getattr(saved.settings, name), getattr(model.settings, name)) for name in COMPARED_SETTINGS}
-    for name, (theirs, ours) in pairs.items():
+    for name in sorted(pairs, key=lambda name: is_dataclass(pairs[name][0])):  # plain values are told most shortly
+        theirs, ours = pairs[name]
         if theirs is not None and ours is not None and theirs != ours:
             raise ValueError(
                 f"was saved with {name} = {theirs}, not {ours} (res3d.detection.load_detector rebuilds it)"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -135,17 +135,14 @@ def _registered(entry: WeightsEntry) -> WeightsSource:
         kind="detector" if is_detector else "classifier",
         description=description,
         norm_eps=entry.norm_eps,
-        read=lambda: read_checkpoint(fetch_weights(entry)).tensors,
+        read=lambda: read_checkpoint(fetch_weights(entry)),
     )
 
 
 def _file(path: str | Path) -> WeightsSource:
-    def read() -> Mapping[str, Tensor]:
-        return read_checkpoint(path).tensors
-
     text = read_metadata(path)
     if text is None:
-        return WeightsSource(name=str(path), read=read)
+        return WeightsSource(name=str(path), read=partial(read_checkpoint, path))
     try:
         metadata = parse_metadata(text)
         kind = find_kind(metadata)
@@ -154,4 +151,10 @@ def _file(path: str | Path) -> WeightsSource:
         raise WeightsError(f"{path}: {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: its metadata describes no model ({error})") from None
-    return WeightsSource(name=str(path), kind=kind.name, description=description, is_saved=True, read=read)
+    return WeightsSource(
+        name=str(path),
+        kind=kind.name,
+        description=description,
+        is_saved=True,
+        read=partial(read_checkpoint, path),
+    )
