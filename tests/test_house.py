@@ -30,7 +30,7 @@ ARROWS = {
     "tracking": "clips ops structures video",
     "evaluation": "ops structures",
     "training": "backbone data detection evaluation weights",
-    "viz": "structures video",
+    "viz": "backbone structures video",
     "cli": (
         "backbone clips data detection evaluation features inference structures tracking training video viz weights"
     ),

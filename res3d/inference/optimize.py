@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from res3d.inference.fuse import FusedLayer, FusedResNet3d, fuse
 from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
-from res3d.inference.memory import keep_freed_memory
+from res3d.inference.malloc import keep_freed_memory
 from res3d.inference.winograd import PackedWinogradConv, WinogradConv, choose_axis, products_are_exact
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]

@@ -44,8 +44,8 @@ class Account:
         self._prefixes = tuple(prefixes)
         self._layout = layout
         self._full_names = {self.short_name(key): key for key in model.state_dict()}
-        self.own = {self.short_name(key): tensor for key, tensor in model.state_dict().items()}
-        self.modules = {self.short_name(name): module for name, module in model.named_modules()}
+        self.own: dict[str, Tensor] = {self.short_name(key): tensor for key, tensor in model.state_dict().items()}
+        self.modules: dict[str, nn.Module] = {self.short_name(name): module for name, module in model.named_modules()}
         self._stages = {key.split(".")[0] for key in self.own}
         self.theirs: dict[str, Theirs] = {}
         self.filled: dict[str, Tensor] = {}

@@ -166,7 +166,8 @@ class FactoredLayer:
         if self.name == "stem":
             return False
         branch, name = self.name.rsplit(".", 1)
-        return [child for child, _ in self.account.modules[branch].named_children()][-1] == name
+        last: str = [child for child, _ in self.account.modules[branch].named_children()][-1]
+        return last == name
 
     @property
     def norm_leaves(self) -> list[str]:
