@@ -1,4 +1,4 @@
-"""The account of a load: where each tensor of a checkpoint goes, and where each of the model's comes from."""
+"""The account of a load: every tensor of a checkpoint and of the model, and what becomes of it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
@@ -20,7 +20,7 @@ class Theirs(NamedTuple):
 
 
 class Account:
-    """Tensors of a model and of a checkpoint by one set of names, and what has become of each.
+    """Tensors of a model and of a checkpoint by one set of names, and what becomes of each.
 
     Names are the model's, less the prefixes of its kind; ``report`` puts them back.
 
