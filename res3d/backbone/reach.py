@@ -33,7 +33,7 @@ def frame_wise_stages(spec: BackboneSpec) -> tuple[str, ...]:
 
 
 def averages_time(spec: BackboneSpec, stage: str) -> bool:
-    """True if a map up to ``stage`` depends on averages over all frames of the clip (group norm, squeeze-excitation)."""
+    """True if a map up to ``stage`` depends on averages over all frames of a clip (group norm, squeeze-excitation)."""
     check_stage("stage", stage, spec.stage_names)
     return spec.norm.kind == "group" or any(map(_averages, spec.stages[: spec.stage_names.index(stage)]))
 

@@ -90,7 +90,7 @@ def _same_shape(plan: ShortcutPlan) -> str | None:
 
 
 class ShortcutKind(NamedTuple):
-    """Constructor of a shortcut, the settings that it takes, and the reason why it cannot serve a plan (None if it can)."""
+    """Constructor of a shortcut, its settings, and the reason why it cannot serve a plan (None if it can)."""
 
     make: Callable[[ShortcutPlan, NormOf, TemporalPadding], nn.Module]
     refuse: Callable[[ShortcutPlan], str | None] = _any

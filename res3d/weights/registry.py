@@ -56,7 +56,7 @@ def list_weights(pattern: str = "*") -> dict[str, WeightsEntry]:
 
 
 def is_registered(source: object) -> bool:
-    """True if ``source`` is a name of a registered origin ("origin/model.dataset") and no file with that path exists."""
+    """True if ``source`` is a name of a registered origin ("origin/model.dataset") and no file has that path."""
     origins = {name.partition("/")[0] for name in _registry()}
     return isinstance(source, str) and source.partition("/")[0] in origins and not Path(source).exists()
 
