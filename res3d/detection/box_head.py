@@ -151,7 +151,7 @@ class BoxHead(nn.Module):
     def _detect(
         self, x: Tensor, scores: Tensor, deltas: Tensor, visible: Tensor, proposals: Tensor, size: tuple[int, int]
     ) -> BoxDetections:
-        """Detections of one clip. Every class of each proposal is a candidate; most are dropped before boxes are made."""
+        """Detections of one clip. Every class of each proposal is a candidate; most are dropped before decoding."""
         settings = self.settings
         rows, labels = torch.where(scores[:, 1:] > settings.box_score_thresh)
         labels = labels + 1
