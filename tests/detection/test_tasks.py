@@ -20,6 +20,8 @@ def test_any_head_is_given_by_its_spec():
     model = tiny(tasks={"mask": MASK, "keypoints": POSES})
     assert model.spec.tasks == {"mask": MASK, "keypoints": POSES}
     assert tiny(mask=False, tasks={"keypoints": POSES}).spec.tasks == {"keypoints": POSES}
+    fields = {"num_keypoints": 5, "convs": [8], "temporal_kernel": 3, "border": "zeros"}
+    assert tiny(mask=False, tasks={"keypoints": fields}).spec.tasks == {"keypoints": POSES}
     assert tiny(temporal_kernel=5, tasks={"keypoints": POSES}).spec.keypoints == replace(POSES, temporal_kernel=5)
     assert DetectorSpec.from_yaml(model.spec.to_yaml()) == model.spec
 
@@ -33,6 +35,7 @@ def test_any_head_is_given_by_its_spec():
         ),
         ({"mask": POSES}, "tasks: mask must be a MaskHeadSpec, not KeypointHeadSpec"),
         ({"mask": 5}, "tasks: mask must be a MaskHeadSpec, not 5"),
+        ({"mask": {"roi": 5}}, "tasks.mask: unknown key 'roi'; did you mean 'roi_size'"),
     ],
 )
 def test_what_is_no_head_is_refused(tasks, message):
