@@ -1,4 +1,4 @@
-"""What a spec is built of: conv-norm-act layers, residual blocks, and stages that can be frozen or checkpointed."""
+"""Modules of a network: conv-norm-act layers, residual blocks, and stages that can be frozen or checkpointed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -156,8 +156,7 @@ class Stage(nn.Sequential):
         super().train(mode and not self.frozen)
         return self
 
-    def forward(self, x: Tensor, *, owned: bool = False) -> Tensor:
-        """``owned``: nobody else needs ``x``, which may be written over (where layers are fused for inference)."""
+    def forward(self, x: Tensor) -> Tensor:
         if self.frozen:
             with torch.no_grad():
                 return self._run(x)

@@ -5,9 +5,9 @@ Triples are in (t, y, x) order everywhere. Stages have the names of the ResNet p
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import prod
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from res3d.backbone.block_spec import BlockSpec, ConvPlan, ConvSpec
 from res3d.backbone.convs import ONE, Size3, TemporalPadding
@@ -15,14 +15,37 @@ from res3d.backbone.norms import NORMS
 from res3d.backbone.windows import Window, receptive_field
 from res3d.settings import check_choice, check_triple, check_width, dump_dataclass, parse_dataclass
 
+T = TypeVar("T")
 MAX_STAGES = 4  # conv2 to conv5
+OTHER_NAMES = {  # of stages, in torchvision, timm and Detectron
+    "conv1": "stem",
+    **{f"layer{number - 1}": f"conv{number}" for number in (2, 3, 4, 5)},
+    **{f"res{number}": f"conv{number}" for number in (2, 3, 4, 5)},
+}
+
+
+def stage_hint(name: str, accepted: Sequence[str]) -> str:
+    """Return "; did you mean 'conv5'?" for an error message that refuses torchvision's "layer4" or Detectron's "res5".
+
+    "" for names that no library has for one of ``accepted``.
+    """
+    ours = OTHER_NAMES.get(name)
+    return f"; did you mean {ours!r}?" if ours in accepted else ""
+
+
+def check_stage(argument: str, name: str, accepted: Sequence[str]) -> None:
+    """Refuse a stage that is not one of ``accepted``, with a ValueError that names ``argument``."""
+    if name not in accepted:
+        hint = stage_hint(str(name), accepted)
+        raise ValueError(f"{argument} must be one of {', '.join(map(repr, accepted))}, not {name!r}{hint}")
 
 
 class FeatureInfo(NamedTuple):
-    """What is known of a stage's map before anything is built."""
+    """Channels and stride of a stage's map, which follow from the spec."""
 
     channels: int
-    stride: Size3  # source frames, rows and columns per position
+    stride: Size3
+    """Source frames, rows and columns per position."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +56,7 @@ class PoolSpec:
     stride: Size3
     padding: Size3 = (0, 0, 0)
     border: Literal["-inf", "zeros"] = "-inf"
-    """What is padded with. Zeros (Keras) differ from torch's minus infinity where a border window is all negative."""
+    """Value of the padding. Zeros (Keras) differ from torch's minus infinity where a border window is all negative."""
 
     def __post_init__(self) -> None:
         check_triple("kernel", self.kernel)
@@ -61,7 +84,8 @@ class StemSpec:
     conv: ConvSpec
     width: int = 64
     stride: Size3 = (1, 2, 2)
-    norm: bool = True  # norm and ReLU after the convolution; pre-activation networks have neither here
+    norm: bool = True
+    """Norm and ReLU after the convolution; pre-activation networks have neither here."""
 
     def __post_init__(self) -> None:
         check_width("stem width", self.width)
@@ -82,7 +106,8 @@ class StageSpec:
     width: int
     blocks: tuple[BlockSpec, ...]
     stride: Size3 = ONE
-    stride_at: Literal["first", "last"] = "first"  # which block takes the stride
+    stride_at: Literal["first", "last"] = "first"
+    """The block that takes the stride."""
     pool: PoolSpec | None = None
 
     def __post_init__(self) -> None:
@@ -105,7 +130,7 @@ class StageSpec:
             yield block, self.stride if index == strided else ONE
 
     def windows(self) -> Iterator[Window]:
-        """What the main path looks at, layer by layer."""
+        """The windows of the main path, layer by layer."""
         if self.pool:
             yield self.pool.window()
         for block, stride in self.steps():
@@ -135,13 +160,15 @@ class NormSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadSpec:
-    """What a classifier makes of the last map before its linear layer: pooled windows, averaged or laid out."""
+    """Pooling of the last map before a classifier's linear layer: windows, averaged or side by side."""
 
     pool: Literal["avg", "max"] = "avg"
-    window: Size3 | None = None  # (T, H, W) positions pooled together; None takes all
-    stride: Size3 = ONE  # from one window to the next
+    window: Size3 | None = None
+    """(T, H, W) positions pooled together; None pools all."""
+    stride: Size3 = ONE
+    """Positions from one window to the next."""
     positions: Size3 | None = None
-    """How many windows the linear layer takes, side by side; None averages them, however many there are."""
+    """Windows that the linear layer takes, side by side; None averages them, for any number."""
 
     def __post_init__(self) -> None:
         check_choice("head pool", self.pool, ("avg", "max"))
@@ -153,7 +180,7 @@ class HeadSpec:
             raise ValueError("head stride and positions need a head window: without one, all positions are pooled")
 
     def inputs(self, channels: int) -> int:
-        """How many numbers the linear layer takes."""
+        """Inputs of the linear layer."""
         return channels * prod(self.positions or ONE)
 
 
@@ -166,7 +193,8 @@ class BackboneSpec:
     stages: tuple[StageSpec, ...]
     in_channels: int = 3
     norm: NormSpec = field(default_factory=NormSpec)
-    temporal_padding: TemporalPadding = "zeros"  # "replicate" repeats the border frames
+    temporal_padding: TemporalPadding = "zeros"
+    """"replicate" repeats the border frames."""
     final_norm: bool = False
     """Norm and ReLU after the last stage of the body: pre-activation blocks leave their sums bare."""
     head: HeadSpec = field(default_factory=HeadSpec)
@@ -238,17 +266,17 @@ class BackboneSpec:
             raise ValueError(f"{self.name} needs clips of (T, H, W) ≥ {self.min_clip}, not {tuple(size)}")
 
     def windows(self) -> Iterator[Window]:
-        """What the main path looks at, layer by layer, stem first."""
+        """The windows of the main path, layer by layer, stem first."""
         yield self.stem.conv.window(self.stem.stride)
         for stage in self.stages:
             yield from stage.windows()
 
     def receptive_field(self, stage: str) -> Size3:
-        """How many (frames, rows, columns) of the clip one position of a stage's map depends on, borders apart.
+        """(Frames, rows, columns) of the clip that one position of a stage's map depends on, borders apart.
 
         Raises ValueError if ``stage`` is not one of ``stage_names``.
         """
-        check_choice("stage", stage, self.stage_names)
+        check_stage("stage", stage, self.stage_names)
         until = replace(self, stages=self.stages[: max(1, self.stage_names.index(stage))])
         windows = list(until.windows())
         return receptive_field(windows[:1] if stage == "stem" else windows)
@@ -261,7 +289,7 @@ class BackboneSpec:
 
         Raises ValueError if ``body`` is not a stage after the stem.
         """
-        check_choice("body", body, self.stage_names[1:])
+        check_stage("body", body, self.stage_names[1:])
         depth = self.stage_names.index(body)
         return replace(self, stages=self.stages[:depth]), self.stages[depth:]
 
@@ -276,3 +304,21 @@ class BackboneSpec:
         Raises ValueError for a key, type or value that has no place in a spec, naming where it stands.
         """
         return parse_dataclass(cls, text, root="spec")
+
+
+def with_norm_eps(spec: T, eps: float) -> T:
+    """The same spec, of a backbone or of a part of any network, with another eps in every ``NormSpec`` in it."""
+    changed: T = _change_norms(spec, eps)
+    return changed
+
+
+def _change_norms(value: Any, eps: float) -> Any:
+    if isinstance(value, NormSpec):
+        return replace(value, eps=eps)
+    if isinstance(value, tuple):
+        return tuple(_change_norms(item, eps) for item in value)
+    if not is_dataclass(value):
+        return value
+    old = {f.name: getattr(value, f.name) for f in fields(value)}
+    new = {name: _change_norms(item, eps) for name, item in old.items()}
+    return value if new == old else replace(value, **new)  # type: ignore[type-var]

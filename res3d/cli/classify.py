@@ -12,7 +12,7 @@ from res3d.cli.settings import check_range, choose_clip, find_device
 from res3d.features import LOGITS, ExtractionRun, FeatureExtractor, NetworkOptions
 from res3d.structures import ClipFeatures
 from res3d.video import VideoReader
-from res3d.weights import WeightsError, clip_of, load_classifier
+from res3d.weights import WeightsError, load_classifier, open_weights
 
 
 def classify(
@@ -68,12 +68,12 @@ def classify(
     if top < 1:
         raise UsageError(f"--top must be ≥ 1, not {top}")
     try:
-        trained_on = clip_of(weights)
+        source = open_weights(weights)
         paths = expand_videos(videos)
         check_range(start, end, fps)
-        clip = choose_clip(trained_on, length=length, step=step, fps=fps, resize=resize, crop=crop, mean=mean, std=std)
+        clip = choose_clip(source.clip, length=length, step=step, fps=fps, resize=resize, crop=crop, mean=mean, std=std)
         names = Path(categories).read_text(encoding="utf-8").splitlines() if categories else None
-        classifier = load_classifier(weights, model=model)
+        classifier = load_classifier(source, model=model)
         extractor = FeatureExtractor(
             classifier,
             clip=clip,

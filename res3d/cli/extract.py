@@ -18,7 +18,7 @@ from res3d.features import ExtractionRun, FeatureExtractor, NetworkOptions, Pipe
 from res3d.structures import ClipFeatures
 from res3d.version import __version__
 from res3d.video import VideoReader
-from res3d.weights import WeightsError, backbone_of, clip_of, create_backbone
+from res3d.weights import WeightsError, WeightsSource, create_backbone, open_weights
 
 NOT_SETTINGS = ("version", "video", "weights")  # what may differ between a finished file and one to be made again
 
@@ -92,13 +92,14 @@ def extract(
     """
     try:
         check_range(start, end, fps)
-        trained_on = None if weights is None else clip_of(weights)
+        source = None if weights is None else open_weights(weights)
+        trained_on = None if source is None else source.clip
         clip = choose_clip(trained_on, length=length, step=step, fps=fps, resize=resize, crop=crop, mean=mean, std=std)
         if stride is None and trained_on is None:
             stride = 16
         extractor = _make_extractor(
             model=model,
-            weights=weights,
+            source=source,
             seed=seed,
             clip=clip,
             sampler=clip.sampler(stride=stride, tail=tail, align=align),
@@ -142,12 +143,12 @@ def extract(
     return FAILED if failures else 0
 
 
-def _make_extractor(*, model: str | None, weights: str | None, seed: int, **settings: Any) -> FeatureExtractor:
-    chosen = model or (None if weights is None else backbone_of(weights)) or "r3d_18"
+def _make_extractor(*, model: str | None, source: WeightsSource | None, seed: int, **settings: Any) -> FeatureExtractor:
+    chosen = model or (None if source is None else source.spec) or "r3d_18"
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        backbone: ResNet3d = create_backbone(chosen, weights=weights)
-    name = weights or f"random, seed {seed}"
+        backbone: ResNet3d = create_backbone(chosen, weights=source)
+    name = f"random, seed {seed}" if source is None else source.name
     return FeatureExtractor(backbone, weights=name, **settings)
 
 

@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from res3d.backbone import BackboneSpec, NormSpec, StageSpec
-from res3d.backbone.block import LayerFactory, build_stage
+from res3d.backbone import BackboneSpec, LayerFactory, NormSpec, StageSpec, build_stage
+from res3d.detection.box_detections import BoxDetections
 from res3d.detection.box_loss import tube_box_loss
-from res3d.detection.detections import Detections
 from res3d.detection.layers import ConvStack, WindowConv3d, full_precision, idle_loss
-from res3d.detection.matching import Samples
+from res3d.detection.sampling import Samples
 from res3d.detection.settings import DetectorSettings
 from res3d.ops.box_code import BoxCode
 from res3d.ops.nms import batched_tube_nms
@@ -24,14 +23,19 @@ MIN_SIZE = 1e-2  # pixels
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoxHeadSpec:
-    """What stands between a tube's features and the predictors: stages, convolutions, linear layers, in this order."""
+    """The layers between a tube's features and the predictors: stages, convolutions, linear layers, in this order."""
 
     roi_size: int = 7
-    stages: tuple[StageSpec, ...] = ()  # of the backbone, cut off from its body (C4); their maps are averaged in space
-    convs: tuple[int, ...] = ()  # widths of 3×3 convolutions
-    fcs: tuple[int, ...] = (1024, 1024)  # widths of linear layers
-    norm: NormSpec | None = None  # after each convolution; None: biases
-    temporal_kernel: int = 1  # of convolutions and linear layers
+    stages: tuple[StageSpec, ...] = ()
+    """Stages of the backbone, cut off from its body (C4); their maps are averaged in space."""
+    convs: tuple[int, ...] = ()
+    """Widths of 3×3 convolutions."""
+    fcs: tuple[int, ...] = (1024, 1024)
+    """Widths of linear layers."""
+    norm: NormSpec | None = None
+    """Norm after each convolution; None: biases."""
+    temporal_kernel: int = 1
+    """Frames that convolutions and linear layers span."""
 
 
 class BoxHead(nn.Module):
@@ -128,7 +132,7 @@ class BoxHead(nn.Module):
 
     def detect(
         self, pool: TubePooler, proposals: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
-    ) -> list[Detections]:
+    ) -> list[BoxDetections]:
         """Detections of each clip from its proposals [P, T, 4]; ``sizes`` are the frames' (height, width)."""
         x = self.features(pool, proposals)
         scores = full_precision(self.classes(x))[..., 0, 0].mean(dim=2).softmax(dim=1)
@@ -146,8 +150,8 @@ class BoxHead(nn.Module):
 
     def _detect(
         self, x: Tensor, scores: Tensor, deltas: Tensor, visible: Tensor, proposals: Tensor, size: tuple[int, int]
-    ) -> Detections:
-        """Of one clip: every class of every proposal is a candidate; most are dropped before their boxes are made."""
+    ) -> BoxDetections:
+        """Detections of one clip. Every class of each proposal is a candidate; most are dropped before decoding."""
         settings = self.settings
         rows, labels = torch.where(scores[:, 1:] > settings.box_score_thresh)
         labels = labels + 1
@@ -160,7 +164,7 @@ class BoxHead(nn.Module):
         rows, labels, boxes = rows[kept], labels[kept], boxes[kept]
         seen = visible[rows]
         weighted = (full_precision(x[rows])[..., 0, 0] * seen[:, None]).sum(dim=2)
-        return Detections(
+        return BoxDetections(
             boxes=boxes,
             visible=seen,
             scores=scores[rows, labels],

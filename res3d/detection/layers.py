@@ -4,8 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from res3d.backbone.norms import NORMS
-from res3d.backbone.spec import NormSpec
+from res3d.backbone import NORMS, NormSpec
 
 
 def same_conv(in_channels: int, out_channels: int, frames: int, size: int, *, bias: bool = True) -> nn.Conv3d:
@@ -32,8 +31,6 @@ class ConvStack(nn.Sequential):
 
     Shape: [N, in_channels, T, H, W] -> [N, channels, T, H, W].
     """
-
-    is_dense = False  # of RoIs, unless somebody says otherwise
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], frames: int, norm: NormSpec | None) -> None:
         super().__init__()

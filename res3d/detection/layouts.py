@@ -1,8 +1,8 @@
-"""How other libraries name the parts of a detector, see ``res3d.weights.layouts``; stages as in ``ResNet3d``."""
+"""Other libraries' names for the parts of a detector, see ``res3d.weights.layouts``; stages as in ``ResNet3d``."""
 
 from dataclasses import replace
 
-from res3d.weights.layouts import CAFFE2, LAYOUTS, RESNET, Layout
+from res3d.weights import CAFFE2, LAYOUTS, RESNET, Layout
 
 # Neither family predicts visibility: a bias of 10 says that everything is visible.
 _ALL_VISIBLE = {"box_head.visible.weight": 0.0, "box_head.visible.bias": 10.0}

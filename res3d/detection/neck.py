@@ -16,8 +16,10 @@ class NeckSpec:
     """A feature pyramid over all stages after the stem."""
 
     channels: int = 256
-    temporal_kernel: int = 1  # of the output convolutions
-    norm: NormSpec | None = None  # after each convolution; None: biases
+    temporal_kernel: int = 1
+    """Frames that the output convolutions span."""
+    norm: NormSpec | None = None
+    """Norm after each convolution; None: biases."""
 
 
 def stretch_time(maps: Tensor, frames: int) -> Tensor:
@@ -33,8 +35,6 @@ class FeaturePyramid3d(nn.Module):
 
     Shape: maps [N, C_l, T_l, h_l, w_l] of each level, finest first -> [N, channels, T, h_l, w_l] of each and one more.
     """
-
-    is_dense = True  # computes maps from maps whatever is found in them: see ResNet3d
 
     def __init__(self, spec: NeckSpec, levels: Sequence[FeatureInfo]) -> None:
         super().__init__()

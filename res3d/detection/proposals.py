@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from res3d.detection.anchors import Anchors, AnchorSpec
 from res3d.detection.box_loss import tube_box_loss
 from res3d.detection.layers import ConvStack, full_precision, same_conv
-from res3d.detection.matching import match_tubes, sample_tubes
+from res3d.detection.sampling import match_tubes, sample_tubes
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.targets import ClipTargets
 from res3d.ops.box_code import BoxCode
@@ -26,15 +26,19 @@ class ProposalSpec:
     """The head that every level of maps shares, and its anchors."""
 
     anchors: AnchorSpec = field(default_factory=AnchorSpec)
-    depth: int = 1  # convolutions before the two predictors
-    temporal_kernel: int = 3  # of those convolutions
+    depth: int = 1
+    """Convolutions before the two predictors."""
+    temporal_kernel: int = 3
+    """Frames that those convolutions span."""
 
 
 class _Predictions(NamedTuple):
-    """Of one level; places in rows, columns and shapes, as the anchors are."""
+    """Predictions of one level, in the order of the anchors: rows, columns, shapes."""
 
-    objectness: Tensor  # [N, A] logits of tubes
-    deltas: Tensor  # [N, A, T, 4]
+    objectness: Tensor
+    """[N, A] logits of tubes."""
+    deltas: Tensor
+    """[N, A, T, 4]."""
 
 
 class TubeProposalNetwork(nn.Module):
@@ -62,7 +66,6 @@ class TubeProposalNetwork(nn.Module):
         self.anchors = Anchors(spec.anchors, strides)
         self.code = BoxCode(offset=offset)
         self.convs = ConvStack(channels, (channels,) * spec.depth, spec.temporal_kernel, None)
-        self.convs.is_dense = True
         self.objectness = same_conv(channels, spec.anchors.per_place, 1, 1)
         self.deltas = same_conv(channels, spec.anchors.per_place * 4, 1, 1)
         for module in self.modules():

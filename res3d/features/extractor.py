@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d, frame_wise_stages
+from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d, frame_wise_stages, stage_hint
 from res3d.clips import KINETICS, ClipSampler, ClipSpec, Preprocessing
 from res3d.features.dense import MapGrid
 from res3d.features.split_network import SplitNetwork
@@ -204,7 +204,8 @@ def _find_layer(model: ResNet3d | ClipClassifier, spec: BackboneSpec, layer: str
     """
     layers = [*spec.stage_names, *([LOGITS] if isinstance(model, ClipClassifier) else [])]
     if layer is not None and layer not in layers:
-        raise ValueError(f"layer: {spec.name} has no stage {layer!r} (accepted: {', '.join(layers)})")
+        hint = stage_hint(layer, layers)
+        raise ValueError(f"layer: {spec.name} has no stage {layer!r}{hint} (accepted: {', '.join(layers)})")
     if spec.in_channels != 3:
         raise ValueError(f"videos have 3 channels, and {spec.name} takes {spec.in_channels}")
     return layer or spec.stage_names[-1]

@@ -59,8 +59,8 @@ def _stack(model: ClipClassifier, samples: Samples) -> Tensor:
     return torch.stack([clip for clip, _ in samples]).to(model.fc.weight.device)
 
 
-def _losses(model: ClipClassifier, samples: Samples, known: Maps | None) -> dict[str, Tensor]:
-    logits = model(_stack(model, samples), known=known)
+def _losses(model: ClipClassifier, samples: Samples, maps: Maps | None) -> dict[str, Tensor]:
+    logits = model(_stack(model, samples)) if maps is None else model.resume(maps)
     labels = torch.tensor([label for _, label in samples], device=logits.device)
     return {"loss_classifier": F.cross_entropy(logits.float(), labels)}
 

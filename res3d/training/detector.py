@@ -47,12 +47,15 @@ def _needs(model: MaskRCNN3d) -> dict[str, str]:
     return {task.field: task.shape for task in model.tasks.values()}
 
 
-def _losses(model: MaskRCNN3d, samples: Samples, known: Maps | None) -> dict[str, Tensor]:
+def _losses(model: MaskRCNN3d, samples: Samples, maps: Maps | None) -> dict[str, Tensor]:
     used = (*ALWAYS, *_needs(model))
     device = next(model.parameters()).device
-    clips = [clip.to(device) for clip, _ in samples]
     targets = [{name: value.to(device) for name, value in t.items() if name in used} for _, t in samples]
-    losses: dict[str, Tensor] = model(clips, targets, known=known)
+    if maps is None:
+        losses = model([clip.to(device) for clip, _ in samples], targets)
+    else:
+        losses = model.resume(maps, [(clip.shape[1], clip.shape[2], clip.shape[3]) for clip, _ in samples], targets)
+    assert isinstance(losses, dict)
     return losses
 
 

@@ -23,7 +23,7 @@ class Task:
     needs: Callable[[Any], Mapping[str, str]]
     """Shapes of what a model learns from besides what every kind of its data has."""
     losses: Callable[[Any, Samples, Maps | None], dict[str, Tensor]]
-    """To be added up; maps of the leading stages where they are known already, and the clips stand for their sizes."""
+    """To be added up. Where maps of the leading stages are given, only the sizes of the clips are looked at."""
     pixels: Callable[[Any, Tensor], Tensor]  # what the backbone is given for one clip, [1, C, T, H, W]
     predict: Callable[[Any, Samples], list[Any]]  # one result a clip, on the CPU
     truth: Callable[[Any], Any]  # of a clip's target, what scoring needs

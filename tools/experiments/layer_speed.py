@@ -10,15 +10,15 @@ error is the compiled one's from float64, relative to the largest output, beside
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from res3d.cli.benchmark.timing import time_in_turns
 from res3d.inference import optimize
 from res3d.inference.fused_conv import PackedConv
-from res3d.inference.measure import time_in_turns
 from res3d.inference.winograd import WinogradConv
 
 LAYERS = [  # network, in, out, kernel, stride, T × H × W
@@ -43,11 +43,12 @@ LAYERS = [  # network, in, out, kernel, stride, T × H × W
 class Layer(nn.Module):
     """One convolution as a network that ``optimize`` compiles."""
 
-    is_dense = True
-
     def __init__(self, conv: nn.Conv3d) -> None:
         super().__init__()
         self.conv = conv
+
+    def dense_parts(self) -> Iterable[nn.Module]:
+        return (self,)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(x)
