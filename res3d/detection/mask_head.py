@@ -35,6 +35,7 @@ class MaskHead(TaskHead):
 
     field = "masks"
     loss_name = "loss_mask"
+    score_name = "mask_ap"
     shape = "N T H W"
 
     def __init__(self, spec: MaskHeadSpec, channels: int, num_classes: int) -> None:

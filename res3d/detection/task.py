@@ -19,6 +19,8 @@ class TaskHead(nn.Module, ABC):
 
     field: ClassVar[str]  # of the targets
     loss_name: ClassVar[str]
+    score_name: ClassVar[str | None] = None
+    """The score of ``TubeScores`` that measures the head, higher is better; it counts in a training run's quality."""
     shape: str  # of that field, like "N T H W"
     roi_size: int  # side of the features of each box; heads of one size share them
 

@@ -1,27 +1,30 @@
-"""Training of ``ClipClassifier``."""
+"""Training of clip classifiers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from res3d.backbone import ClipClassifier, ClipInput
+from res3d.backbone import ClipClassifier
 from res3d.data import Facts
-from res3d.settings import build_dataclass
-from res3d.training.settings import TrainingSettings
-from res3d.training.tasks import Maps, Options, Samples, Task
+from res3d.training.task import FeatureMaps, Sample, Target, Task
 from res3d.weights import create_classifier
 
-TOP = 5  # classes, of the second accuracy that is scored
+TOP = 5  # guesses of the second accuracy
 
 
-def build_classifier(options: Options, facts: Facts) -> ClipClassifier:
-    """``create_classifier(backbone, num_classes, ...)``; the number of classes is the data's.
+def build_classifier(options: Mapping[str, Any], facts: Facts) -> ClipClassifier:
+    """Build a classifier of the classes of a dataset.
+
+    Args:
+        options: keywords of ``create_classifier``, with its ``name`` under ``backbone``.
+        facts: metadata of the dataset, whose classes ``num_classes`` may exceed.
 
     Raises:
-        ValueError: options that do not fit.
-        WeightsError: weights that do not.
+        ValueError: options that are invalid or do not fit the dataset.
+        WeightsError: weights that do not fit the model.
     """
     keywords = dict(options)
     if "backbone" not in keywords:
@@ -32,76 +35,48 @@ def build_classifier(options: Options, facts: Facts) -> ClipClassifier:
     return create_classifier(name, num_classes, **keywords)
 
 
-def _note_input(model: ClipClassifier, settings: TrainingSettings, facts: Facts) -> None:
-    if not facts.clips:  # pictures or signals
-        return
-    names = [category.name for category in facts.categories]
-    crop = facts.clips["crop"]
-    if crop is None and settings.validate is None:  # what is trained on is cropped at random
-        crop = settings.augment.get("crop")
-    model.trained_on = build_dataclass(
-        ClipInput,
-        {
-            **facts.clips,
-            "crop": crop,
-            **{name: values for name in ("mean", "std") if (values := getattr(settings, name))},
-            "categories": names if len(names) == model.num_classes else [],
-        },
-        root="trained_on",
-    )
+class ClassifierTask(Task[ClipClassifier, Tensor, int]):
+    """Training of a ``ClipClassifier`` by cross entropy. Its best weights are those of the highest accuracy."""
+
+    best_score = "accuracy"
+    normalizes = False
+    scores_one_by_one = False
+
+    def losses(self, samples: Sequence[Sample], maps: FeatureMaps | None = None) -> dict[str, Tensor]:
+        logits = self.model(self._stack(samples), known=maps)
+        labels = torch.tensor([self.truth(target) for _, target in samples], device=logits.device)
+        return {"loss_classifier": F.cross_entropy(logits.float(), labels)}
+
+    def backbone_input(self, clip: Tensor) -> Tensor:
+        return clip[None]
+
+    def predict(self, samples: Sequence[Sample]) -> list[Tensor]:
+        """Return the logits [num_classes] of each clip."""
+        logits: Tensor = self.model(self._stack(samples))
+        return list(logits.float().cpu())
+
+    @staticmethod
+    def truth(target: Target) -> int:
+        assert isinstance(target, int)
+        return target
+
+    def score(self, results: Sequence[Tensor], truths: Sequence[int]) -> dict[str, float]:
+        """Return accuracy and mean cross entropy, and top-5 accuracy where there are more than five classes."""
+        logits, labels = torch.stack(list(results)), torch.tensor(list(truths))
+        order = logits.argsort(dim=1, descending=True, stable=True)
+        scores = {"accuracy": _hit_rate(order[:, :1], labels), "loss": float(F.cross_entropy(logits, labels))}
+        if logits.shape[1] > TOP:
+            scores[f"accuracy_top{TOP}"] = _hit_rate(order[:, :TOP], labels)
+        return scores
+
+    def _stack(self, samples: Sequence[Sample]) -> Tensor:
+        """Stack clips to a batch [N, C, T, H, W] on the model's device."""
+        shapes = {tuple(clip.shape) for clip, _ in samples}
+        if len(shapes) > 1:
+            raise ValueError(f"clips of one batch must have one size, not {sorted(shapes)}; crop or resize them to one")
+        return torch.stack([clip for clip, _ in samples]).to(self.model.fc.weight.device)
 
 
-def _needs(model: ClipClassifier) -> dict[str, str]:
-    return {}
-
-
-def _pixels(model: ClipClassifier, clip: Tensor) -> Tensor:
-    return clip[None]
-
-
-def _stack(model: ClipClassifier, samples: Samples) -> Tensor:
-    shapes = {tuple(clip.shape) for clip, _ in samples}
-    if len(shapes) > 1:
-        raise ValueError(f"clips of one batch must have one size, not {sorted(shapes)}; crop or resize them to one")
-    return torch.stack([clip for clip, _ in samples]).to(model.fc.weight.device)
-
-
-def _losses(model: ClipClassifier, samples: Samples, known: Maps | None) -> dict[str, Tensor]:
-    logits = model(_stack(model, samples), known=known)
-    labels = torch.tensor([label for _, label in samples], device=logits.device)
-    return {"loss_classifier": F.cross_entropy(logits.float(), labels)}
-
-
-def _predict(model: ClipClassifier, samples: Samples) -> list[Tensor]:
-    logits: Tensor = model(_stack(model, samples))
-    return list(logits.float().cpu())
-
-
-def _score(results: Sequence[Tensor], truths: Sequence[int]) -> dict[str, float]:
-    """Of clips: accuracy, that of the five likeliest where there are more classes, and cross entropy."""
-    logits, labels = torch.stack(list(results)), torch.tensor(list(truths))
-    order = logits.argsort(dim=1, descending=True, stable=True)
-    scores = {"accuracy": _share(order[:, :1], labels), "loss": float(F.cross_entropy(logits, labels))}
-    if logits.shape[1] > TOP:
-        scores[f"accuracy_top{TOP}"] = _share(order[:, :TOP], labels)
-    return scores
-
-
-def _share(guesses: Tensor, labels: Tensor) -> float:
-    """Of labels [N] that are among guesses [N, k]."""
+def _hit_rate(guesses: Tensor, labels: Tensor) -> float:
+    """Return the share of labels [N] that are among guesses [N, k]."""
     return float((guesses == labels[:, None]).any(dim=1).double().mean())
-
-
-CLASSIFIER = Task(
-    build=build_classifier,
-    needs=_needs,
-    losses=_losses,
-    pixels=_pixels,
-    predict=_predict,
-    truth=int,
-    score=_score,
-    best="accuracy",
-    normalizes=False,
-    note_input=_note_input,
-    scored_alone=False,
-)

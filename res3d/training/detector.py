@@ -1,30 +1,33 @@
-"""Training of ``MaskRCNN3d``."""
+"""Training of detectors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from res3d.data import Facts
 from res3d.detection import MaskRCNN3d, mask_rcnn_3d
 from res3d.evaluation import score_tubes
 from res3d.settings import change_dataclass
-from res3d.training.packed import PackedMasks
-from res3d.training.tasks import Maps, Options, Samples, Task
+from res3d.training.packed_masks import PackedMasks
+from res3d.training.task import FeatureMaps, Sample, Target, Task
 
-AIMS = ("box_ap", "mask_ap", "pck")  # whose mean, of the heads that there are, says which weights are best
-ALWAYS = ("boxes", "visible", "labels", "track_ids")  # of a target
+ALWAYS = ("boxes", "visible", "labels", "track_ids")  # targets of every dataset for detectors
 
 
-def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
-    """``mask_rcnn_3d(**options)``; classes and their names are the data's.
+def build_detector(options: Mapping[str, Any], facts: Facts) -> MaskRCNN3d:
+    """Build a detector of the classes of a dataset.
 
-    ``options["spec"]`` changes what that makes: a mapping shaped like ``DetectorSpec``, with only what is to differ.
+    Args:
+        options: keywords of ``mask_rcnn_3d``, and ``spec``: changes to the spec that these make, a mapping shaped like
+            ``DetectorSpec`` with only what is to differ.
+        facts: metadata of the dataset.
 
     Raises:
-        ValueError: options that do not fit.
-        WeightsError: weights that do not.
+        ValueError: options that are invalid or do not fit together.
+        WeightsError: weights that do not fit the model.
     """
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     keywords: dict[str, Any] = {"num_classes": facts.num_classes, "categories": facts.categories, **given}
@@ -43,55 +46,66 @@ def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
     return changed
 
 
-def _needs(model: MaskRCNN3d) -> dict[str, str]:
-    return {task.field: task.shape for task in model.tasks.values()}
+class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
+    """Training of a ``MaskRCNN3d``. Its best weights are those of the highest ``quality``."""
+
+    best_score = "quality"
+    normalizes = True
+    scores_one_by_one = True
+
+    @property
+    def target_shapes(self) -> Mapping[str, str]:
+        return {head.field: head.shape for head in self.model.tasks.values()}
+
+    def losses(self, samples: Sequence[Sample], maps: FeatureMaps | None = None) -> dict[str, Tensor]:
+        device = self._device
+        used = (*ALWAYS, *self.target_shapes)
+        clips = [clip.to(device) for clip, _ in samples]
+        targets = [
+            {name: value.to(device) for name, value in _mapping(target).items() if name in used}
+            for _, target in samples
+        ]
+        losses: dict[str, Tensor] = self.model(clips, targets, known=maps)
+        return losses
+
+    def backbone_input(self, clip: Tensor) -> Tensor:
+        if isinstance(self.model.settings.min_size, tuple):
+            raise ValueError(
+                "a cache needs frames of one size: model.min_size must be a number, not "
+                f"{self.model.settings.min_size}"
+            )
+        pixels: Tensor = self.model.transform([clip]).pixels
+        return pixels
+
+    def predict(self, samples: Sequence[Sample]) -> list[PackedMasks]:
+        """Return the detections of each clip, without embeddings."""
+        found: list[dict[str, Tensor]] = self.model([clip.to(self._device) for clip, _ in samples])
+        for result in found:
+            if "masks" in result:  # as bits they are a quarter to move
+                result["masks"] = result["masks"] > 0.5
+        return [PackedMasks({name: value.cpu() for name, value in r.items() if name != "embeddings"}) for r in found]
+
+    @staticmethod
+    def truth(target: Target) -> PackedMasks:
+        return PackedMasks(_mapping(target))
+
+    def score(self, results: Sequence[Mapping[str, Tensor]], truths: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+        """Return the scores of ``score_tubes`` that there is something to compute from, and ``quality``.
+
+        ``quality`` is the mean of the tube AP of boxes and of the score of each other head; 0 where there is none.
+        """
+        scores = asdict(score_tubes(results, truths))
+        del scores["by_class"]
+        defined = {name: float(value) for name, value in scores.items() if value is not None}
+        heads = ("box_ap", *(head.score_name for head in self.model.tasks.values()))
+        parts = [defined[name] for name in heads if name in defined]
+        return {"quality": sum(parts) / max(1, len(parts)), **defined}
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
 
 
-def _losses(model: MaskRCNN3d, samples: Samples, known: Maps | None) -> dict[str, Tensor]:
-    used = (*ALWAYS, *_needs(model))
-    device = next(model.parameters()).device
-    clips = [clip.to(device) for clip, _ in samples]
-    targets = [{name: value.to(device) for name, value in t.items() if name in used} for _, t in samples]
-    losses: dict[str, Tensor] = model(clips, targets, known=known)
-    return losses
-
-
-def _pixels(model: MaskRCNN3d, clip: Tensor) -> Tensor:
-    if isinstance(model.settings.min_size, tuple):
-        raise ValueError(
-            f"a cache needs frames of one size: model.min_size must be a number, not {model.settings.min_size}"
-        )
-    pixels: Tensor = model.transform([clip]).pixels
-    return pixels
-
-
-def _predict(model: MaskRCNN3d, samples: Samples) -> list[PackedMasks]:
-    device = next(model.parameters()).device
-    found: list[dict[str, Tensor]] = model([clip.to(device) for clip, _ in samples])
-    for result in found:
-        if "masks" in result:  # as bits they are a quarter to move
-            result["masks"] = result["masks"] > 0.5
-    return [PackedMasks({name: value.cpu() for name, value in r.items() if name != "embeddings"}) for r in found]
-
-
-def _score(results: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
-    scores = asdict(score_tubes(results, truths))
-    del scores["by_class"]
-    known = {name: float(value) for name, value in scores.items() if value is not None}
-    aims = [known[name] for name in AIMS if name in known]
-    return {"quality": sum(aims) / max(1, len(aims)), **known}
-
-
-DETECTOR = Task(
-    build=build_detector,
-    needs=_needs,
-    losses=_losses,
-    pixels=_pixels,
-    predict=_predict,
-    truth=PackedMasks,
-    score=_score,
-    best="quality",
-    normalizes=True,
-    note_input=lambda model, settings, facts: None,  # a detector brings its own sizes, and its classes' names
-    scored_alone=True,
-)
+def _mapping(target: Target) -> Mapping[str, Tensor]:
+    assert isinstance(target, Mapping)
+    return target

@@ -1,182 +1,137 @@
 """A training run as one dataclass: its fields are the keys of a config file and the flags of ``res3d train``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields, replace
+from math import isfinite
+from typing import Annotated, Any
 
-OPTIMIZERS = ("adamw", "adam", "sgd")
-SCHEDULES = ("constant", "step", "cosine")
-PRECISIONS = ("32", "bf16", "16")
+import yaml
+
+from res3d.data import DATA_KINDS, Augmentation, ClipData
+from res3d.settings import Alias, Choice, Tagged, Variant, build_value, dump_dataclass, settings_of
+from res3d.training.models import MODELS, ModelOptions
+from res3d.training.optimizers import OPTIMIZERS, AdamW, OptimizerSettings
+from res3d.training.schedules import SCHEDULES, Constant, Schedule
+
+PRECISIONS: Mapping[str, str] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+"""Precisions by name, and what PyTorch Lightning calls them."""
+ACCELERATORS = ("auto", "cpu", "gpu")
+MODEL_OPTIONS = {name: task.options for name, task in MODELS.items()}
+DATA_OPTIONS = {name: row.data for name, row in DATA_KINDS.items()}
+SHORTHANDS: Mapping[str, str] = {"momentum": "optimizer", "milestones": "schedule", "decay": "schedule"}
+"""Settings of an optimizer or a schedule that can be given beside it, and where they belong."""
+
+Data = Annotated[Variant[ClipData], Tagged(DATA_OPTIONS)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSettings:
     """A whole run: model, data, optimizer, and how the work is divided.
 
-    Args:
-        model: kind (detector or classifier) and the keywords of res3d.detection.mask_rcnn_3d or res3d.create_classifier
-        train: kind of the data to train on (docs/training.md has the table) and its settings
-        validate: likewise, the data that is scored; without it the last weights are exported
-        augment: how training clips are changed at random; scale, crop, flip, color
-        mean: subtracted from each channel, of values in 0..1, before a classifier sees them; none is 0
-        std: each channel is divided by it; none is 1
-        views: augmented views of each clip, taken in turn by epoch; none draws a new one every epoch
-        cache: folder for the maps of stages that stay frozen, computed once for each view; needs views
-        cache_gigabytes: what the folder may grow to; clips beyond that are computed every time
-        out: folder of the run; a run found there is continued
-        seed: decides everything that is random; two runs with one seed are the same
-        epochs: passes over the training data
-        batch_size: clips of one step of the optimizer, over all devices and accumulated parts together
-        accumulate: parts that a batch is divided into, one after the other, to save memory
-        freeze_at: leading stages of the backbone that are frozen; 0 none, 1 stem, 2 stem and conv2, ...
-        unfreeze: by the number of epochs that are over, from 1, the lower freeze_at from then on
-        optimizer: adamw, adam or sgd
-        learning_rate: of parts that rates does not name, after the warm-up
-        rates: by part of the model (backbone, backbone.conv5, ...), what the learning rate is multiplied by there
-        weight_decay: of weights; biases and norms have none
-        momentum: of sgd
-        schedule: constant, step (times decay at each of milestones) or cosine (down to 0 at the end)
-        milestones: numbers of epochs after which the step schedule changes the rate, parts of them too
-        decay: what it multiplies the rate by
-        warm_up: steps over which the rate rises from 0; no more than the run has
-        clip_gradient: largest norm of the gradient of a step; none does not clip
-        averaging: of weights over steps, like 0.995; the averaged weights are scored and exported. none is off
-        early_stopping: validations without a better score after which the run stops; none goes through to the end
-        validate_every: epochs from one validation to the next
-        checkpoint_every: steps from one checkpoint to the next, besides those after each epoch; none is those only
-        log_every: steps from one line of OUT/train.csv to the next
-        precision: 32, or mixed with bf16 or, on a GPU, 16
-        accelerator: auto, cpu or gpu
-        devices: processes on each machine
-        nodes: machines
-        workers: processes that load data, for each device
+    Fields of other types are built of plain values, as a config has them: ``train={"kind": "synthetic"}``.
 
     Raises:
-        ValueError: a value out of range, or values that do not go together.
+        ValueError: an unknown key, a value of another type or out of range, or values that do not go together.
     """
 
-    model: dict[str, Any] = field(default_factory=dict)
-    train: dict[str, Any] = field(default_factory=dict)
-    validate: dict[str, Any] | None = None
-    augment: dict[str, Any] = field(default_factory=dict)
-    mean: list[float] = field(default_factory=list)
-    std: list[float] = field(default_factory=list)
+    model: Annotated[Variant[ModelOptions], Tagged(MODEL_OPTIONS)]
+    """The model: its kind (detector or classifier), and the keywords of res3d.detection.mask_rcnn_3d or
+    res3d.create_classifier."""
+    train: Data
+    """The data to train on: its kind (docs/training.md has the table), and the settings of that kind."""
+    validate: Data | None = None
+    """The data that is scored, likewise; without it the last weights are exported."""
+    augment: Augmentation = field(default_factory=Augmentation)
+    """How training clips are changed at random: scale, crop, flip, color."""
+    mean: tuple[float, ...] = ()
+    """Subtracted from each channel, of values in 0..1, before a classifier sees them; empty for 0."""
+    std: tuple[float, ...] = ()
+    """Divides each channel after that; empty for 1."""
     views: int | None = None
+    """Augmented views of each clip, taken in turn by epoch; none draws a new one in every epoch."""
     cache: str | None = None
+    """Folder for the feature maps of stages that stay frozen, computed once for each view; needs views."""
     cache_gigabytes: float = 10.0
+    """Size that the cache may grow to; the maps of further clips are computed every time."""
     out: str = "run"
+    """Folder of the run; a run found there is resumed."""
     seed: int = 0
+    """Decides everything that is random; two runs with one seed are the same."""
     epochs: int = 10
+    """Passes over the training data."""
     batch_size: int = 4
+    """Clips per step of the optimizer, over all devices and accumulated parts together."""
     accumulate: int = 1
+    """Parts that a batch is divided into, one after the other, to save memory."""
     freeze_at: int = 0
+    """Leading stages of the backbone that are frozen: 0 none, 1 stem, 2 stem and conv2, ... 5 all."""
     unfreeze: dict[int, int] = field(default_factory=dict)
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """Lower values of freeze_at by the number of epochs after which they hold: {4: 1, 8: 0}."""
+    optimizer: Annotated[OptimizerSettings, Tagged(OPTIMIZERS, bare=True)] = field(default_factory=AdamW)
+    """The optimizer; a mapping like {kind: sgd, momentum: 0.8} changes its settings."""
     learning_rate: float = 1e-3
+    """Learning rate after the warm-up, of modules that rates does not name."""
     rates: dict[str, float] = field(default_factory=dict)
+    """Factors of the learning rate by path of a module (backbone, backbone.conv5, ...)."""
     weight_decay: float = 0.0
-    momentum: float = 0.9
-    schedule: Literal["constant", "step", "cosine"] = "constant"
-    milestones: list[float] = field(default_factory=list)
-    decay: float = 0.1
+    """Decay of weights; biases and norms have none."""
+    momentum: float | None = None
+    """Shorthand for optimizer.momentum; without effect on optimizers that have none."""
+    schedule: Annotated[Schedule, Tagged(SCHEDULES, bare=True)] = field(default_factory=Constant)
+    """The learning rate over the run: constant, step (times decay at each milestone) or cosine (down to 0 at the end)."""
+    milestones: tuple[float, ...] | None = None
+    """Shorthand for schedule.milestones: numbers of epochs, and fractions of them, after which the rate changes."""
+    decay: float | None = None
+    """Shorthand for schedule.decay: the factor at each milestone; without effect on schedules that have none."""
     warm_up: int = 0
+    """Steps over which the rate rises from 0; no more than the run has."""
     clip_gradient: float | None = None
+    """Largest norm of the gradient of a step; none does not clip."""
     averaging: float | None = None
+    """Decay of the moving average of the weights, like 0.995, which is then scored and exported; none does not
+    average."""
     early_stopping: int | None = None
+    """Validations without a better score after which the run stops; none trains for all epochs."""
     validate_every: int = 1
+    """Epochs from one validation to the next."""
     checkpoint_every: int | None = None
+    """Steps from one checkpoint to the next, besides the one after each epoch; none writes only those."""
     log_every: int = 50
-    precision: Literal["32", "bf16", "16", 32, 16] = "32"
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Steps from one row of OUT/train.csv to the next."""
+    precision: Annotated[str, Choice(PRECISIONS, {"float32": "32", "bfloat16": "bf16", "float16": "16"})] = "32"
+    """Floating-point numbers of training: 32, or mixed with bf16 or, on a GPU, 16."""
+    accelerator: Annotated[str, Choice(ACCELERATORS, {"cuda": "gpu"})] = "auto"
+    """Device to train on."""
     devices: int = 1
+    """Processes on each machine."""
     nodes: int = 1
+    """Machines."""
     workers: int = 0
+    """Processes that load data, per device."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "precision", str(self.precision))  # YAML takes 32 without quotes for a number
+        for setting in settings_of(TrainingSettings):
+            value = build_value(setting.hint, getattr(self, setting.name), setting.name)
+            object.__setattr__(self, setting.name, value)
+        self._place_shorthands()
         self._check_numbers()
-        for name, accepted in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
-            if getattr(self, name) not in accepted:
-                raise ValueError(f"{name} must be one of {', '.join(accepted)}, not {getattr(self, name)!r}")
-        if self.cache is not None and (self.views is None or not self.least_frozen):
-            raise ValueError("cache needs stages that stay frozen (freeze_at) and a number of views that come again")
-        if self.early_stopping is not None and self.validate is None:
-            raise ValueError("early_stopping needs scores, and so data to validate on")
-        if self.milestones and self.schedule != "step":
-            raise ValueError(f"milestones are of the schedule 'step', not of {self.schedule!r}")
-        if self.schedule == "step" and not self.milestones:
-            raise ValueError("schedule 'step' needs milestones, at which the rate changes")
-        if self.validate is not None and self.validate_every > self.epochs:
-            raise ValueError(f"validate_every must be ≤ {self.epochs}, the run's epochs, not {self.validate_every}")
-        if self.batch_size % (self.processes * self.accumulate):
-            parts = f"{self.devices} devices × {self.nodes} nodes × {self.accumulate} accumulated parts"
-            raise ValueError(f"batch_size must be a multiple of {parts}, not {self.batch_size}")
-        if self.unfreeze and self.precision == "16" and self.processes > 1:
-            raise ValueError("unfreeze on several devices needs precision 32 or bf16: 16 scales losses on each apart")
-
-    def _check_numbers(self) -> None:
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-                raise ValueError(f"{name} must be a whole number ≥ {least}, not {value!r}")
-        for name in ("learning_rate", "decay", "cache_gigabytes", "clip_gradient"):
-            if getattr(self, name) is not None and not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be > 0, not {getattr(self, name)!r}")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise ValueError(f"weight_decay must be ≥ 0, not {self.weight_decay!r}")
-        for name in ("averaging", "momentum"):
-            if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)!r}")
         self._check_freezing()
-        if any(not abs(value) < float("inf") for value in self.mean) or any(
-            not 0 < value < float("inf") for value in self.std
-        ):
-            raise ValueError(f"mean must be finite numbers and std numbers > 0, not {self.mean} and {self.std}")
-        for part, rate in self.rates.items():
-            if not 0 <= rate < float("inf"):
-                raise ValueError(f"rates: that of {part!r} must be ≥ 0, not {rate!r}")
+        self._check_kinds()
+        self._check_together()
 
-    def _check_freezing(self) -> None:
-        if not 0 <= self.freeze_at <= 5:
-            raise ValueError(f"freeze_at must be 0 (nothing) to 5 (everything), not {self.freeze_at}")
-        depth = self.freeze_at
-        for epoch, at in sorted(self.unfreeze.items()):
-            if epoch < 1 or not 0 <= at < depth:
-                raise ValueError(
-                    f"unfreeze must give a lower freeze_at from epoch to epoch (from 1), below {depth} here, "
-                    f"not {epoch}: {at}"
-                )
-            if epoch >= self.epochs:
-                raise ValueError(f"unfreeze: after {epoch} epochs a run of {self.epochs} is over")
-            depth = at
-
-    @property
-    def processes(self) -> int:
-        """Over which a batch is divided."""
-        return self.devices * self.nodes
-
-    def frozen_in(self, epoch: int) -> int:
-        """``freeze_at`` when so many epochs are over."""
-        return {0: self.freeze_at, **self.unfreeze}[max(e for e in (0, *self.unfreeze) if e <= epoch)]
-
-    @property
-    def least_frozen(self) -> int:
-        """``freeze_at`` at its lowest: the stages that are never trained."""
-        return min(self.frozen_in(epoch) for epoch in (0, *self.unfreeze))
-
-
-LEAST: Mapping[str, int] = {
-    "views": 1,
-    "seed": 0,
-    "epochs": 1,
-    "batch_size": 1,
-    "accumulate": 1,
-    "warm_up": 0,
-    "early_stopping": 1,
-    "validate_every": 1,
-    "checkpoint_every": 1,
-    "log_every": 1,
-    "devices": 1,
-    "nodes": 1,
-    "workers": 0,
-}
+    def _place_shorthands(self) -> None:
+        """Move values that were given beside an optimizer or schedule into it."""
+        for name, place in SHORTHANDS.items():
+            value, chosen = getattr(self, name), getattr(self, place)
+            own = next((f for f in fields(chosen) if f.name == name), None)
+            object.__setattr__(self, name, None)
+            if value is None:
+                continue
+            if own is not None:
+                given = getattr(chosen, name)
+                if given not in (own.default, value):
+                    raise ValueError(f"{name} is {value!r} and {place}.{name} {given!r}: give one of them")
+                object.__setattr__(self, place, replace(chosen, **{name: value}))
+            elif name == "milestones" and value:
+                tag = next(tag for tag, kind in SCHEDULES.items() if kind is type(chosen))
+                raise ValueError(f"milestones are of the schedule 'step', not of {tag!r}")
