@@ -79,19 +79,15 @@ def registered(tmp_path, monkeypatch, thin, thin_spec) -> str:
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     torch.save(model.state_dict(), folder / "made.pth")
+    published = find_weights("torchvision/r3d_18.kinetics400")
     entry = replace(
-        find_weights("torchvision/r3d_18.kinetics400"),
+        published,
         name="torchvision/thin.made",
         model=str(thin_spec),
         url="https://nowhere.invalid/made.pth",
         sha256=hashlib.sha256((folder / "made.pth").read_bytes()).hexdigest()[:8],
         categories=("walk", "run", "jump", "sit", "wave"),
-        resize=(40, 50),
-        crop=(32, 32),
-        mean=(0.1, 0.2, 0.3),
-        clip_length=8,
-        clip_step=2,
-        fps=12.5,
+        clip=replace(published.clip, resize=(40, 50), crop=(32, 32), mean=(0.1, 0.2, 0.3), length=8, step=2, fps=12.5),
     )
     monkeypatch.setattr(registry, "_registry", lambda: {entry.name: entry})
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))

@@ -3,7 +3,6 @@
 from res3d.backbone.block_spec import BlockSpec, ConvSpec, ShortcutSpec
 from res3d.backbone.catalog import CATALOG, find_spec, list_backbones
 from res3d.backbone.classifier import ClipClassifier
-from res3d.backbone.clip_input import ClipInput
 from res3d.backbone.describe import ModelTable, StageRow, count_parameters, describe
 from res3d.backbone.diagram import draw_network
 from res3d.backbone.overrides import OVERRIDES, apply_overrides
@@ -17,7 +16,6 @@ __all__ = [
     "BackboneSpec",
     "BlockSpec",
     "ClipClassifier",
-    "ClipInput",
     "ConvSpec",
     "FeatureInfo",
     "HeadSpec",

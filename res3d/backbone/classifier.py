@@ -1,13 +1,13 @@
 """A clip classifier on top of a backbone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from res3d.backbone.clip_input import ClipInput
 from res3d.backbone.resnet import ResNet3d, initialize
 from res3d.backbone.spec import HeadSpec
+from res3d.clips import ClipSpec
 
 
 class ClipClassifier(nn.Module):
@@ -16,22 +16,33 @@ class ClipClassifier(nn.Module):
     Shape: [N, C, T, H, W] float -> [N, num_classes].
 
     Attributes:
-        trained_on: clips that it was trained on and names of its classes, where they are known; kept in weight files.
+        trained_on: the clips that it was trained on; None if unknown. Saved in weight files.
+        categories: names of the logits; empty if unknown. Saved in weight files.
 
     Raises:
-        ValueError: ``num_classes`` below 1, or ``dropout`` outside [0, 1).
+        ValueError: ``num_classes`` below 1, ``dropout`` outside [0, 1), or another number of ``categories`` than
+            ``num_classes`` or 0.
     """
 
     def __init__(
-        self, backbone: ResNet3d, num_classes: int, *, dropout: float = 0.0, trained_on: ClipInput | None = None
+        self,
+        backbone: ResNet3d,
+        num_classes: int,
+        *,
+        dropout: float = 0.0,
+        trained_on: ClipSpec | None = None,
+        categories: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if not isinstance(num_classes, int) or num_classes < 1:
             raise ValueError(f"num_classes must be a whole number ≥ 1, not {num_classes!r}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {dropout!r}")
+        if categories and len(categories) != num_classes:
+            raise ValueError(f"categories must name {num_classes} classes, or none, not {len(categories)}")
         self.backbone = backbone
         self.trained_on = trained_on
+        self.categories = tuple(categories)
         self.dropout = nn.Dropout(dropout)
         channels = backbone.feature_info[backbone.spec.stage_names[-1]].channels
         self.fc = nn.Linear(backbone.spec.head.inputs(channels), num_classes)

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import FAILED, complain, expand_videos, process_videos
-from res3d.cli.settings import check_range, choose_preprocessing, find_device
+from res3d.cli.settings import check_range, choose_clip, find_device
 from res3d.features import LOGITS, FeatureExtractor
 from res3d.structures import ClipFeatures
-from res3d.video import ClipSampler, VideoReader
-from res3d.weights import WeightsError, input_of, load_classifier
+from res3d.video import VideoReader
+from res3d.weights import WeightsError, clip_of, load_classifier
 
 
 def classify(
@@ -68,26 +68,17 @@ def classify(
     if top < 1:
         raise UsageError(f"--top must be ≥ 1, not {top}")
     try:
-        known = input_of(weights)
+        trained_on = clip_of(weights)
         paths = expand_videos(videos)
         check_range(start, end, fps)
-        if length is None:
-            length = known.length if known else 16
-        if step is None:
-            step = known.step if known else 1
-        if fps is None and known:
-            fps = known.fps
-        preprocess = choose_preprocessing(known, resize=resize, crop=crop, mean=mean, std=std)
-        if stride is None:
-            stride = length * max(1, step)  # a wrong step is the sampler's to name
-        sampler = ClipSampler(length, stride, step)
+        clip = choose_clip(trained_on, length=length, step=step, fps=fps, resize=resize, crop=crop, mean=mean, std=std)
         names = Path(categories).read_text(encoding="utf-8").splitlines() if categories else None
         classifier = load_classifier(weights, model=model)
         extractor = FeatureExtractor(
             classifier,
-            sampler=sampler,
+            clip=clip,
+            sampler=clip.sampler(stride=stride),
             layer=LOGITS,
-            preprocess=preprocess,
             batch_size=batch_size,
             device=find_device(device),
             dtype=dtype,
@@ -98,14 +89,13 @@ def classify(
     except ValueError as error:
         raise UsageError(str(error)) from None
     if names is None:
-        names = list(known.categories) if known else []
-        names = names or [f"class {number}" for number in range(classifier.num_classes)]
+        names = list(classifier.categories) or [f"class {number}" for number in range(classifier.num_classes)]
     if len(names) != classifier.num_classes:
         raise UsageError(f"--categories {categories}: {len(names)} names for {classifier.num_classes} classes")
     class_names = names
 
     def classify_one(path: Path) -> None:
-        reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated)
+        reader = VideoReader(path, start=start, end=end, fps=clip.fps, allow_truncated=allow_truncated)
         _print_classes(path, extractor.extract(reader), class_names, top)
 
     return FAILED if process_videos(paths, classify_one, command="classify") else 0

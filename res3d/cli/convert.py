@@ -11,11 +11,12 @@ from res3d.cli.inputs import complain
 from res3d.weights import (
     LoadReport,
     WeightsError,
+    categories_of,
+    clip_of,
     create_backbone,
     create_classifier,
     find_weights,
     head_classes,
-    input_of,
     is_registered,
     load_model,
     load_weights,
@@ -85,7 +86,7 @@ def convert(
             made = create_backbone(model, norm=norm, **overrides)
         else:
             made = create_classifier(model, classes, norm=norm, **overrides)
-            made.trained_on = input_of(source)
+            made.trained_on, made.categories = clip_of(source), categories_of(source)
         report = load_weights(made, source, inflate=inflate, norm_eps=norm_eps, channels=channels)
         save_weights(made, target, dtype=dtype)
     except (WeightsError, OSError) as error:

@@ -13,12 +13,12 @@ from res3d.backbone import ResNet3d, count_parameters
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import FAILED, complain, expand_videos, process_videos
 from res3d.cli.sample import make_sample
-from res3d.cli.settings import check_range, choose_preprocessing, find_device
+from res3d.cli.settings import check_range, choose_clip, find_device
 from res3d.features import FeatureExtractor, StageTimes
 from res3d.structures import ClipFeatures
 from res3d.version import __version__
-from res3d.video import ClipSampler, VideoReader
-from res3d.weights import WeightsError, backbone_of, create_backbone, input_of
+from res3d.video import VideoReader
+from res3d.weights import WeightsError, backbone_of, clip_of, create_backbone
 
 NOT_SETTINGS = ("version", "video", "weights")  # what may differ between a finished file and one to be made again
 
@@ -30,9 +30,9 @@ def extract(
     weights: str | None = None,
     seed: int = 0,
     out: str = "features",
-    length: int = 16,
-    stride: int = 16,
-    step: int = 1,
+    length: int | None = None,
+    stride: int | None = None,
+    step: int | None = None,
     tail: Literal["pad", "drop", "shift"] = "pad",
     align: Literal["start", "center"] = "start",
     start: float = 0.0,
@@ -65,14 +65,15 @@ def extract(
         weights: a name from res3d.list_weights() or a file of any origin; without, they are random and mean little
         seed: of the random weights, where none are given
         out: folder for the results, made if absent
-        length: frames per clip
-        stride: frames from the start of one clip to the start of the next
-        step: frames from one frame of a clip to the next
+        length: frames per clip; by default as the weights were trained, or 16
+        stride: frames from the start of one clip to the start of the next; by default 16, or with weights that bring
+            their clips the length times the step
+        step: frames from one frame of a clip to the next; by default as the weights were trained, or 1
         tail: at the end, pad repeats the last frame, drop leaves out partial clips, shift moves the last clip back
         align: clip k starts at frame k x stride, or is centered on it (with --tail pad)
         start: seconds to begin at
         end: seconds to end before
-        fps: resample videos to this frame rate
+        fps: resample videos to this frame rate; by default as the weights were trained, or the video's own
         layer: stage to take features from (stem, conv2, ...); by default the last
         pool: avg and max over time and space give one vector a clip, none the whole map
         resize: shorter side, or HEIGHTxWIDTH, in pixels, or none; by default as the weights were trained, or 128x171
@@ -90,15 +91,19 @@ def extract(
         allow_truncated: keep the frames of videos that end or break early, and say so in meta
     """
     try:
-        known = None if weights is None else input_of(weights)
+        check_range(start, end, fps)
+        trained_on = None if weights is None else clip_of(weights)
+        clip = choose_clip(trained_on, length=length, step=step, fps=fps, resize=resize, crop=crop, mean=mean, std=std)
+        if stride is None and trained_on is None:
+            stride = 16
         extractor = _make_extractor(
             model=model,
             weights=weights,
             seed=seed,
-            sampler=ClipSampler(length, stride, step, tail, align),
+            clip=clip,
+            sampler=clip.sampler(stride=stride, tail=tail, align=align),
             layer=layer,
             pool=pool,
-            preprocess=choose_preprocessing(known, resize=resize, crop=crop, mean=mean, std=std),
             batch_size=batch_size,
             device=find_device(device),
             dtype=dtype,
@@ -106,7 +111,6 @@ def extract(
         )
         # The files come before anything is written, so that a wrong range or folder leaves no trace.
         paths = expand_videos(videos) if videos else None
-        check_range(start, end, fps)
     except (WeightsError, FileNotFoundError) as error:
         return complain("extract", str(error))
     except ValueError as error:
@@ -129,7 +133,9 @@ def extract(
     stopping = threading.Event()
 
     def extract_one(path: Path) -> None:
-        reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated, decoders=decoders)
+        reader = VideoReader(
+            path, start=start, end=end, fps=clip.fps, allow_truncated=allow_truncated, decoders=decoders
+        )
         _extract_one(extractor, reader, folder / f"{path.stem}.npz", stopping, overwrite=overwrite)
 
     failures = process_videos(paths, extract_one, command="extract", at_once=at_once, stopping=stopping)

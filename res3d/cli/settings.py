@@ -1,32 +1,48 @@
-"""Settings that several commands share: devices, frame sizes, time ranges."""
+"""Settings that several commands share: devices, clips, time ranges."""
 
 from dataclasses import replace
 
 import torch
 
-from res3d.backbone import ClipInput
 from res3d.cli.command import UsageError
-from res3d.features import preprocessing_of
-from res3d.video import KINETICS, MIN_FPS, Preprocessing
+from res3d.clips import KINETICS, ClipSpec
+from res3d.video import MIN_FPS
 
 Channels3 = tuple[float, float, float]
 
 
-def choose_preprocessing(
-    known: ClipInput | None, *, resize: str | None, crop: str | None, mean: Channels3 | None, std: Channels3 | None
-) -> Preprocessing:
-    """What weights were trained with, where that is known, else Kinetics's, with what was asked for in its place.
+def choose_clip(
+    trained_on: ClipSpec | None,
+    *,
+    length: int | None,
+    step: int | None,
+    fps: float | None,
+    resize: str | None,
+    crop: str | None,
+    mean: Channels3 | None,
+    std: Channels3 | None,
+) -> ClipSpec:
+    """Return the clips that weights were trained on, by default 16 frames as for Kinetics, changed by the flags.
 
     Raises:
-        UsageError: a size that is none.
-        ValueError: sizes that do not go together.
+        UsageError: a size that is not in pixels.
+        ValueError: values out of range or that do not go together.
     """
-    chosen = KINETICS if known is None else preprocessing_of(known)
+    chosen = ClipSpec.of(KINETICS, length=16) if trained_on is None else trained_on
     size = chosen.resize if resize is None else _parse_size("resize", resize)
     window = chosen.crop if crop is None else _parse_size("crop", crop)
     if isinstance(window, int):
         window = (window, window)
-    return replace(chosen, resize=size, crop=window, mean=mean or chosen.mean, std=std or chosen.std)
+    return replace(
+        chosen,
+        length=chosen.length if length is None else length,
+        step=chosen.step if step is None else step,
+        fps=chosen.fps if fps is None else fps,
+        resize=size,
+        crop=window,
+        mean=mean or chosen.mean,
+        std=std or chosen.std,
+    )
 
 
 def find_device(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from res3d.clips import ClipSpec
 from res3d.structures import Category
 
 
@@ -18,8 +19,8 @@ class Facts:
     empty: tuple[str, ...] = field(default=(), compare=False)  # names of classes that no clip shows
     targets: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Shapes of what is true of objects besides boxes, like ``{"keypoints": "N T 5 3"}``."""
-    clips: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    """How clips are cut from videos and resized, where they are: ``length``, ``step``, ``resize``, ``crop``."""
+    clip: ClipSpec | None = field(default=None, compare=False)
+    """How clips are cut from videos and their frames prepared; None for data that are not cut from videos."""
     partial: Mapping[str, str] = field(default_factory=dict, compare=False)  # why such a thing is not among them
 
 

@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from res3d.data.facts import Facts, check_numbers, named
+from res3d.clips import ClipSpec, center_offsets
+from res3d.data.facts import Facts, named
 from res3d.data.frames import PICTURES, VIDEOS, Frames, files_of, open_frames, resize_frames
 from res3d.data.sources import hash_files
 from res3d.video import VideoError
@@ -46,11 +47,13 @@ class LabelledClips:
     side: int | None = None
     crop: tuple[int, int] | None = None
     store: str | None = None
+    _clip: ClipSpec = field(init=False, repr=False, compare=False)
     _videos: tuple[Video, ...] = field(init=False, repr=False, compare=False)
     _names: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_numbers(self, length=1, step=1)
+        clip = ClipSpec(length=self.length, step=self.step, resize=self.side, crop=self.crop)
+        object.__setattr__(self, "_clip", clip)
         source = Path(self.source)
         if not source.exists():
             raise FileNotFoundError(f"{source}: no such folder or list")
@@ -72,7 +75,7 @@ class LabelledClips:
             num_classes=len(self._names),
             categories=named(self._names),
             empty=tuple(name for name in self._names if name not in held),
-            clips={"length": self.length, "step": self.step, "resize": self.side, "crop": self.crop},
+            clip=self._clip,
         )
 
     def __len__(self) -> int:
@@ -125,7 +128,8 @@ def _in_list(source: Path) -> Iterator[Video]:
 
 def _middle(frames: Tensor, crop: tuple[int, int], path: Path) -> Tensor:
     height, width = frames.shape[2:]
-    if height < crop[0] or width < crop[1]:
-        raise VideoError(f"{path}: frames of {height}×{width} are smaller than the crop {crop[0]}×{crop[1]}")
-    top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
+    try:
+        top, left = center_offsets((height, width), crop)
+    except ValueError as error:
+        raise VideoError(f"{path}: {error}") from None
     return frames[:, :, top : top + crop[0], left : left + crop[1]]

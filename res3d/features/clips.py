@@ -8,7 +8,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from res3d.video import ClipSampler
+from res3d.clips import ClipSampler
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

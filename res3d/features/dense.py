@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from res3d.backbone import BackboneSpec, TemporalReach, averages_time, count_positions, temporal_reach
+from res3d.clips import ClipSampler
 from res3d.features.clips import ReadyClip, ReadyFrame, stack_frames
-from res3d.video import ClipSampler
 
 MIN_CORE = 4  # a stretch makes at least this many times the frames that it looks at beyond its ends: ≤ 25 % more work
 

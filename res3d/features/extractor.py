@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from res3d.backbone import ClipClassifier, ResNet3d, frame_wise_stages
+from res3d.clips import KINETICS, ClipSampler, ClipSpec, Preprocessing
 from res3d.features.clips import ClipAssembler, ReadyClip, ReadyFrame, stack_frames
 from res3d.features.dense import DenseWindows, MapGrid
 from res3d.features.prefetch import map_in_threads, prefetch
@@ -23,7 +24,7 @@ from res3d.features.stages import SplitNetwork
 from res3d.inference import DType, optimize
 from res3d.structures import ClipFeatures, ClipFeaturesWriter
 from res3d.version import __version__
-from res3d.video import KINETICS, ClipSampler, Preprocessing, TimedFrame, VideoReader
+from res3d.video import TimedFrame, VideoReader
 from res3d.weights import hash_weights
 
 LOGITS = "logits"  # the layer that is a classifier's output
@@ -76,12 +77,15 @@ class FeatureExtractor:
     Args:
         model: a backbone, or a classifier, whose backbone is used. What runs is a copy made fast, with the weights as
             they are now (see ``res3d.inference.optimize``).
-        sampler: which frames make which clip.
+        clip: the clips that the model takes; by default those that a classifier was trained on, if it says so
+            (``trained_on``). The frame rate is the reader's: ``self.fps`` is what ``clip`` asks for.
+        sampler: chooses the frames of clips; by default that of ``clip``, else ``ClipSampler()``.
         layer: the stage whose map is taken ("stem", "conv2", ...), by default the last; or "logits", a classifier's
             output, [clips, classes].
         pool: "avg" averages the map over time and space, "max" takes the largest, [clips, C]; "none" keeps the map,
             [clips, C, T', H', W'].
-        preprocess: by default torchvision's Kinetics preset (resize 128×171, crop 112×112).
+        preprocess: prepares frames; by default that of ``clip``, else torchvision's Kinetics preset (resize 128×171,
+            crop 112×112).
         batch_size: clips that run through the network together.
         device: where to run; the model is moved there. By default where the model is.
         dtype: computing type; "auto" is bfloat16 on CUDA and float32 elsewhere. Features are float32.
@@ -94,7 +98,8 @@ class FeatureExtractor:
             same; off, every clip runs whole.
 
     Raises:
-        ValueError: an unknown layer, pool, dtype or context, a batch size below 1, or, with context "video", a model or
+        ValueError: an unknown layer, pool, dtype or context, a batch size below 1, a clip of segments or of several
+            views, or, with context "video", a model or
             sampler that it is not defined for (see ``MapGrid``).
     """
 
@@ -102,6 +107,7 @@ class FeatureExtractor:
         self,
         model: ResNet3d | ClipClassifier,
         *,
+        clip: ClipSpec | None = None,
         sampler: ClipSampler | None = None,
         layer: str | None = None,
         pool: Pool = "avg",
@@ -128,9 +134,12 @@ class FeatureExtractor:
             raise ValueError(f"context must be 'clip' or 'video', not {context!r}")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number ≥ 1, not {batch_size!r}")
-        self.sampler = sampler or ClipSampler()
+        if clip is None and isinstance(model, ClipClassifier):
+            clip = model.trained_on
+        self.fps = None if clip is None else clip.fps
+        self.sampler = sampler or (ClipSampler() if clip is None else clip.sampler())
         self.pool = pool
-        self.preprocess = preprocess or KINETICS
+        self.preprocess = preprocess or _preprocessing_of(clip)
         self.batch_size = batch_size
         self.device = torch.device(device) if device is not None else next(self.backbone.parameters()).device
         model.to(self.device)
@@ -338,6 +347,7 @@ def extract_features(
     video: str | Path | VideoReader,
     model: ResNet3d | ClipClassifier,
     *,
+    clip: ClipSpec | None = None,
     sampler: ClipSampler | None = None,
     layer: str | None = None,
     pool: Pool = "avg",
@@ -350,16 +360,16 @@ def extract_features(
     """Features of every clip of a video, with the frames and times each clip covers.
 
     Args:
-        video: a file, or a reader that limits or resamples one.
-        model, sampler, layer, pool, preprocess, batch_size, device, dtype, context: see ``FeatureExtractor``.
+        video: a file, or a reader that limits or resamples one. A file is resampled to the frame rate of ``clip``.
+        model, clip, sampler, layer, pool, preprocess, batch_size, device, dtype, context: see ``FeatureExtractor``.
 
     Raises:
         FileNotFoundError, VideoError: see ``VideoReader``.
         ValueError: see ``FeatureExtractor``.
     """
-    reader = video if isinstance(video, VideoReader) else VideoReader(video)
     extractor = FeatureExtractor(
         model,
+        clip=clip,
         sampler=sampler,
         layer=layer,
         pool=pool,
@@ -369,7 +379,15 @@ def extract_features(
         dtype=dtype,
         context=context,
     )
-    return extractor.extract(reader)
+    return extractor.extract(video if isinstance(video, VideoReader) else VideoReader(video, fps=extractor.fps))
+
+
+def _preprocessing_of(clip: ClipSpec | None) -> Preprocessing:
+    if clip is None:
+        return KINETICS
+    if clip.views > 1:
+        raise ValueError(f"features are of one view of each frame, not of {clip.views} views")
+    return clip.preprocessing
 
 
 def _decode(

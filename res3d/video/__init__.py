@@ -1,9 +1,8 @@
-"""Video files: reading with true times, cutting into clips, preprocessing, writing."""
+"""Video files: reading with true times, streaming as clips, writing."""
 
+from res3d.clips import KINETICS, ClipSampler, Preprocessing
 from res3d.video.errors import TruncatedVideoError, VideoError
-from res3d.video.preprocess import KINETICS, Preprocessing
 from res3d.video.reader import MIN_FPS, TimedFrame, VideoInfo, VideoReader
-from res3d.video.sampler import ClipSampler
 from res3d.video.writer import VideoWriter
 
 __all__ = [

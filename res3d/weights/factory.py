@@ -6,7 +6,8 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from torch import Tensor
 
-from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ClipInput, ResNet3d, apply_overrides, find_spec
+from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ResNet3d, apply_overrides, find_spec
+from res3d.clips import ClipSpec
 from res3d.weights.files import load_model
 from res3d.weights.kinds import Metadata, ModelKind, kind_of_file
 from res3d.weights.layouts import recognise
@@ -115,15 +116,26 @@ def backbone_of(weights: str | Path) -> str | BackboneSpec | None:
     return _ask_file(weights, lambda kind, metadata: kind.saved_spec(metadata))
 
 
-def input_of(weights: str | Path) -> ClipInput | None:
+def clip_of(weights: str | Path) -> ClipSpec | None:
     """The clips that registered weights, or a classifier that ``save_weights`` wrote, were trained on, if they say so.
 
     Raises:
         FileNotFoundError, WeightsError: as ``backbone_of``.
     """
     if is_registered(weights):
-        return find_weights(str(weights)).input
-    return _ask_file(weights, lambda kind, metadata: kind.saved_input(metadata))
+        return find_weights(str(weights)).clip
+    return _ask_file(weights, lambda kind, metadata: kind.saved_clip(metadata))
+
+
+def categories_of(weights: str | Path) -> tuple[str, ...]:
+    """Names of the logits of registered weights or a classifier that ``save_weights`` wrote; empty where unknown.
+
+    Raises:
+        FileNotFoundError, WeightsError: as ``backbone_of``.
+    """
+    if is_registered(weights):
+        return find_weights(str(weights)).categories or ()
+    return _ask_file(weights, lambda kind, metadata: kind.saved_categories(metadata)) or ()
 
 
 def _ask_file(path: str | Path, ask: Callable[[ModelKind, Metadata], T]) -> T | None:
@@ -167,7 +179,7 @@ def load_classifier(
         raise WeightsError(f"{weights}: weights without a classifier")
     classifier = create_classifier(model, classes)
     load_weights(classifier, weights, **load_keywords)
-    classifier.trained_on = input_of(weights)
+    classifier.trained_on, classifier.categories = clip_of(weights), categories_of(weights)
     return classifier
 
 

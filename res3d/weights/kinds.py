@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from torch import nn
 
-from res3d.backbone import BackboneSpec, ClipClassifier, ClipInput, ResNet3d
+from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d
+from res3d.clips import ClipSpec
 from res3d.settings import dump_dataclass, parse_dataclass
 from res3d.weights.layouts import LAYOUTS, Layout
 from res3d.weights.report import WeightsError
@@ -26,7 +27,10 @@ class ModelKind:
     backbone_spec: Callable[[Any], BackboneSpec]  # of a model: all stages, wherever they are used
     saved_spec: Callable[[Metadata], BackboneSpec]  # the same of a file
     set_norm_eps: Callable[[Any, float], None]  # in the modules and in the spec
-    saved_input: Callable[[Metadata], ClipInput | None] = lambda metadata: None  # what a file's model was trained on
+    saved_clip: Callable[[Metadata], ClipSpec | None] = lambda metadata: None
+    """The clips that a file's model was trained on, if the file says so."""
+    saved_categories: Callable[[Metadata], tuple[str, ...]] = lambda metadata: ()
+    """Names of the logits of a file's model; empty where the file has none."""
     prefixes: tuple[str, ...] = ()  # in front of stages' names in the model's own keys
     layouts: tuple[Layout, ...] = LAYOUTS  # of the checkpoints that it takes
     check_saved: Callable[[Any, Metadata], None] = lambda model, metadata: None
@@ -51,8 +55,19 @@ def _backbone_spec(metadata: Metadata) -> BackboneSpec:
     return BackboneSpec.from_yaml(str(metadata["spec"]))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _TrainedOn(ClipSpec):
+    """The YAML of ``trained_on`` in a file: a ClipSpec and the names of the classes."""
+
+    categories: tuple[str, ...] = ()
+
+
 def _describe_classifier(model: ClipClassifier) -> dict[str, object]:
-    known = {} if model.trained_on is None else {"trained_on": dump_dataclass(model.trained_on)}
+    known: dict[str, object] = {}
+    if model.trained_on is not None:
+        known["trained_on"] = dump_dataclass(_TrainedOn.of(model.trained_on, categories=model.categories))
+    elif model.categories:
+        known["categories"] = list(model.categories)
     return {
         "spec": model.backbone.spec.to_yaml(),
         "num_classes": model.num_classes,
@@ -61,17 +76,36 @@ def _describe_classifier(model: ClipClassifier) -> dict[str, object]:
     }
 
 
-def _read_input(metadata: Metadata) -> ClipInput | None:
+def _read_trained_on(metadata: Metadata) -> _TrainedOn | None:
     text = metadata.get("trained_on")
-    return None if text is None else parse_dataclass(ClipInput, str(text), root="trained_on")
+    return None if text is None else parse_dataclass(_TrainedOn, str(text), root="trained_on")
+
+
+def _read_clip(metadata: Metadata) -> ClipSpec | None:
+    saved = _read_trained_on(metadata)
+    return None if saved is None else ClipSpec(**{f.name: getattr(saved, f.name) for f in fields(ClipSpec)})
+
+
+def _read_categories(metadata: Metadata) -> tuple[str, ...]:
+    if (saved := _read_trained_on(metadata)) is not None:
+        return saved.categories
+    names = metadata.get("categories", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"categories must be a list of names, not {names!r}")
+    return tuple(names)
 
 
 def _build_classifier(metadata: Metadata) -> ClipClassifier:
     classes, dropout = metadata["num_classes"], metadata["dropout"]
     if not isinstance(classes, int) or not isinstance(dropout, (int, float)):
         raise ValueError(f"num_classes {classes!r}, dropout {dropout!r}")
-    backbone = ResNet3d(_backbone_spec(metadata))
-    return ClipClassifier(backbone, classes, dropout=dropout, trained_on=_read_input(metadata))
+    return ClipClassifier(
+        ResNet3d(_backbone_spec(metadata)),
+        classes,
+        dropout=dropout,
+        trained_on=_read_clip(metadata),
+        categories=_read_categories(metadata),
+    )
 
 
 def _set_norm_eps(backbone: ResNet3d, eps: float) -> None:
@@ -122,7 +156,8 @@ add_kind(
         backbone_spec=lambda model: model.backbone.spec,
         saved_spec=_backbone_spec,
         set_norm_eps=lambda model, eps: _set_norm_eps(model.backbone, eps),
-        saved_input=_read_input,
+        saved_clip=_read_clip,
+        saved_categories=_read_categories,
         prefixes=("backbone.",),
     )
 )

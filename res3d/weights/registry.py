@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from res3d.backbone import ClipInput
+from res3d.clips import ClipSpec
 from res3d.settings import did_you_mean
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,38 +30,17 @@ class WeightsEntry:
     dataset: str
     categories: tuple[str, ...] | None
     accuracy: Mapping[str, float]
-    resize: int | tuple[int, int]  # the shorter side, or (height, width)
-    crop: tuple[int, int] | None  # None: whole frames
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    antialias: bool = False
-    clip_length: int = 1
-    clip_step: int = 1  # frames between the frames of a clip ...
-    fps: float | None = None  # ... of a video at this rate; None: at its own
+    clip: ClipSpec
+    """The clips that it was trained on."""
     norm_eps: float = 1e-5
     task: Literal["classification", "detection"] = "classification"
     note: str = ""
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """How frames and clips are prepared, as plain values."""
-        names = ("resize", "crop", "mean", "std", "antialias", "clip_length", "clip_step", "fps")
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def input(self) -> ClipInput:
-        """The same, with the names of the classes."""
-        return ClipInput(
-            length=self.clip_length,
-            step=self.clip_step,
-            fps=self.fps,
-            resize=self.resize,
-            crop=self.crop,
-            mean=self.mean,
-            std=self.std,
-            antialias=self.antialias,
-            categories=self.categories or (),
-        )
+        """The clip as plain values, with its length and step as ``clip_length`` and ``clip_step``."""
+        names = {"length": "clip_length", "step": "clip_step"}
+        return {names.get(name, name): getattr(self.clip, name) for name in self.clip.to_dict()}
 
     @property
     def file_name(self) -> str:
@@ -97,8 +76,8 @@ def _registry() -> dict[str, WeightsEntry]:
     return {entry.name: entry for entry in entries}
 
 
-def _torchvision(enum: type[Enum], model: str, name: str, **preparation: Any) -> Iterator[WeightsEntry]:
-    """The entries of one of torchvision's weight enums: everything in them is torchvision's own word."""
+def _torchvision(enum: type[Enum], model: str, name: str, note: str, **clip: Any) -> Iterator[WeightsEntry]:
+    """Yield the entries of one of torchvision's weight enums, with what it says of them and the fields ``clip``."""
     for member in enum:
         weights: Any = member.value
         preset = weights.transforms()
@@ -116,11 +95,14 @@ def _torchvision(enum: type[Enum], model: str, name: str, **preparation: Any) ->
             dataset=dataset,
             categories=tuple(weights.meta["categories"]),
             accuracy={"top1": metrics["acc@1"], "top5": metrics["acc@5"]},
-            resize=resize[0] if len(resize) == 1 else (resize[0], resize[1]),
-            crop=(crop[0], crop[1]),
-            mean=tuple(preset.mean),
-            std=tuple(preset.std),
-            **preparation,
+            clip=ClipSpec(
+                resize=resize[0] if len(resize) == 1 else (resize[0], resize[1]),
+                crop=(crop[0], crop[1]),
+                mean=tuple(preset.mean),
+                std=tuple(preset.std),
+                **clip,
+            ),
+            note=note,
         )
 
 
@@ -130,7 +112,7 @@ def _torchvision_video() -> Iterator[WeightsEntry]:
     enums = {"r3d_18": video.R3D_18_Weights, "mc3_18": video.MC3_18_Weights, "r2plus1d_18": video.R2Plus1D_18_Weights}
     note = "accuracy of 5 clips a video"
     for name, enum in enums.items():
-        yield from _torchvision(enum, name, name, clip_length=16, fps=15.0, note=note)
+        yield from _torchvision(enum, name, name, note, length=16, fps=15.0)
 
 
 def _torchvision_images() -> Iterator[WeightsEntry]:
@@ -150,7 +132,7 @@ def _torchvision_images() -> Iterator[WeightsEntry]:
     }
     note = "of images; inflated into the 3D body, which keeps its accuracy on equal frames"
     for name, enum in enums.items():
-        yield from _torchvision(enum, f"{name}_3d", name, antialias=True, note=note)
+        yield from _torchvision(enum, f"{name}_3d", name, note, length=1, antialias=True)
 
 
 def _torchvision_detectors() -> Iterator[WeightsEntry]:
@@ -178,10 +160,7 @@ def _torchvision_detectors() -> Iterator[WeightsEntry]:
                 dataset=dataset,
                 categories=tuple(weights.meta["categories"]),
                 accuracy=dict(metrics),
-                resize=800,
-                crop=None,
-                mean=IMAGENET_MEAN,
-                std=IMAGENET_STD,
+                clip=ClipSpec(length=1, resize=800, mean=IMAGENET_MEAN, std=IMAGENET_STD),
                 # torchvision sets it so when it loads these, to undo a change of its own (pytorch/vision#2933).
                 norm_eps=0.0 if label == "coco" and not name.endswith("_v2") else 1e-5,
                 task="detection",
@@ -216,12 +195,14 @@ def _pytorchvideo() -> Iterator[WeightsEntry]:
             dataset="Kinetics-400",
             categories=categories,
             accuracy={"top1": top1, "top5": top5},
-            resize=256,
-            crop=(256, 256),
-            mean=(0.45, 0.45, 0.45),
-            std=(0.225, 0.225, 0.225),
-            clip_length=length,
-            clip_step=step,
-            fps=30.0,
+            clip=ClipSpec(
+                length=length,
+                step=step,
+                fps=30.0,
+                resize=256,
+                crop=(256, 256),
+                mean=(0.45, 0.45, 0.45),
+                std=(0.225, 0.225, 0.225),
+            ),
             note="accuracy of 10 clips × 3 crops a video",
         )

@@ -11,8 +11,8 @@ from parity_peers import enliven
 from safetensors.torch import load_file, save_file
 
 import res3d
-from res3d.backbone import ClipInput
 from res3d.cli import main
+from res3d.clips import ClipSpec
 from res3d.training import TrainingSettings, train
 from res3d.video import ClipSampler, Preprocessing
 
@@ -119,14 +119,9 @@ def test_a_classifier_that_was_trained_here_brings_them_too(video, tmp_path, thi
         batch_size=2,
     )
     weights = train(settings).weights
-    assert res3d.load_model(weights).trained_on == ClipInput(
-        length=6,
-        step=2,
-        resize=40,
-        crop=(32, 36),
-        std=(0.2, 0.25, 0.3),
-        categories=("walk", "wave"),
-    )
+    trained = res3d.load_model(weights)
+    assert trained.trained_on == ClipSpec(length=6, step=2, resize=40, crop=(32, 36), std=(0.2, 0.25, 0.3))
+    assert trained.categories == ("walk", "wave")
     capsys.readouterr()
     assert main(["classify", str(video), "--weights", str(weights)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -139,14 +134,17 @@ def test_a_classifier_that_was_trained_here_brings_them_too(video, tmp_path, thi
 
 
 def test_what_a_classifier_was_trained_on_is_checked_when_it_is_read(tmp_path, thin, capsys, video):
-    model = res3d.ClipClassifier(thin, 3, trained_on=ClipInput(length=4))
+    model = res3d.ClipClassifier(thin, 3, trained_on=ClipSpec(length=4))
     path = tmp_path / "c.safetensors"
     res3d.save_weights(model, path)
     tensors = load_file(path)
     said = {"kind": "classifier", "spec": thin.spec.to_yaml(), "num_classes": 3, "dropout": 0.0}
-    for wrong, message in (("lenght: 4", "did you mean 'length'"), ("length: 0", "length must be ≥ 1, not 0")):
+    for wrong, message in (
+        ("lenght: 4", "did you mean 'length'"),
+        ("length: 0", "clip length must be a whole number from 1 to 2147483647, not 0"),
+    ):
         save_file(tensors, path, metadata={"res3d": json.dumps({**said, "trained_on": wrong})})
         assert main(["classify", str(video), "--weights", str(path)]) == 1
         assert message in capsys.readouterr().err
-    with pytest.raises(ValueError, match="std must be > 0"):
-        ClipInput(length=4, std=(1.0, 0.0, 1.0))
+    with pytest.raises(ValueError, match="mean and std must be three numbers each, std > 0"):
+        ClipSpec(length=4, std=(1.0, 0.0, 1.0))

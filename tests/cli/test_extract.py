@@ -96,6 +96,8 @@ def test_registered_weights_bring_their_model_and_preprocessing(registered, vide
     meta = res3d.ClipFeatures.load_meta(tmp_path / "out" / "video.npz")
     assert meta["model"] == "resnet10_3d_thin"
     assert meta["weights"] == registered
+    clips = {key: meta["sampler"][key] for key in ("length", "stride", "step")}
+    assert (clips, meta["fps"]) == ({"length": 8, "stride": 16, "step": 2}, 12.5)
     assert meta["preprocessing"]["resize"] == [40, 50]
     assert meta["preprocessing"]["mean"] == [0.1, 0.2, 0.3]
     assert main([*command, "--crop", "none", "--mean", "[0,0,0]"]) == 0

@@ -53,7 +53,7 @@ def test_places_are_drawn_from_the_whole_video(clips):
 def test_frames_are_resized_and_cut(clips):
     data = LabelledClips(source=str(clips), length=2, side=10, crop=(8, 6), store=str(clips / ".store"))
     assert data[0][0].shape == (3, 2, 8, 6)
-    with pytest.raises(ValueError, match=r"1\.mp4: frames of 20×32 are smaller than the crop 24×24"):
+    with pytest.raises(ValueError, match=r"1\.mp4: crop \(24, 24\) is larger than frames of \(20, 32\)"):
         LabelledClips(source=str(clips), length=2, crop=(24, 24))[0]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from made_videos import cut
 
 import res3d
+from res3d.clips import ClipSpec
 from res3d.features import FeatureExtractor
 from res3d.video import KINETICS, ClipSampler, Preprocessing, TruncatedVideoError, VideoError, VideoReader
 
@@ -226,3 +227,29 @@ def test_a_range_without_frames_is_an_error(video, thin):
 def test_wrong_settings_are_refused(video, thin, arguments, message):
     with pytest.raises(ValueError, match=message):
         res3d.extract_features(video, thin, **arguments)
+
+
+def test_the_clip_of_a_model_is_used_unless_overridden(video, thin):
+    clip = ClipSpec.of(SMALL, length=4, step=2, fps=12.5)
+    given = res3d.extract_features(video, thin, clip=clip)
+    expected = one_by_one(video, thin, ClipSampler(4, 8, 2), fps=12.5).mean(axis=(2, 3, 4))
+    np.testing.assert_allclose(given.features, expected, rtol=1e-4, atol=1e-5)
+    assert given.meta["fps"] == 12.5
+    assert given.meta["preprocessing"] == SMALL.to_dict()
+    classifier = res3d.ClipClassifier(thin, 5, trained_on=clip)
+    assert np.array_equal(res3d.extract_features(video, classifier).features, given.features)
+    other = ClipSpec.of(SMALL, length=8)
+    assert res3d.extract_features(video, classifier, clip=other).frame_indices.shape == (5, 8)
+    chosen = res3d.extract_features(video, classifier, sampler=ClipSampler(3, 9), preprocess=KINETICS)
+    assert chosen.meta["sampler"]["stride"] == 9
+    assert chosen.meta["preprocessing"] == KINETICS.to_dict()
+    assert chosen.meta["fps"] == 12.5
+    reader = VideoReader(video)
+    assert res3d.extract_features(reader, classifier).meta["fps"] is None, "the rate of a reader is the caller's"
+
+
+def test_clips_that_cannot_be_extracted_are_refused(thin):
+    with pytest.raises(ValueError, match="sampling='segments' is a whole video"):
+        FeatureExtractor(thin, clip=ClipSpec(length=8, sampling="segments"))
+    with pytest.raises(ValueError, match="features are of one view of each frame, not of 3 views"):
+        FeatureExtractor(thin, clip=ClipSpec(length=8, crop=(32, 32), views=3))

@@ -3,10 +3,12 @@ import pickle
 
 import pytest
 import torch
-from safetensors import SafetensorError
+import yaml
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import res3d
+from res3d.clips import ClipSpec
 from res3d.weights import WeightsError, hash_weights
 
 
@@ -33,6 +35,40 @@ def test_a_file_rebuilds_the_classifier(tmp_path, thin_spec):
     assert isinstance(again, res3d.ClipClassifier)
     assert (again.num_classes, again.dropout.p) == (7, 0.25)
     assert equal(model, again)
+
+
+def test_clips_and_names_of_classes_are_saved_in_the_form_of_0_1_0(tmp_path, thin):
+    clip = ClipSpec(length=4, step=2, fps=12.5, resize=40, crop=(32, 36), std=(0.2, 0.25, 0.3))
+    model = res3d.ClipClassifier(thin, 2, trained_on=clip, categories=("walk", "wave"))
+    path = tmp_path / "c.safetensors"
+    res3d.save_weights(model, path)
+    with safe_open(path, "pt") as file:
+        written = json.loads(file.metadata()["res3d"])
+    values = yaml.safe_load(written["trained_on"])
+    assert values == {
+        "resize": 40,
+        "crop": [32, 36],
+        "std": [0.2, 0.25, 0.3],
+        "length": 4,
+        "step": 2,
+        "fps": 12.5,
+        "categories": ["walk", "wave"],
+    }
+    loaded = res3d.load_model(path)
+    assert (loaded.trained_on, loaded.categories) == (clip, ("walk", "wave"))
+    old = "length: 16\nresize: 40\ncategories: [a, b]\n"
+    save_file(model.state_dict(), path, metadata={"res3d": json.dumps({**written, "trained_on": old})})
+    loaded = res3d.load_model(path)
+    assert (loaded.trained_on, loaded.categories) == (ClipSpec(length=16, resize=40), ("a", "b"))
+
+
+def test_names_of_classes_are_saved_without_clips_too(tmp_path, thin):
+    path = tmp_path / "c.safetensors"
+    res3d.save_weights(res3d.ClipClassifier(thin, 2, categories=("walk", "wave")), path)
+    loaded = res3d.load_model(path)
+    assert (loaded.trained_on, loaded.categories) == (None, ("walk", "wave"))
+    with pytest.raises(ValueError, match="categories must name 2 classes, or none, not 3"):
+        res3d.ClipClassifier(thin, 2, categories=("a", "b", "c"))
 
 
 def test_a_model_in_another_memory_layout_is_saved_all_the_same(tmp_path, thin):

@@ -49,7 +49,7 @@ def test_every_entry_is_complete_and_its_model_exists(entry):
     assert entry.licence
     if entry.name.startswith("torchvision"):
         assert re.fullmatch(r"[0-9a-f]{8}", entry.sha256)
-    assert res3d.features.preprocessing_of(entry.input).crop == entry.crop
+    assert entry.preprocessing["crop"] == entry.clip.crop
 
 
 @pytest.mark.parametrize(("name", "accuracy"), PUBLISHED.items())
@@ -60,12 +60,13 @@ def test_accuracies_are_the_published_ones(name, accuracy):
 
 def test_preparation_is_what_the_weights_were_trained_with():
     entry = find_weights("torchvision/r3d_18.kinetics400")
-    assert res3d.features.preprocessing_of(entry.input) == res3d.video.KINETICS
-    assert (entry.clip_length, entry.fps) == (16, 15.0)
+    assert entry.clip.preprocessing == res3d.video.KINETICS
+    assert (entry.clip.length, entry.clip.fps) == (16, 15.0)
     assert entry.preprocessing["resize"] == (128, 171)
     assert entry.preprocessing["clip_length"] == 16
     slow = find_weights("pytorchvideo/slow_r50.kinetics400")
-    assert (slow.clip_length, slow.clip_step, slow.crop, slow.mean) == (8, 8, (256, 256), (0.45, 0.45, 0.45))
+    clip = slow.clip
+    assert (clip.length, clip.step, clip.crop, clip.mean) == (8, 8, (256, 256), (0.45, 0.45, 0.45))
 
 
 def test_names_are_listed_by_pattern_and_an_unknown_one_is_refused():

@@ -1,4 +1,4 @@
-"""Which frames make which clip."""
+"""The choice of the frames that make clips."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,6 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 2**31 - 1  # frames; two years of video
+
+Tail = Literal["drop", "pad", "shift"]
+Align = Literal["start", "center"]
+
+
+def check_count(name: str, value: object) -> None:
+    """Raise ValueError unless ``value`` is a whole number from 1 to ``MOST``."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
+        raise ValueError(f"{name} must be a whole number from 1 to {MOST}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +41,12 @@ class ClipSampler:
     length: int = 16
     stride: int = 16
     step: int = 1
-    tail: Literal["drop", "pad", "shift"] = "pad"
-    align: Literal["start", "center"] = "start"
+    tail: Tail = "pad"
+    align: Align = "start"
 
     def __post_init__(self) -> None:
         for name in ("length", "stride", "step"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
-                raise ValueError(f"clip {name} must be a whole number from 1 to {MOST}, not {value!r}")
+            check_count(f"clip {name}", getattr(self, name))
         if self.tail not in ("drop", "pad", "shift"):
             raise ValueError(f"tail must be 'drop', 'pad' or 'shift', not {self.tail!r}")
         if self.align not in ("start", "center"):
@@ -93,3 +100,47 @@ class ClipSampler:
         first = max(0, -(-(position - self.span + 1) // self.stride))
         last = position // self.stride
         return frame == 0 or any((position - k * self.stride) % self.step == 0 for k in range(first, last + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSampler:
+    """Makes one clip of a whole video: a run of frames from the middle of each of ``segments`` equal segments.
+
+    As TSN, TSM and MMAction2 test: with a run of ``length`` frames, ``step`` apart, that spans
+    ``span = (length - 1) * step + 1`` frames, run k starts at frame ``floor((n - span + 1) / segments * (k + 1 / 2))``
+    of n. Where a run would go past the end, the last frame is repeated.
+
+    Raises:
+        ValueError: a number that is not a whole one ≥ 1.
+    """
+
+    segments: int = 8
+    length: int = 1
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("segments", "length", "step"):
+            check_count(name, getattr(self, name))
+
+    @property
+    def span(self) -> int:
+        """Frames from the first to the last of a run, both counted."""
+        return (self.length - 1) * self.step + 1
+
+    def num_clips(self, n: int) -> int:
+        """Return 1, or 0 for a video without frames.
+
+        Raises:
+            ValueError: n below 0.
+        """
+        if n < 0:
+            raise ValueError(f"a video has ≥ 0 frames, not {n}")
+        return min(n, 1)
+
+    def indices(self, n: int) -> NDArray[np.int64]:
+        """The frame numbers of the clip of a video of n frames: int64 [1, segments * length], or [0, ...] for n = 0."""
+        # In float64 and this order, so that what falls on a whole number is rounded as in TSN's and MMAction2's code.
+        tick = max(0, n - self.span + 1) / self.segments
+        starts = (tick / 2 + tick * np.arange(self.segments)).astype(np.int64)
+        frames = starts[:, None] + np.arange(self.length, dtype=np.int64) * self.step
+        return frames.clip(0, max(0, n - 1)).reshape(1, -1)[: self.num_clips(n)]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.transforms import functional as F
 
-from res3d.video import KINETICS, Preprocessing
+from res3d.clips import KINETICS, Preprocessing
 
 PLAIN = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 

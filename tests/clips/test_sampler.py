@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from res3d.video import ClipSampler
+from res3d.clips import ClipSampler
 
 small = st.integers(1, 12)
 tails = st.sampled_from(["drop", "pad", "shift"])
