@@ -35,6 +35,8 @@ class Tagged:
     """The dataclass of each tag; text, "module:Class" or "module:TABLE" for the table, is imported when needed."""
     key: str = "kind"
     """The key that holds the tag."""
+    bare: bool = False
+    """Whether the tag alone stands for a member with its defaults: ``schedule: cosine``."""
 
     @property
     def tags(self) -> Mapping[str, type[Any] | str]:

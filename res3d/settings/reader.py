@@ -111,6 +111,8 @@ def _build_tagged(tagged: Tagged, kind: Any, value: Any, where: str) -> Any:
         return value if unbuilt else value.build()
     if is_dataclass(value) and not unbuilt:
         return value
+    if tagged.bare and isinstance(value, str):
+        value = {tagged.key: value}
     if not isinstance(value, Mapping):
         raise ValueError(located(where, f"expected a mapping with {tagged.key!r}, not {shorten(value)}"))
     tag = value.get(tagged.key)

@@ -147,7 +147,8 @@ def _plain_field(setting: Setting, value: Any, defaults: bool) -> Any:
             return {tagged.key: value.tag, **plain(value.given, defaults)}
         if is_dataclass(value):
             tag = next(tag for tag in tagged.tags if tagged.type_of(tag) is type(value))
-            return {tagged.key: tag, **_plain_fields(value, defaults)}
+            inner = _plain_fields(value, defaults)
+            return tag if tagged.bare and not inner else {tagged.key: tag, **inner}
     return plain(value, defaults)
 
 

@@ -8,39 +8,44 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from res3d.backbone import ClipClassifier
+from res3d.clips import ClipSpec
 from res3d.data import Facts
+from res3d.training.options import keywords_of, make_options, override_keywords
 from res3d.training.task import FeatureMaps, Sample, Target, Task
-from res3d.weights import create_classifier
+from res3d.weights import create_backbone, create_classifier
 
 TOP = 5  # guesses of the second accuracy
 
-
-def build_classifier(options: Mapping[str, Any], facts: Facts) -> ClipClassifier:
-    """Build a classifier of the classes of a dataset.
-
-    Args:
-        options: keywords of ``create_classifier``, with its ``name`` under ``backbone``.
-        facts: metadata of the dataset, whose classes ``num_classes`` may exceed.
-
-    Raises:
-        ValueError: options that are invalid or do not fit the dataset.
-        WeightsError: weights that do not fit the model.
-    """
-    keywords = dict(options)
-    if "backbone" not in keywords:
-        raise ValueError("model.backbone is missing: a name from res3d.list_backbones() or a YAML spec file")
-    name, num_classes = keywords.pop("backbone"), keywords.pop("num_classes", facts.num_classes)
-    if isinstance(num_classes, int) and num_classes < facts.num_classes:
-        raise ValueError(f"model.num_classes must be ≥ {facts.num_classes}, the data's, not {num_classes}")
-    return create_classifier(name, num_classes, **keywords)
+ClassifierOptions = make_options(
+    "ClassifierOptions",
+    {**override_keywords(), **keywords_of(create_backbone), **keywords_of(create_classifier)},
+    module=__name__,
+    renamed={"name": "backbone"},
+    optional=("num_classes",),
+)
 
 
 class ClassifierTask(Task[ClipClassifier, Tensor, int]):
     """Training of a ``ClipClassifier`` by cross entropy. Its best weights are those of the highest accuracy."""
 
+    options = ClassifierOptions
     best_score = "accuracy"
     normalizes = False
     scores_one_by_one = False
+
+    @classmethod
+    def build(cls, options: Mapping[str, Any], facts: Facts) -> "ClassifierTask":
+        """Build a classifier with ``create_classifier``, by default with as many classes as the data have."""
+        keywords = {"num_classes": facts.num_classes, **options}
+        if keywords["num_classes"] < facts.num_classes:
+            raise ValueError(
+                f"model.num_classes must be ≥ {facts.num_classes}, the data's, not {keywords['num_classes']}"
+            )
+        return cls(create_classifier(keywords.pop("backbone"), **keywords))
+
+    def record_clips(self, clip: ClipSpec, categories: Sequence[str]) -> None:
+        self.model.trained_on = clip
+        self.model.categories = tuple(categories) if len(categories) == self.model.num_classes else ()
 
     def losses(self, samples: Sequence[Sample], maps: FeatureMaps | None = None) -> dict[str, Tensor]:
         logits = self.model(self._stack(samples), known=maps)

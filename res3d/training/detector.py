@@ -8,50 +8,56 @@ import torch
 from torch import Tensor
 
 from res3d.data import Facts
-from res3d.detection import MaskRCNN3d, mask_rcnn_3d
+from res3d.detection import DetectorSettings, MaskRCNN3d, mask_rcnn_3d
 from res3d.evaluation import score_tubes
 from res3d.settings import change_dataclass
+from res3d.training.options import Keyword, keywords_of, make_options, override_keywords
 from res3d.training.packed_masks import PackedMasks
 from res3d.training.task import FeatureMaps, Sample, Target, Task
 
 ALWAYS = ("boxes", "visible", "labels", "track_ids")  # targets of every dataset for detectors
 
 
-def build_detector(options: Mapping[str, Any], facts: Facts) -> MaskRCNN3d:
-    """Build a detector of the classes of a dataset.
-
-    Args:
-        options: keywords of ``mask_rcnn_3d``, and ``spec``: changes to the spec that these make, a mapping shaped like
-            ``DetectorSpec`` with only what is to differ.
-        facts: metadata of the dataset.
-
-    Raises:
-        ValueError: options that are invalid or do not fit together.
-        WeightsError: weights that do not fit the model.
-    """
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    keywords: dict[str, Any] = {"num_classes": facts.num_classes, "categories": facts.categories, **given}
-    changes = keywords.pop("spec", None)
-    model = mask_rcnn_3d(**keywords)
-    if changes is None:
-        return model
-    if keywords.get("weights") is not None:
-        raise ValueError("model.spec changes a detector without weights; those of a backbone are weights_backbone")
-    stages = keywords.get("checkpoint_stages", ())
-    spec = change_dataclass(model.spec, changes, root="model.spec")
-    changed = MaskRCNN3d(spec, model.settings, checkpoint_stages=stages)
-    if keywords.get("weights_backbone") is not None:
-        changed.backbone.load_state_dict(model.backbone.state_dict())
-        changed.box_head.stages.load_state_dict(model.box_head.stages.state_dict())
-    return changed
+DetectorOptions = make_options(
+    "DetectorOptions",
+    {
+        **override_keywords(),
+        **keywords_of(DetectorSettings),
+        **keywords_of(mask_rcnn_3d),
+        "spec": Keyword(dict[str, Any] | None),
+    },
+    module=__name__,
+)
 
 
 class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
     """Training of a ``MaskRCNN3d``. Its best weights are those of the highest ``quality``."""
 
+    options = DetectorOptions
     best_score = "quality"
     normalizes = True
     scores_one_by_one = True
+
+    @classmethod
+    def build(cls, options: Mapping[str, Any], facts: Facts) -> "DetectorTask":
+        """Build a detector of the data's classes with ``mask_rcnn_3d``.
+
+        ``spec`` among the options changes what the others make: a mapping shaped like ``DetectorSpec``, with only what
+        is to differ.
+        """
+        keywords = {"num_classes": facts.num_classes, "categories": facts.categories, **options}
+        changes = keywords.pop("spec", None)
+        model = mask_rcnn_3d(**keywords)
+        if changes is None:
+            return cls(model)
+        if keywords.get("weights") is not None:
+            raise ValueError("model.spec changes a detector without weights; those of a backbone are weights_backbone")
+        spec = change_dataclass(model.spec, changes, root="model.spec")
+        changed = MaskRCNN3d(spec, model.settings, checkpoint_stages=keywords.get("checkpoint_stages", ()))
+        if keywords.get("weights_backbone") is not None:
+            changed.backbone.load_state_dict(model.backbone.state_dict())
+            changed.box_head.stages.load_state_dict(model.box_head.stages.state_dict())
+        return cls(changed)
 
     @property
     def target_shapes(self) -> Mapping[str, str]:

@@ -1,52 +1,75 @@
-"""Dataclasses of the keywords that the factories of models take, which a config's ``model`` is read as."""
+"""The keywords of the factories of models as dataclasses, which the ``model`` of a config is checked against."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, make_dataclass
+from dataclasses import MISSING, dataclass, field, make_dataclass
 from functools import reduce
 from inspect import Parameter, signature
 from operator import or_
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from res3d.backbone import OVERRIDES
-
-Keywords: TypeAlias = Mapping[str, tuple[Any, Any]]
-"""The type and the default of each keyword."""
 
 ATOMS = (Any, bool, int, float, str, NoneType)
 
 
-def make_options(name: str, module: str, keywords: Keywords, required: Mapping[str, Any]) -> type:
-    """Make a frozen dataclass of keywords, among them required ones, which are given by type.
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """A keyword that a config can give."""
 
-    Keywords that are not given are not passed on, so the defaults here say no more than what a factory does then.
+    hint: Any
+    """The type of its values in a config."""
+    default: Any = None
+    """The value that it has by default; ``MISSING`` if it must be given."""
+
+
+def make_options(
+    name: str,
+    keywords: Mapping[str, Keyword],
+    *,
+    module: str,
+    renamed: Mapping[str, str] | None = None,
+    optional: Sequence[str] = (),
+) -> type:
+    """Make a frozen dataclass whose fields are keywords.
+
+    Args:
+        name: of the dataclass.
+        keywords: the fields.
+        module: where the dataclass is.
+        renamed: what keywords are called in a config, where it is another name.
+        optional: keywords that need not be given though they have no default.
     """
-    optional = [(key, hint, field(default=default)) for key, (hint, default) in keywords.items() if key not in required]
-    namespace = {"__module__": module, "__doc__": f"Keywords of a config's model: {name}."}
-    return make_dataclass(name, [*required.items(), *optional], namespace=namespace, frozen=True, kw_only=True)
+    names = renamed or {}
+    fields = [
+        (names.get(key, key), keyword.hint, field(default=None if key in optional else keyword.default))
+        for key, keyword in keywords.items()
+    ]
+    namespace = {"__module__": module, "__doc__": "Keys of a config's model, besides its kind."}
+    return make_dataclass(name, fields, namespace=namespace, frozen=True, kw_only=True)
 
 
-def keywords_of(function: Callable[..., object]) -> Keywords:
-    """Return the keywords of a function or dataclass whose values a config can hold; ``**`` stands for none."""
+def keywords_of(function: Callable[..., object]) -> dict[str, Keyword]:
+    """Return the keywords of a function or class whose values a config can hold, without what ``**`` takes."""
     hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
     parameters = [p for p in signature(function).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
-    types = {p.name: (config_type(hints[p.name]), p.default) for p in parameters}
+    types = {p: config_type(hints[p.name]) for p in parameters}
     return {
-        name: (hint, None if default is Parameter.empty else default)
-        for name, (hint, default) in types.items()
+        p.name: Keyword(hint, MISSING if p.default is Parameter.empty else p.default)
+        for p, hint in types.items()
         if hint is not None
     }
 
 
-def override_keywords() -> Keywords:
-    """Return the keywords of the changes to a backbone, ``OVERRIDES``, as ``keywords_of`` does."""
-    changes = {name: list(signature(change).parameters.values())[1] for name, change in OVERRIDES.items()}
-    hints = {name: get_type_hints(OVERRIDES[name]).get(parameter.name, Any) for name, parameter in changes.items()}
-    return {name: (config_type(hint), None) for name, hint in hints.items()}
+def override_keywords() -> dict[str, Keyword]:
+    """Return the changes to a backbone, ``OVERRIDES``, as keywords."""
+    values = {name: list(signature(change).parameters)[1] for name, change in OVERRIDES.items()}
+    hints = {name: get_type_hints(OVERRIDES[name]).get(value, Any) for name, value in values.items()}
+    return {name: Keyword(config_type(hint)) for name, hint in hints.items()}
 
 
 def config_type(hint: Any) -> Any:
-    """Return the part of a type whose values a config can hold, sequences as tuples; None if there is no such part."""
+    """Return the part of a type whose values a config can hold, with sequences as tuples; None if there is none."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint in ATOMS or origin is Literal:
         return hint

@@ -2,26 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from math import isfinite
+from math import inf, isfinite
 from typing import Annotated, Any
 
-import yaml
-
 from res3d.data import DATA_KINDS, Augmentation, ClipData
-from res3d.settings import Alias, Choice, Tagged, Variant, build_value, dump_dataclass, settings_of
-from res3d.training.models import MODELS, ModelOptions
+from res3d.settings import Choice, Tagged, Variant, build_value, dump_dataclass, load_yaml, settings_of
+from res3d.training.classifier import ClassifierTask
+from res3d.training.detector import DetectorTask
 from res3d.training.optimizers import OPTIMIZERS, AdamW, OptimizerSettings
-from res3d.training.schedules import SCHEDULES, Constant, Schedule
+from res3d.training.schedules import SCHEDULES, Constant, Schedule, StepDecay
+from res3d.training.task import AnyTask
 
 PRECISIONS: Mapping[str, str] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 """Precisions by name, and what PyTorch Lightning calls them."""
 ACCELERATORS = ("auto", "cpu", "gpu")
-MODEL_OPTIONS = {name: task.options for name, task in MODELS.items()}
-DATA_OPTIONS = {name: row.data for name, row in DATA_KINDS.items()}
+MODELS: Mapping[str, type[AnyTask]] = {"detector": DetectorTask, "classifier": ClassifierTask}
+"""Kinds of models, and how each is trained."""
+MODEL_OPTIONS = {kind: task.options for kind, task in MODELS.items()}
+DATA_OPTIONS = {kind: row.data for kind, row in DATA_KINDS.items()}
 SHORTHANDS: Mapping[str, str] = {"momentum": "optimizer", "milestones": "schedule", "decay": "schedule"}
 """Settings of an optimizer or a schedule that can be given beside it, and where they belong."""
-
-Data = Annotated[Variant[ClipData], Tagged(DATA_OPTIONS)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +34,12 @@ class TrainingSettings:
         ValueError: an unknown key, a value of another type or out of range, or values that do not go together.
     """
 
-    model: Annotated[Variant[ModelOptions], Tagged(MODEL_OPTIONS)]
+    model: Annotated[Variant[object], Tagged(MODEL_OPTIONS)]
     """The model: its kind (detector or classifier), and the keywords of res3d.detection.mask_rcnn_3d or
     res3d.create_classifier."""
-    train: Data
+    train: Annotated[Variant[ClipData], Tagged(DATA_OPTIONS)]
     """The data to train on: its kind (docs/training.md has the table), and the settings of that kind."""
-    validate: Data | None = None
+    validate: Annotated[Variant[ClipData] | None, Tagged(DATA_OPTIONS)] = None
     """The data that is scored, likewise; without it the last weights are exported."""
     augment: Augmentation = field(default_factory=Augmentation)
     """How training clips are changed at random: scale, crop, flip, color."""
@@ -117,21 +117,121 @@ class TrainingSettings:
         self._check_numbers()
         self._check_freezing()
         self._check_kinds()
-        self._check_together()
+        self._check_schedule()
+        self._check_division()
 
     def _place_shorthands(self) -> None:
-        """Move values that were given beside an optimizer or schedule into it."""
+        """Move what was given beside an optimizer or schedule into it."""
         for name, place in SHORTHANDS.items():
             value, chosen = getattr(self, name), getattr(self, place)
-            own = next((f for f in fields(chosen) if f.name == name), None)
             object.__setattr__(self, name, None)
-            if value is None:
+            default = next((f.default for f in fields(chosen) if f.name == name), None)
+            if name == "milestones" and value and default is None:
+                raise ValueError(f"milestones are of the schedule 'step', not of {tag_of(chosen, SCHEDULES)!r}")
+            if value is None or default is None:
                 continue
-            if own is not None:
-                given = getattr(chosen, name)
-                if given not in (own.default, value):
-                    raise ValueError(f"{name} is {value!r} and {place}.{name} {given!r}: give one of them")
-                object.__setattr__(self, place, replace(chosen, **{name: value}))
-            elif name == "milestones" and value:
-                tag = next(tag for tag, kind in SCHEDULES.items() if kind is type(chosen))
-                raise ValueError(f"milestones are of the schedule 'step', not of {tag!r}")
+            if getattr(chosen, name) not in (default, value):
+                raise ValueError(f"{name} {value!r} and {place}.{name} {getattr(chosen, name)!r}: give one of them")
+            object.__setattr__(self, place, replace(chosen, **{name: value}))
+
+    def _check_numbers(self) -> None:
+        for name, least in LEAST.items():
+            if (count := getattr(self, name)) is not None and count < least:
+                raise ValueError(f"{name} must be a whole number ≥ {least}, not {count!r}")
+        for name in ("learning_rate", "cache_gigabytes", "clip_gradient"):
+            if (number := getattr(self, name)) is not None and not 0 < number < inf:
+                raise ValueError(f"{name} must be > 0, not {number!r}")
+        if not 0 <= self.weight_decay < inf:
+            raise ValueError(f"weight_decay must be ≥ 0, not {self.weight_decay!r}")
+        if self.averaging is not None and not 0 <= self.averaging < 1:
+            raise ValueError(f"averaging must be in [0, 1), not {self.averaging!r}")
+        if not all(map(isfinite, self.mean)) or not all(0 < value < inf for value in self.std):
+            raise ValueError(f"mean must be finite numbers and std numbers > 0, not {self.mean} and {self.std}")
+        for path, rate in self.rates.items():
+            if not 0 <= rate < inf:
+                raise ValueError(f"rates: that of {path!r} must be ≥ 0, not {rate!r}")
+
+    def _check_freezing(self) -> None:
+        if not 0 <= self.freeze_at <= 5:
+            raise ValueError(f"freeze_at must be 0 (nothing) to 5 (everything), not {self.freeze_at}")
+        depth = self.freeze_at
+        for epoch, at in sorted(self.unfreeze.items()):
+            if epoch < 1 or not 0 <= at < depth:
+                raise ValueError(
+                    f"unfreeze must give a lower freeze_at from epoch to epoch (from 1), below {depth} here, "
+                    f"not {epoch}: {at}"
+                )
+            if epoch >= self.epochs:
+                raise ValueError(f"unfreeze: after {epoch} epochs a run of {self.epochs} is over")
+            depth = at
+        if self.cache is not None and (self.views is None or not self.least_frozen):
+            raise ValueError("cache needs stages that stay frozen (freeze_at) and a number of views that come again")
+
+    def _check_kinds(self) -> None:
+        kind = self.model.tag
+        for name, data in (("train", self.train), ("validate", self.validate)):
+            if data is not None and (task := DATA_KINDS[data.tag].task) != kind:
+                fitting = ", ".join(tag for tag, row in DATA_KINDS.items() if row.task == kind)
+                raise ValueError(f"{name}.kind {data.tag!r} is for a {task}, not for a {kind} (accepted: {fitting})")
+        if "freeze_at" in self.model.arguments:
+            raise ValueError("model has no key 'freeze_at': it is a setting of the run, beside unfreeze")
+        if MODELS[kind].normalizes and (self.mean or self.std):
+            raise ValueError(
+                f"mean and std are not for a {kind}, which has its own (model.image_mean and model.image_std)"
+            )
+
+    def _check_schedule(self) -> None:
+        if isinstance(self.schedule, StepDecay) and not self.schedule.milestones:
+            raise ValueError("schedule 'step' needs milestones, at which the rate changes")
+        if self.early_stopping is not None and self.validate is None:
+            raise ValueError("early_stopping needs scores, and so data to validate on")
+        if self.validate is not None and self.validate_every > self.epochs:
+            raise ValueError(f"validate_every must be ≤ {self.epochs}, the run's epochs, not {self.validate_every}")
+
+    def _check_division(self) -> None:
+        if self.batch_size % (self.processes * self.accumulate):
+            parts = f"{self.devices} devices × {self.nodes} nodes × {self.accumulate} accumulated parts"
+            raise ValueError(f"batch_size must be a multiple of {parts}, not {self.batch_size}")
+        if self.unfreeze and self.precision == "16" and self.processes > 1:
+            raise ValueError("unfreeze on several devices needs precision 32 or bf16: 16 scales losses on each apart")
+
+    @property
+    def processes(self) -> int:
+        """Processes that a batch is divided over."""
+        return self.devices * self.nodes
+
+    @property
+    def least_frozen(self) -> int:
+        """The lowest value of ``freeze_at``: leading stages that are never trained."""
+        return min(self.frozen_in(epoch) for epoch in (0, *self.unfreeze))
+
+    def frozen_in(self, epoch: int) -> int:
+        """Return the value of ``freeze_at`` when so many epochs are over."""
+        return {0: self.freeze_at, **self.unfreeze}[max(e for e in (0, *self.unfreeze) if e <= epoch)]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return all settings as plain values, like those of a config; ``TrainingSettings(**values)`` reads them."""
+        values: dict[str, Any] = load_yaml(dump_dataclass(self, defaults=True), root="settings")
+        return {name: value for name, value in values.items() if name not in SHORTHANDS}
+
+
+def tag_of(member: object, table: Mapping[str, type]) -> str:
+    """Return the tag of a member of a tagged union."""
+    return next(tag for tag, kind in table.items() if kind is type(member))
+
+
+LEAST: Mapping[str, int] = {
+    "views": 1,
+    "seed": 0,
+    "epochs": 1,
+    "batch_size": 1,
+    "accumulate": 1,
+    "warm_up": 0,
+    "early_stopping": 1,
+    "validate_every": 1,
+    "checkpoint_every": 1,
+    "log_every": 1,
+    "devices": 1,
+    "nodes": 1,
+    "workers": 0,
+}

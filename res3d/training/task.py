@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
 from res3d.backbone import ResNet3d
+from res3d.clips import ClipSpec
+from res3d.data import Facts
 
 Target: TypeAlias = int | Mapping[str, Tensor]
 """The class of a clip, or the targets of a detector."""
@@ -27,6 +29,8 @@ class Task(ABC, Generic[Model, Result, Truth]):
         model: the model, which has a ``backbone``.
     """
 
+    options: ClassVar[type]
+    """A dataclass of the keys of a config's ``model``, besides ``kind``."""
     best_score: ClassVar[str]
     """Name of the score that chooses the best weights: the higher, the better. ``score`` always returns it."""
     normalizes: ClassVar[bool]
@@ -36,6 +40,26 @@ class Task(ABC, Generic[Model, Result, Truth]):
 
     def __init__(self, model: Model) -> None:
         self.model = model
+
+    @classmethod
+    @abstractmethod
+    def build(cls, options: Mapping[str, Any], facts: Facts) -> "Task[Model, Result, Truth]":
+        """Build a model with nothing frozen.
+
+        Args:
+            options: of ``options``, those that are given.
+            facts: metadata of the training data.
+
+        Raises:
+            ValueError: options that are invalid or do not fit the data.
+            WeightsError: weights that do not fit the model.
+        """
+
+    def record_clips(self, clip: ClipSpec, categories: Sequence[str]) -> None:
+        """Keep with the model what clips it is trained on and the names of their classes, so that weights have both.
+
+        Models that record neither ignore it.
+        """
 
     @property
     def backbone(self) -> ResNet3d:
@@ -75,3 +99,6 @@ class Task(ABC, Generic[Model, Result, Truth]):
     @abstractmethod
     def score(self, results: Sequence[Result], truths: Sequence[Truth]) -> dict[str, float]:
         """Return the scores of all clips of a dataset, by name."""
+
+
+AnyTask: TypeAlias = Task[Any, Any, Any]
