@@ -8,7 +8,16 @@ from res3d.backbone.diagram import draw_network
 from res3d.backbone.overrides import OVERRIDES, apply_overrides
 from res3d.backbone.reach import TemporalReach, averages_time, count_positions, frame_wise_stages, temporal_reach
 from res3d.backbone.resnet import ResNet3d
-from res3d.backbone.spec import BackboneSpec, FeatureInfo, HeadSpec, NormSpec, PoolSpec, StageSpec, StemSpec
+from res3d.backbone.spec import (
+    BackboneSpec,
+    FeatureInfo,
+    HeadSpec,
+    NormSpec,
+    PoolSpec,
+    StageSpec,
+    StemSpec,
+    stage_hint,
+)
 
 __all__ = [
     "CATALOG",
@@ -37,5 +46,6 @@ __all__ = [
     "find_spec",
     "frame_wise_stages",
     "list_backbones",
+    "stage_hint",
     "temporal_reach",
 ]

@@ -156,8 +156,7 @@ class Stage(nn.Sequential):
         super().train(mode and not self.frozen)
         return self
 
-    def forward(self, x: Tensor, *, owned: bool = False) -> Tensor:
-        """``owned``: nobody else needs ``x``, which may be written over (where layers are fused for inference)."""
+    def forward(self, x: Tensor) -> Tensor:
         if self.frozen:
             with torch.no_grad():
                 return self._run(x)

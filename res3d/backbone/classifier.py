@@ -1,6 +1,6 @@
 """A clip classifier on top of a backbone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,11 +52,24 @@ class ClipClassifier(nn.Module):
     def num_classes(self) -> int:
         return self.fc.out_features
 
-    def forward(self, clip: Tensor, *, known: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Logits; ``known`` as ``ResNet3d.forward`` takes it."""
-        last = self.backbone.spec.stage_names[-1]
-        features: Tensor = self.backbone(clip, (last,), known=known)[last]
-        return self.classify_maps(features)
+    def dense_parts(self) -> Iterable[nn.Module]:
+        """The modules that compute maps from whole clips, see ``ResNet3d``."""
+        return self.backbone.dense_parts()
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Logits [N, num_classes] of clips [N, C, T, H, W]."""
+        return self.resume(self.backbone(clip))
+
+    def resume(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """The logits that ``forward`` gives, computed from maps of the backbone: only the last of them is used.
+
+        Args:
+            maps: [N, C', T', H', W'] by stage.
+
+        Raises:
+            ValueError: no map, or an unknown stage.
+        """
+        return self.classify_maps(self.backbone.last_map(maps))
 
     def classify_maps(self, features: Tensor) -> Tensor:
         """Logits [N, num_classes] of the backbone's last maps [N, C, T', H', W']."""

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from res3d.backbone.block_spec import BlockSpec, ConvSpec
 from res3d.backbone.classifier import ClipClassifier, pool_head
 from res3d.backbone.convs import ONE, Size3
-from res3d.backbone.resnet import ResNet3d
+from res3d.backbone.resnet import ResNet3d, check_clip
 from res3d.backbone.spec import BackboneSpec, HeadSpec, StageSpec
 
 # heading: whether its column is flush left
@@ -115,7 +115,7 @@ def describe(model: ResNet3d | ClipClassifier, clip: tuple[int, int, int, int]) 
     with torch.device("meta"), torch.no_grad():
         traced = ResNet3d(spec).eval()
         x = torch.empty(1, *clip)
-        traced._check_clip(x)
+        check_clip(x, spec)
         rows = []
         for name in spec.stage_names:
             x, multiply_adds = _trace(traced.stage(name), x)

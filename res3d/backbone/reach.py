@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from res3d.backbone.convs import ONE
-from res3d.backbone.spec import BackboneSpec, StageSpec
+from res3d.backbone.spec import BackboneSpec, StageSpec, check_stage
 from res3d.backbone.windows import Window
-from res3d.settings import check_choice
 
 
 class TemporalReach(NamedTuple):
@@ -35,7 +34,7 @@ def frame_wise_stages(spec: BackboneSpec) -> tuple[str, ...]:
 
 def averages_time(spec: BackboneSpec, stage: str) -> bool:
     """Whether a map up to ``stage`` depends on averages over all frames of the clip: group norm, squeeze-excitation."""
-    check_choice("stage", stage, spec.stage_names)
+    check_stage("stage", stage, spec.stage_names)
     return spec.norm.kind == "group" or any(map(_averages, spec.stages[: spec.stage_names.index(stage)]))
 
 
@@ -45,7 +44,7 @@ def temporal_reach(spec: BackboneSpec, stage: str) -> TemporalReach:
     Position i is at frame i times the map's temporal stride. Where all these frames lie inside a clip, borders and
     their padding play no part.
     """
-    check_choice("stage", stage, spec.stage_names)
+    check_stage("stage", stage, spec.stage_names)
     before = after = 0
     jump = 1
     for name, paths in _stage_paths(spec):
@@ -61,7 +60,7 @@ def temporal_reach(spec: BackboneSpec, stage: str) -> TemporalReach:
 
 def count_positions(spec: BackboneSpec, stage: str, frames: int) -> int:
     """T' of the map of ``stage`` for clips of so many frames; 0 where the clip is too short for it."""
-    check_choice("stage", stage, spec.stage_names)
+    check_stage("stage", stage, spec.stage_names)
     size = frames
     for name, paths in _stage_paths(spec):
         for block in paths:

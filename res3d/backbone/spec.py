@@ -16,6 +16,27 @@ from res3d.backbone.windows import Window, receptive_field
 from res3d.settings import check_choice, check_triple, check_width, dump_dataclass, parse_dataclass
 
 MAX_STAGES = 4  # conv2 to conv5
+OTHER_NAMES = {  # of stages, in torchvision, timm and Detectron
+    "conv1": "stem",
+    **{f"layer{number - 1}": f"conv{number}" for number in (2, 3, 4, 5)},
+    **{f"res{number}": f"conv{number}" for number in (2, 3, 4, 5)},
+}
+
+
+def stage_hint(name: str, accepted: Sequence[str]) -> str:
+    """Return "; did you mean 'conv5'?" for an error message that refuses torchvision's "layer4" or Detectron's "res5".
+
+    "" for names that no library has for one of ``accepted``.
+    """
+    ours = OTHER_NAMES.get(name)
+    return f"; did you mean {ours!r}?" if ours in accepted else ""
+
+
+def check_stage(argument: str, name: str, accepted: Sequence[str]) -> None:
+    """Refuse a stage that is not one of ``accepted``, with a ValueError that names ``argument``."""
+    if name not in accepted:
+        hint = stage_hint(str(name), accepted)
+        raise ValueError(f"{argument} must be one of {', '.join(map(repr, accepted))}, not {name!r}{hint}")
 
 
 class FeatureInfo(NamedTuple):
@@ -248,7 +269,7 @@ class BackboneSpec:
 
         Raises ValueError if ``stage`` is not one of ``stage_names``.
         """
-        check_choice("stage", stage, self.stage_names)
+        check_stage("stage", stage, self.stage_names)
         until = replace(self, stages=self.stages[: max(1, self.stage_names.index(stage))])
         windows = list(until.windows())
         return receptive_field(windows[:1] if stage == "stem" else windows)
@@ -261,7 +282,7 @@ class BackboneSpec:
 
         Raises ValueError if ``body`` is not a stage after the stem.
         """
-        check_choice("body", body, self.stage_names[1:])
+        check_stage("body", body, self.stage_names[1:])
         depth = self.stage_names.index(body)
         return replace(self, stages=self.stages[:depth]), self.stages[depth:]
 

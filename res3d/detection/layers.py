@@ -33,8 +33,6 @@ class ConvStack(nn.Sequential):
     Shape: [N, in_channels, T, H, W] -> [N, channels, T, H, W].
     """
 
-    is_dense = False  # of RoIs, unless somebody says otherwise
-
     def __init__(self, in_channels: int, widths: tuple[int, ...], frames: int, norm: NormSpec | None) -> None:
         super().__init__()
         for width in widths:

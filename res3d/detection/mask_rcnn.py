@@ -1,7 +1,8 @@
 """``MaskRCNN3d``: tubes of boxes, masks and keypoints from clips."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from res3d.backbone import ResNet3d
@@ -13,9 +14,9 @@ from res3d.detection.neck import FeaturePyramid3d, SingleLevel
 from res3d.detection.proposals import TubeProposalNetwork
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.spec import DetectorSpec
-from res3d.detection.targets import ClipTargets, check_clips, check_targets
+from res3d.detection.targets import ClipTargets, check_clips, check_sizes, check_targets
 from res3d.detection.task import TaskHead
-from res3d.detection.transform import ClipBatch, ClipTransform, resize_targets
+from res3d.detection.transform import BatchSizes, ClipBatch, ClipTransform, resize_targets
 from res3d.ops.masks import BoxMasks
 from res3d.ops.roi_align import TubePooler
 from res3d.ops.sizes import resize_boxes
@@ -106,53 +107,97 @@ class MaskRCNN3d(nn.Module):
             if hasattr(module, "eps"):
                 setattr(module, "eps", eps)  # noqa: B010 (nn.Module's own attributes are typed as tensors and modules)
 
+    def dense_parts(self) -> Iterable[nn.Module]:
+        """The modules that compute maps from whole clips, see ``ResNet3d``: all but the heads."""
+        return (self.backbone, *([] if self.spec.neck is None else [self.neck]), self.tpn.convs)
+
     def forward(
-        self,
-        clips: Sequence[Tensor],
-        targets: Sequence[Mapping[str, Tensor]] | None = None,
-        *,
-        known: Mapping[str, Tensor] | None = None,
+        self, clips: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]] | None = None
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """See the class. In training, ``known`` are maps of ``backbone.leading_maps`` for ``transform(clips).pixels``:
-        only the sizes of the clips are looked at then.
+        """Losses in training mode, else results; see the class.
+
+        Raises:
+            ValueError: clips or targets that are not as described, naming the first.
+            FloatingPointError: see ``detect``.
         """
         if not self.training:
-            found = self.detect(clips)
-            return [{k: v.whole() if isinstance(v, BoxMasks) else v for k, v in result.items()} for result in found]
+            return _whole_masks(self.detect(clips))
         self._check(clips)
-        fields = {task.field: task.shape for task in self.tasks.values()}
-        objects = check_targets(clips, targets, fields, self.spec.num_classes)
+        objects = self._check_targets([_size(clip) for clip in clips], targets, clips[0].device)
         batch: ClipBatch = self.transform(clips)
-        objects = resize_targets(objects, batch, self.tasks)
-        pool, proposals, losses = self._propose(batch, objects, known)
-        return {**losses, **self._losses(pool, proposals, objects)}
+        return self._train(self._levels(self.backbone(batch.pixels), batch), batch, objects)
+
+    def resume(
+        self,
+        maps: Mapping[str, Tensor],
+        sizes: Sequence[tuple[int, int, int]],
+        targets: Sequence[Mapping[str, Tensor]] | None = None,
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """What ``forward`` gives, computed from maps of leading stages of the backbone.
+
+        Args:
+            maps: by stage, of the clips as ``transform`` makes them, see ``ResNet3d.resume``.
+            sizes: (T, height, width) of each clip as it was given to ``transform``.
+            targets: as for ``forward``.
+
+        Raises:
+            ValueError: sizes of other clips than the maps are of, or as ``forward`` and ``ResNet3d.resume``.
+            FloatingPointError: see ``detect``.
+        """
+        check_sizes(sizes)
+        for name, value in maps.items():
+            if len(value) != len(sizes):
+                raise ValueError(f"{len(sizes)} sizes, and the map of {name} is of {len(value)} clips")
+        device = next(self.parameters()).device
+        objects = self._check_targets(sizes, targets, device) if self.training else None
+        batch = self.transform.plan(sizes)
+        levels = self._levels(self.backbone.resume(maps), batch)
+        if objects is None:
+            return _whole_masks(self._detect(levels, batch))
+        return self._train(levels, batch, objects)
 
     def detect(self, clips: Sequence[Tensor]) -> list[dict[str, Tensor | BoxMasks]]:
         """What ``model.eval()(clips)`` gives, but for masks: they are pasted into a frame when ``masks[d, t]`` is
         asked for, since whole ones fill the memory where frames are large and objects many.
 
         Raises:
-            ValueError: clips that are none, naming the first; or a model in training mode.
+            ValueError: invalid clips, naming the first; or a model in training mode.
             FloatingPointError: scores that are not finite: the weights are damaged, or a number was too large.
         """
         if self.training:
             raise ValueError("detect is for models in eval mode: call model.eval() first")
         self._check(clips)
         batch: ClipBatch = self.transform(clips)
-        pool, proposals, _ = self._propose(batch, None, None)
-        return self._detect(pool, proposals, batch)
+        return self._detect(self._levels(self.backbone(batch.pixels), batch), batch)
 
     def _check(self, clips: Sequence[Tensor]) -> None:
         dtype = next(self.parameters()).dtype
         check_clips(clips, self.spec.backbone.in_channels, dtype)
 
+    def _check_targets(
+        self,
+        sizes: Sequence[tuple[int, int, int]],
+        targets: Sequence[Mapping[str, Tensor]] | None,
+        device: torch.device,
+    ) -> list[ClipTargets]:
+        fields = {task.field: task.shape for task in self.tasks.values()}
+        return check_targets(sizes, targets, fields, self.spec.num_classes, device)
+
+    def _levels(self, maps: Mapping[str, Tensor], batch: BatchSizes) -> list[Tensor]:
+        """Maps of the neck at the clips' T, finest first, from those of the backbone."""
+        levels: list[Tensor] = self.neck(list(maps.values()), batch.frames)
+        return levels
+
+    def _train(self, levels: Sequence[Tensor], batch: BatchSizes, targets: Sequence[ClipTargets]) -> dict[str, Tensor]:
+        resized = resize_targets(targets, batch, self.tasks)
+        pool, proposals, losses = self._propose(levels, batch, resized)
+        return {**losses, **self._losses(pool, proposals, resized)}
+
     def _propose(
-        self, batch: ClipBatch, targets: Sequence[ClipTargets] | None, known: Mapping[str, Tensor] | None
+        self, levels: Sequence[Tensor], batch: BatchSizes, targets: Sequence[ClipTargets] | None
     ) -> tuple[TubePooler, list[Tensor], dict[str, Tensor]]:
-        size = batch.pixels.shape[3], batch.pixels.shape[4]
-        maps = self.neck(list(self.backbone(batch.pixels, known=known).values()), batch.pixels.shape[2])
-        proposals, losses = self.tpn(maps, size, batch.sizes, targets)
-        roi_levels = maps if self.spec.neck is None else maps[:-1]  # the subsampled level makes proposals only
+        proposals, losses = self.tpn(levels, batch.padded_size, batch.sizes, targets)
+        roi_levels = levels if self.spec.neck is None else levels[:-1]  # the subsampled level makes proposals only
         pool = TubePooler(roi_levels, self.spec.strides[: len(roi_levels)], offset=self.spec.box_offset)
         return pool, proposals, losses
 
@@ -172,9 +217,8 @@ class MaskRCNN3d(nn.Module):
         """Features of [R, T, 4] tubes of each clip in every size that tasks ask for."""
         return {size: pool(tubes, size) for size in {task.roi_size for task in self.tasks.values()}}
 
-    def _detect(
-        self, pool: TubePooler, proposals: Sequence[Tensor], batch: ClipBatch
-    ) -> list[dict[str, Tensor | BoxMasks]]:
+    def _detect(self, levels: Sequence[Tensor], batch: BatchSizes) -> list[dict[str, Tensor | BoxMasks]]:
+        pool, proposals, _ = self._propose(levels, batch, None)
         found = self.box_head.detect(pool, proposals, batch.sizes)
         sizes = list(zip(batch.sizes, batch.given_sizes, strict=True))
         boxes = [resize_boxes(d.boxes, *size) for d, size in zip(found, sizes, strict=True)]
@@ -185,6 +229,14 @@ class MaskRCNN3d(nn.Module):
             for result, prediction, b, size in zip(results, predictions, boxes, sizes, strict=True):
                 result |= task.restore(prediction, b, *size)
         return results
+
+
+def _size(clip: Tensor) -> tuple[int, int, int]:
+    return clip.shape[1], clip.shape[2], clip.shape[3]
+
+
+def _whole_masks(results: Sequence[Mapping[str, Tensor | BoxMasks]]) -> list[dict[str, Tensor]]:
+    return [{k: v.whole() if isinstance(v, BoxMasks) else v for k, v in result.items()} for result in results]
 
 
 def _head_name(task: str) -> str:

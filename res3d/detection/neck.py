@@ -34,8 +34,6 @@ class FeaturePyramid3d(nn.Module):
     Shape: maps [N, C_l, T_l, h_l, w_l] of each level, finest first -> [N, channels, T, h_l, w_l] of each and one more.
     """
 
-    is_dense = True  # computes maps from maps whatever is found in them: see ResNet3d
-
     def __init__(self, spec: NeckSpec, levels: Sequence[FeatureInfo]) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(

@@ -62,7 +62,6 @@ class TubeProposalNetwork(nn.Module):
         self.anchors = Anchors(spec.anchors, strides)
         self.code = BoxCode(offset=offset)
         self.convs = ConvStack(channels, (channels,) * spec.depth, spec.temporal_kernel, None)
-        self.convs.is_dense = True
         self.objectness = same_conv(channels, spec.anchors.per_place, 1, 1)
         self.deltas = same_conv(channels, spec.anchors.per_place * 4, 1, 1)
         for module in self.modules():

@@ -45,38 +45,62 @@ def check_clips(clips: Sequence[Tensor], channels: int, dtype: torch.dtype) -> N
             raise ValueError(f"clip {number}: pixels must be finite, and some are NaN or infinite")
 
 
+def check_sizes(sizes: Sequence[tuple[int, int, int]]) -> None:
+    """Refuse sizes that are not (T, height, width) of at least one clip, of one length T.
+
+    Raises:
+        ValueError: naming the clip.
+    """
+    if not len(sizes):
+        raise ValueError("sizes must hold (T, height, width) of at least one clip")
+    for number, size in enumerate(sizes):
+        if len(size) != 3 or any(not isinstance(n, int) or n < 1 for n in size):
+            raise ValueError(f"clip {number}: its size must be (T, height, width), each ≥ 1, not {size!r}")
+        if size[0] != sizes[0][0]:
+            lengths = [t for t, _, _ in sizes]
+            raise ValueError(f"clip {number}: all clips of a call must have one length T, not {lengths}")
+
+
 def check_targets(
-    clips: Sequence[Tensor],
+    sizes: Sequence[tuple[int, int, int]],
     targets: Sequence[Mapping[str, Tensor]] | None,
     fields: Mapping[str, str],
     num_classes: int,
+    device: torch.device,
 ) -> list[ClipTargets]:
-    """Targets of all ``clips`` that can be trained with; objects never visible are left out.
+    """Targets that can be trained with, on ``device``; objects never visible are left out.
 
     Boxes and keypoints are looked at only where their object is visible; boxes may reach outside the frame.
 
     Args:
-        clips: [C, T, H, W] each.
+        sizes: (T, height, width) of each clip.
         targets: boxes [N, T, 4], visible [N, T], labels [N], optionally track_ids [N], and ``fields``.
         fields: shapes of what the model's tasks need besides, like ``{"masks": "N T H W"}``.
         num_classes: classes, with background.
+        device: of the clips.
 
     Raises:
         ValueError: naming the clip and the field.
     """
-    if targets is None or len(targets) != len(clips):
+    if targets is None or len(targets) != len(sizes):
         count = "none" if targets is None else len(targets)
-        raise ValueError(f"in training every clip needs its targets: {len(clips)} clips, {count} targets")
+        raise ValueError(f"in training every clip needs its targets: {len(sizes)} clips, {count} targets")
     checked = []
-    for number, (clip, target) in enumerate(zip(clips, targets, strict=True)):
+    for number, (size, target) in enumerate(zip(sizes, targets, strict=True)):
         try:
-            checked.append(_check(clip, target, fields, num_classes))
+            checked.append(_check(size, target, fields, num_classes, device))
         except ValueError as error:
             raise ValueError(f"clip {number}: {error}") from None
     return checked
 
 
-def _check(clip: Tensor, target: Mapping[str, Tensor], fields: Mapping[str, str], num_classes: int) -> ClipTargets:
+def _check(
+    size: tuple[int, int, int],
+    target: Mapping[str, Tensor],
+    fields: Mapping[str, str],
+    num_classes: int,
+    device: torch.device,
+) -> ClipTargets:
     if not isinstance(target, Mapping):
         raise ValueError(f"its target must be a dictionary, not {type(target).__name__}")
     shapes = {**REQUIRED, **OPTIONAL, **fields}
@@ -85,11 +109,11 @@ def _check(clip: Tensor, target: Mapping[str, Tensor], fields: Mapping[str, str]
     if lacking := [name for name in shapes if name not in target and name not in OPTIONAL]:
         raise ValueError(f"{lacking[0]} is missing")
     labels = target["labels"]
-    sizes = {"T": clip.shape[1], "H": clip.shape[2], "W": clip.shape[3]}
+    letters = dict(zip("THW", size, strict=True))
     if isinstance(labels, Tensor) and labels.dim() == 1:
-        sizes["N"] = len(labels)
+        letters["N"] = len(labels)
     for name, value in target.items():
-        _check_shape(name, value, shapes[name], sizes)
+        _check_shape(name, value, shapes[name], letters)
     if target["visible"].dtype != torch.bool:
         raise ValueError(f"visible must be bool, not {target['visible'].dtype}")
     if labels.dtype != torch.int64:
@@ -102,7 +126,7 @@ def _check(clip: Tensor, target: Mapping[str, Tensor], fields: Mapping[str, str]
         _check_places(name, target[name], target["visible"])
     if "masks" in fields and not _is_mask(target["masks"]):
         raise ValueError(f"masks must be bool, or 0 and 1, not {target['masks'].dtype} with other values")
-    return _visible_objects(target, fields, clip.device)
+    return _visible_objects(target, fields, device)
 
 
 def _check_shape(name: str, value: Tensor, expected: str, sizes: dict[str, int]) -> None:

@@ -12,16 +12,34 @@ from res3d.detection.targets import ClipTargets
 from res3d.detection.task import TaskHead
 from res3d.ops.sizes import resize_boxes
 
-MULTIPLE = 32  # frames are padded with zeros, right and below, to sides that this divides
+MULTIPLE = 32
+"""Frames are padded with zeros, right and below, to sides that this divides."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClipBatch:
+class BatchSizes:
+    """Sizes of the clips of a batch, as given and as the network sees them."""
+
+    frames: int
+    """T, which the clips of a batch share."""
+    given_sizes: tuple[tuple[int, int], ...]
+    """(height, width) of the frames of each clip as given."""
+    sizes: tuple[tuple[int, int], ...]
+    """(height, width) of the frames of each clip after resizing, before padding."""
+
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """(height, width) of the frames of all clips after padding."""
+        height, width = (-(-max(size[axis] for size in self.sizes) // MULTIPLE) * MULTIPLE for axis in (0, 1))
+        return height, width
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipBatch(BatchSizes):
     """Clips resized, normalised, padded and stacked."""
 
-    pixels: Tensor  # [N, C, T, H, W]
-    sizes: tuple[tuple[int, int], ...]  # (height, width) of each clip's frames before padding
-    given_sizes: tuple[tuple[int, int], ...]  # and before resizing
+    pixels: Tensor
+    """[N, C, T, H, W]."""
 
 
 class ClipTransform(nn.Module):
@@ -34,9 +52,19 @@ class ClipTransform(nn.Module):
 
     def forward(self, clips: Sequence[Tensor]) -> ClipBatch:
         """[C, T, h, w] RGB clips in 0..1 of any frame sizes."""
-        resized = [self._resize(self._normalize(clip)) for clip in clips]
-        given, sizes = ([(c.shape[2], c.shape[3]) for c in some] for some in (clips, resized))
-        return ClipBatch(pixels=_stack(resized), sizes=tuple(sizes), given_sizes=tuple(given))
+        sizes = self.plan([(clip.shape[1], clip.shape[2], clip.shape[3]) for clip in clips])
+        resized = [_resize_clip(self._normalize(clip), size) for clip, size in zip(clips, sizes.sizes, strict=True)]
+        return ClipBatch(
+            frames=sizes.frames,
+            given_sizes=sizes.given_sizes,
+            sizes=sizes.sizes,
+            pixels=_stack(resized, sizes.padded_size),
+        )
+
+    def plan(self, sizes: Sequence[tuple[int, int, int]]) -> BatchSizes:
+        """What becomes of clips of (T, height, width): in training, each one's shorter side is drawn."""
+        given = tuple((height, width) for _, height, width in sizes)
+        return BatchSizes(frames=sizes[0][0], given_sizes=given, sizes=tuple(self._resized(*size) for size in given))
 
     def _normalize(self, clip: Tensor) -> Tensor:
         clip = clip.flip(0) if self.channel_order == "bgr" else clip
@@ -45,38 +73,36 @@ class ClipTransform(nn.Module):
         )
         return (clip - mean) / std
 
-    def _resize(self, clip: Tensor) -> Tensor:
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
         sides = self.settings.min_size if isinstance(self.settings.min_size, tuple) else (self.settings.min_size,)
         side = sides[int(torch.randint(len(sides), ()))] if self.training else sides[-1]
-        height, width = clip.shape[2:]
         scale = min(side / min(height, width), self.settings.max_size / max(height, width))
-        frames = clip.transpose(0, 1)  # [T, C, h, w]
-        resized = F.interpolate(
-            frames, scale_factor=scale, mode="bilinear", recompute_scale_factor=True, align_corners=False
-        )
-        return resized.transpose(0, 1)
+        return int(height * scale), int(width * scale)  # rounded as torch does it with ``recompute_scale_factor``
 
 
-def _stack(clips: Sequence[Tensor]) -> Tensor:
-    height, width = (-(-max(clip.shape[axis] for clip in clips) // MULTIPLE) * MULTIPLE for axis in (2, 3))
-    pixels = clips[0].new_zeros(len(clips), *clips[0].shape[:2], height, width)
-    pixels = pixels.contiguous(
-        memory_format=torch.channels_last_3d
-    )  # in which convolutions are fastest, on CPU and GPU
+def _resize_clip(clip: Tensor, size: tuple[int, int]) -> Tensor:
+    frames = clip.transpose(0, 1)  # [T, C, h, w]
+    return F.interpolate(frames, size=size, mode="bilinear", align_corners=False).transpose(0, 1)
+
+
+def _stack(clips: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    # In this layout convolutions are fastest, on CPU and GPU.
+    pixels = clips[0].new_zeros(len(clips), *clips[0].shape[:2], *size)
+    pixels = pixels.contiguous(memory_format=torch.channels_last_3d)
     for row, clip in zip(pixels, clips, strict=True):
         row[:, :, : clip.shape[2], : clip.shape[3]] = clip
     return pixels
 
 
 def resize_targets(
-    targets: Sequence[ClipTargets], batch: ClipBatch, tasks: Mapping[str, TaskHead]
+    targets: Sequence[ClipTargets], batch: BatchSizes, tasks: Mapping[str, TaskHead]
 ) -> list[ClipTargets]:
     """What the clips of a batch show, in the coordinates of their resized frames."""
     sizes = zip(batch.given_sizes, batch.sizes, strict=True)
-    return [_resize(target, *each, tasks) for target, each in zip(targets, sizes, strict=True)]
+    return [_resize_target(target, *each, tasks) for target, each in zip(targets, sizes, strict=True)]
 
 
-def _resize(
+def _resize_target(
     target: ClipTargets, old: tuple[int, int], new: tuple[int, int], tasks: Mapping[str, TaskHead]
 ) -> ClipTargets:
     extra = {task.field: task.resize(target.extra[task.field], old, new) for task in tasks.values()}

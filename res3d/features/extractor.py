@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from res3d.backbone import ClipClassifier, ResNet3d, frame_wise_stages
+from res3d.backbone import ClipClassifier, ResNet3d, frame_wise_stages, stage_hint
 from res3d.clips import KINETICS, ClipSampler, ClipSpec, Preprocessing
 from res3d.features.clips import ClipAssembler, ReadyClip, ReadyFrame, stack_frames
 from res3d.features.dense import DenseWindows, MapGrid
@@ -124,7 +124,8 @@ class FeatureExtractor:
         self.layer = spec.stage_names[-1] if layer is None else layer
         layers = [*spec.stage_names, *([LOGITS] if isinstance(model, ClipClassifier) else [])]
         if self.layer not in layers:
-            raise ValueError(f"layer: {spec.name} has no stage {layer!r} (accepted: {', '.join(layers)})")
+            hint = stage_hint(self.layer, layers)
+            raise ValueError(f"layer: {spec.name} has no stage {layer!r}{hint} (accepted: {', '.join(layers)})")
         self._model: ResNet3d | ClipClassifier = model if self.layer == LOGITS else self.backbone
         if spec.in_channels != 3:
             raise ValueError(f"videos have 3 channels, and {spec.name} takes {spec.in_channels}")

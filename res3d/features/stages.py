@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from res3d.backbone import ClipClassifier, ResNet3d
-from res3d.inference import OptimizedModel
+from res3d.backbone import ClipClassifier
+from res3d.inference import FusedResNet3d, OptimizedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +24,10 @@ class SplitNetwork:
     rest: tuple[str, ...]
 
     @property
-    def _backbone(self) -> ResNet3d:
+    def _backbone(self) -> FusedResNet3d:
         network = self.model.network
         backbone = network.backbone if isinstance(network, ClipClassifier) else network
-        assert isinstance(backbone, ResNet3d)
+        assert isinstance(backbone, FusedResNet3d)
         return backbone
 
     def frame_maps(self, frames: Tensor) -> Tensor:

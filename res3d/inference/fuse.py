@@ -1,12 +1,13 @@
 """A network's layers put together: what runs as convolution, norm, ReLU and sum becomes one layer each."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from res3d.backbone.block import ResidualBlock, Stage
 from res3d.backbone.convs import FactoredConv, ReplicatedTimeConv3d
+from res3d.backbone.resnet import ResNet3d, StagedNetwork
 from res3d.backbone.shortcuts import ProjectionShortcut
 from res3d.inference.fold import is_fixed_norm
 from res3d.inference.fused_conv import FusedConv
@@ -40,25 +41,57 @@ class FusedBlock(nn.Module):
         self.last = last
         self.shortcut = shortcut
         self.shortcut_takes_preact = shortcut_takes_preact
-        self.owns_input = False  # whether nobody else needs the input any more, which the sum may then be written over
+        self.overwrites_input = False
+        """Whether the block may always write the sum over its input, because only this block reads that."""
 
-    def forward(self, x: Tensor, *, owned: bool = False) -> Tensor:
+    def forward(self, x: Tensor, *, overwrite_input: bool = False) -> Tensor:
         start: Tensor = self.preact(x)
         residual = self.shortcut(start if self.shortcut_takes_preact else x)
         y = self.branch(start)
-        owned = owned or self.owns_input
-        overwrite = (owned or residual is not x) and residual is not y  # a kernel still reads what goes in
+        overwrite_input = overwrite_input or self.overwrites_input
+        # The kernel that adds the residual still reads y, so that must be another tensor.
+        overwrite = (overwrite_input or residual is not x) and residual is not y
         summed: Tensor = self.last(y, residual, overwrite=overwrite)
         return summed
 
 
-class FusedStage(Stage):
-    """A stage for inference, whose first block may write over a map that was not handed out."""
+class FusedStage(nn.Sequential):
+    """Inference stage. Its first block may reuse its input buffer where no caller keeps that map.
 
-    def forward(self, x: Tensor, *, owned: bool = False) -> Tensor:
+    Shape: as the ``Stage`` that it was.
+    """
+
+    def forward(self, x: Tensor, *, overwrite_input: bool = False) -> Tensor:
         for number, module in enumerate(self):
-            x = module(x, owned=True) if owned and number == 0 and isinstance(module, FusedBlock) else module(x)
+            first = overwrite_input and number == 0 and isinstance(module, FusedBlock)
+            x = module(x, overwrite_input=True) if first else module(x)
         return x
+
+
+class FusedResNet3d(StagedNetwork):
+    """A ``ResNet3d`` for inference: fused stages, which write over the maps that are not returned.
+
+    Args:
+        backbone: the network in eval mode; its stages' layers are moved over.
+        make: makes a fused layer.
+    """
+
+    def __init__(self, backbone: ResNet3d, make: MakeConv) -> None:
+        super().__init__(backbone.spec, backbone.out_features)
+        for name in backbone.spec.stage_names:
+            self.add_module(name, fuse(backbone.stage(name), make))
+
+    def compute_maps(self, x: Tensor, stages: Sequence[str], wanted: Sequence[str]) -> dict[str, Tensor]:
+        maps: dict[str, Tensor] = {}
+        is_ours = False  # whether x is a map that nobody else reads; what was given is the caller's
+        for name in stages:
+            if len(maps) == len(wanted):
+                break
+            before, x = x, self.stage(name)(x, overwrite_input=is_ours)
+            is_ours = name not in wanted and x is not before
+            if name in wanted:
+                maps[name] = x
+        return maps
 
 
 def fuse(module: nn.Module, make: MakeConv) -> nn.Module:
@@ -72,11 +105,13 @@ def fuse(module: nn.Module, make: MakeConv) -> nn.Module:
         return make(module, None, False)
     if type(module) in CHAINS:
         return nn.Sequential(*_fuse_chain(_flatten([module]), make))
+    if isinstance(module, ResNet3d):
+        return FusedResNet3d(module, make)
     if isinstance(module, Stage):
         stage = FusedStage(*_fuse_chain(_flatten(module.children()), make))
         for before, block in pairwise(stage):
-            if isinstance(block, FusedBlock):  # maps may be handed out between stages, never inside one
-                block.owns_input = isinstance(before, FusedBlock)
+            if isinstance(block, FusedBlock):  # maps are returned between stages, never inside one
+                block.overwrites_input = isinstance(before, FusedBlock)
         return stage
     if isinstance(module, ResidualBlock):
         return _fuse_block(module, make)

@@ -4,10 +4,11 @@ import copy
 import os
 import shutil
 import sys
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any, Literal, TypeVar
+from inspect import ismethod
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch._dynamo.config
@@ -16,8 +17,7 @@ import torch.fx.experimental._config
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
-from res3d.backbone import ResNet3d
-from res3d.inference.fuse import FusedLayer, fuse
+from res3d.inference.fuse import FusedLayer, FusedResNet3d, fuse
 from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
 from res3d.inference.memory import keep_freed_memory
 from res3d.inference.winograd import PackedWinogradConv, WinogradConv, choose_axis, products_are_exact
@@ -30,8 +30,19 @@ GRAPHS = 256  # compiled for all models of a process
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
+@runtime_checkable
+class DenseModel(Protocol):
+    """A model that computes maps from whole clips, which is what pays to compile."""
+
+    def dense_parts(self) -> Iterable[nn.Module]:
+        """Modules that compute the same layers whatever a clip shows, heads of single objects apart."""
+
+
 class OptimizedModel(nn.Module):
-    """What ``optimize`` returns: called as the model it was made of, in eval mode, without gradients, on one device.
+    """The result of ``optimize``: called as the model it was made of, in eval mode, without gradients, on one device.
+
+    Other attributes are those of ``network`` (``spec``, ``categories``, ``detect``, ...); its methods run as a call
+    does.
 
     Attributes:
         network: the fused copy of the model.
@@ -48,27 +59,26 @@ class OptimizedModel(nn.Module):
         self._records = False  # whether CUDA graphs write every output to one place
 
     def forward(self, *args: Any, **keywords: Any) -> Any:
-        return tree_map_only(Tensor, self._handed_out, self.run(self.network, *args, **keywords))
+        return self._call(self.network, *args, **keywords)
 
-    def detect(self, clips: Sequence[Tensor]) -> list[dict[str, Any]]:
-        """Of a detector: what ``MaskRCNN3d.detect`` gives."""
-        network: Any = self.network
-        found: list[dict[str, Any]] = tree_map_only(Tensor, self._handed_out, self.run(network.detect, clips))
-        return found
+    def __getattr__(self, name: str) -> Any:
+        modules = self.__dict__.get("_modules", {})  # a copy in the making has none yet
+        if name in modules or "network" not in modules:
+            return super().__getattr__(name)
+        value = getattr(modules["network"], name)
+        return partial(self._call, value) if ismethod(value) else value
 
-    @property
-    def categories(self) -> Any:
-        """Of a detector: what labels stand for."""
-        return getattr(self.network, "categories", {})
+    def _call(self, part: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+        return tree_map_only(Tensor, self._handed_out, self.run(part, *args, **keywords))
 
     @torch.no_grad()
     def run(self, part: Callable[..., T], *args: Any, **keywords: Any) -> T:
-        """What ``part``, a method or module of ``network``, gives under this model's precision, in its own type."""
+        """Call ``part``, a method or module of ``network``, under this model's precision; outputs keep their type."""
         with self._autocast(), frozen_compilation() if self._compiled else nullcontext():
             return part(*args, **keywords)
 
     def compile_dense(self, *, fixed: bool) -> None:
-        """Compile the backbone, a detector's pyramid and its proposal layers, without breaks and for any sizes.
+        """Compile the dense parts of the network, without breaks and for any sizes.
 
         On a CPU once more, and better, for the first size that comes. On CUDA, with ``fixed``, the backbone for one
         size only, as CUDA graphs.
@@ -80,10 +90,8 @@ class OptimizedModel(nn.Module):
             _check_compiler()
             fixed = False
         self._compiled, self._records = True, fixed
-        for module in self.network.modules():
-            if not getattr(module, "is_dense", False):
-                continue
-            once = fixed and isinstance(module, ResNet3d)
+        for module in _dense_parts(self.network):
+            once = fixed and isinstance(module, FusedResNet3d)
             options: Any = {"triton.cudagraphs": True} if once else None
             compiled = torch.compile(module.forward, fullgraph=True, dynamic=not once, options=options)
             if self.device.type == "cpu":
@@ -157,7 +165,7 @@ def optimize(
     network = copy.deepcopy(model).eval().requires_grad_(False)
     if dtype != "float32":
         network.float()  # what is not fused runs under autocast, which is for float32
-    dense = {conv for module in network.modules() if getattr(module, "is_dense", False) for conv in module.modules()}
+    dense = {layer for part in _dense_parts(network) for layer in part.modules()}
     network = fuse(network, partial(_layer, device=device, dtype=computing, compiled=dense if compile else set()))
     if device.type == "cpu":
         keep_freed_memory()
@@ -168,6 +176,10 @@ def optimize(
     if example is not None:
         optimized(example)
     return optimized
+
+
+def _dense_parts(network: nn.Module) -> list[nn.Module]:
+    return list(network.dense_parts()) if isinstance(network, DenseModel) else []
 
 
 def _layer(

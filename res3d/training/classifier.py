@@ -48,7 +48,7 @@ class ClassifierTask(Task[ClipClassifier, Tensor, int]):
         self.model.categories = tuple(categories) if len(categories) == self.model.num_classes else ()
 
     def losses(self, samples: Sequence[Sample], maps: FeatureMaps | None = None) -> dict[str, Tensor]:
-        logits = self.model(self._stack(samples), known=maps)
+        logits = self.model(self._stack(samples)) if maps is None else self.model.resume(maps)
         labels = torch.tensor([self.truth(target) for _, target in samples], device=logits.device)
         return {"loss_classifier": F.cross_entropy(logits.float(), labels)}
 

@@ -64,14 +64,17 @@ class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
         return {head.field: head.shape for head in self.model.tasks.values()}
 
     def losses(self, samples: Sequence[Sample], maps: FeatureMaps | None = None) -> dict[str, Tensor]:
-        device = self._device
         used = (*ALWAYS, *self.target_shapes)
-        clips = [clip.to(device) for clip, _ in samples]
         targets = [
-            {name: value.to(device) for name, value in _mapping(target).items() if name in used}
+            {name: value.to(self._device) for name, value in _mapping(target).items() if name in used}
             for _, target in samples
         ]
-        losses: dict[str, Tensor] = self.model(clips, targets, known=maps)
+        if maps is None:
+            losses = self.model([clip.to(self._device) for clip, _ in samples], targets)
+        else:
+            sizes = [(clip.shape[1], clip.shape[2], clip.shape[3]) for clip, _ in samples]
+            losses = self.model.resume(maps, sizes, targets)
+        assert isinstance(losses, dict)
         return losses
 
     def backbone_input(self, clip: Tensor) -> Tensor:

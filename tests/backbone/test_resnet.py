@@ -56,16 +56,19 @@ def test_a_real_forward_pass_is_finite_and_meets_no_surprise_in_training(name):
 
 def test_out_features_pick_and_order_the_maps(thin):
     clip = torch.randn(1, 3, 4, 32, 32)
-    everything = thin(clip, thin.spec.stage_names)
-    picked = thin(clip, ["conv4", "conv2"])
+    everything = thin.compute_maps(clip, thin.spec.stage_names, thin.spec.stage_names)
+    model = res3d.ResNet3d(thin.spec, out_features=["conv4", "conv2"]).eval()
+    model.load_state_dict(thin.state_dict())
+    picked = model(clip)
     assert list(picked) == ["conv4", "conv2"]
     assert all(torch.equal(picked[name], everything[name]) for name in picked)
     assert list(thin(clip)) == ["conv5"]
 
 
 def test_stages_after_the_last_wanted_one_do_not_run(thin):
-    thin.conv4.register_forward_hook(lambda *_: pytest.fail("conv4 ran"))
-    assert list(thin(torch.randn(1, 3, 2, 32, 32), ["conv3", "stem"])) == ["conv3", "stem"]
+    model = res3d.ResNet3d(thin.spec, out_features=["conv3", "stem"])
+    model.conv4.register_forward_hook(lambda *_: pytest.fail("conv4 ran"))
+    assert list(model(torch.randn(1, 3, 2, 32, 32))) == ["conv3", "stem"]
 
 
 def test_the_stem_map_comes_before_the_pool_and_is_rectified():
@@ -82,7 +85,7 @@ def test_a_body_is_the_same_network_cut_short():
     body.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("conv5")})
     clip = torch.randn(1, 3, 2, 32, 32)
     whole.eval(), body.eval()
-    assert torch.equal(body(clip)["conv4"], whole(clip, ["conv4"])["conv4"])
+    assert torch.equal(body(clip)["conv4"], whole.run_stages(clip, body.spec.stage_names))
 
 
 @pytest.mark.parametrize(
@@ -150,17 +153,42 @@ def test_a_model_can_be_exported(thin):
 
 
 @pytest.mark.parametrize("stages", range(1, 6))
-def test_maps_that_are_known_are_not_computed_again(thin, stages):
-    """What comes out is the same, whichever stages it is asked of; the clip's pixels are not looked at."""
+def test_a_network_resumes_behind_the_maps_of_leading_stages(thin, stages):
+    """The same maps come out, whichever stages were run before; those stages do not run again."""
     model = res3d.ResNet3d(thin.spec, out_features=["conv2", "conv5"]).eval()
     model.load_state_dict(thin.state_dict())
     clip = torch.randn(2, 3, 4, 32, 32)
     whole = model(clip)
-    known = model.leading_maps(clip, stages)
-    assert not any(m.requires_grad for m in known.values())
-    assert list(known)[-1] == model.spec.stage_names[stages - 1]
-    again = model(torch.zeros_like(clip), known=known)
+    leading = model.leading_maps(clip, stages)
+    assert not any(m.requires_grad for m in leading.values())
+    assert list(leading)[-1] == model.spec.stage_names[stages - 1]
+    for name in model.spec.stage_names[:stages]:
+        model.stage(name).register_forward_hook(lambda *_: pytest.fail("a leading stage ran again"))
+    again = model.resume(leading)
     assert list(again) == list(whole)
     assert all(torch.equal(again[name], whole[name]) for name in whole)
-    with pytest.raises(ValueError, match="a clip must be float"):
-        model(clip[0], known=known)
+    classifier = res3d.ClipClassifier(model, 3).eval()
+    assert torch.equal(classifier.resume(leading), classifier.classify_maps(whole["conv5"]))
+
+
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        ({}, "maps must hold the map of a stage of resnet10_3d_thin, and are empty"),
+        ({"layer4": 8}, r"maps: resnet10_3d_thin has no stage 'layer4'; did you mean 'conv5'\? \(accepted: stem"),
+        ({"stem": 9}, r"the map of stem must be \[N, 8, T, H, W\], not \[1, 9, 2, 8, 8\]"),
+        ({"conv3": 16}, "maps must hold conv2 too: it comes out, and lies before conv3"),
+    ],
+)
+def test_maps_that_a_network_cannot_resume_from_are_refused(thin, maps, message):
+    model = res3d.ResNet3d(thin.spec, out_features=["conv2", "conv5"])
+    with pytest.raises(ValueError, match=message):
+        model.resume({name: torch.zeros(1, channels, 2, 8, 8) for name, channels in maps.items()})
+
+
+@pytest.mark.parametrize("out_features", [["conv3"], ["conv5", "stem"]])
+def test_a_classifier_takes_a_backbone_whatever_its_maps_are(thin, out_features):
+    backbone = res3d.ResNet3d(thin.spec, out_features=out_features).eval()
+    backbone.load_state_dict(thin.state_dict())
+    classifier, clip = res3d.ClipClassifier(backbone, 3).eval(), torch.randn(2, 3, 4, 32, 32)
+    assert torch.equal(classifier(clip), classifier.classify_maps(thin(clip)["conv5"]))

@@ -199,6 +199,8 @@ def test_yaml_that_is_no_mapping_is_refused(text, message):
             ),
             "temporal_padding='replicate': a pool with border='zeros' pads time with zeros",
         ),
+        (lambda: R18.split("layer3"), "not 'layer3'; did you mean 'conv4'?"),
+        (lambda: R18.receptive_field("res2"), "not 'res2'; did you mean 'conv2'?"),
         (lambda: R18.receptive_field("conv6"), "stage must be one of 'stem', 'conv2', 'conv3', 'conv4', 'conv5', not"),
     ],
 )

@@ -252,7 +252,8 @@ def test_masks_and_keypoints_of_a_frame_are_that_frames():
 
     def predict(frames: slice) -> dict[str, torch.Tensor]:
         batch = model.transform([clip[:, frames]])
-        pool, _, _ = model._propose(batch, None, None)
+        levels = model._levels(model.backbone(batch.pixels), batch)
+        pool, _, _ = model._propose(levels, batch, None)
         count = batch.pixels.shape[2]
         found = Detections(
             boxes=boxes[:, frames],
@@ -367,6 +368,32 @@ def test_detect_gives_the_same_with_masks_one_at_a_time():
         assert all(torch.equal(a[name], b[name]) for name in a if name != "masks")
         assert len(b["masks"]) == len(a["masks"])
         torch.testing.assert_close(b["masks"][1, 2], a["masks"][1, 2, 0])
+
+
+@pytest.mark.parametrize("keywords", [{"keypoints": 5, "min_size": 48}, {"neck": "c4"}])
+@pytest.mark.parametrize("stages", [2, 5])
+def test_a_detector_resumes_behind_the_maps_of_leading_stages(keywords, stages):
+    """Losses and results are the same; the sizes of the clips are enough, and draw what the clips draw."""
+    model, shown = tiny(**keywords).eval(), clips()
+    heads = [task.field for task in model.tasks.values()]
+    targets, sizes = [clip_targets(size, heads) for size in CLIPS], [size[1:] for size in CLIPS]
+    with torch.no_grad():
+        maps = model.backbone.leading_maps(model.transform(shown).pixels, stages)
+        for result, again in zip(model(shown), model.resume(maps, sizes), strict=True):
+            assert all(torch.equal(result[name], again[name]) for name in result)
+        model.training = True  # losses without the noise of batch statistics
+        torch.manual_seed(5)
+        losses = model(shown, targets)
+        torch.manual_seed(5)
+        assert model.resume(maps, sizes, targets) == losses
+    with pytest.raises(ValueError, match=r"1 sizes, and the map of .* is of 2 clips"):
+        model.resume(maps, sizes[:1], targets[:1])
+
+
+def test_dense_parts_are_all_but_the_heads():
+    model, flat = tiny(), tiny(neck="c4")
+    assert list(model.dense_parts()) == [model.backbone, model.neck, model.tpn.convs]
+    assert list(flat.dense_parts()) == [flat.backbone, flat.tpn.convs]
 
 
 def test_a_detector_knows_its_categories(tmp_path):

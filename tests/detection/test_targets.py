@@ -1,10 +1,12 @@
 import pytest
 import torch
 
-from res3d.detection.targets import check_clips, check_targets
+from res3d.detection.targets import check_clips, check_sizes, check_targets
 
 T, H, W = 3, 20, 30
+SIZE = (T, H, W)
 FIELDS = {"masks": "N T H W", "keypoints": "N T 5 3"}
+CPU = torch.device("cpu")
 
 
 def clip() -> torch.Tensor:
@@ -50,6 +52,20 @@ def test_what_is_no_clip_is_refused(clips, message):
 
 
 @pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ([], r"sizes must hold \(T, height, width\) of at least one clip"),
+        ([SIZE, (T, H)], r"clip 1: its size must be \(T, height, width\), each ≥ 1, not \(3, 20\)"),
+        ([(T, 0, W)], r"clip 0: its size must be \(T, height, width\), each ≥ 1, not \(3, 0, 30\)"),
+        ([SIZE, (5, H, W)], r"clip 1: all clips of a call must have one length T, not \[3, 5\]"),
+    ],
+)
+def test_what_is_no_size_is_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        check_sizes(sizes)
+
+
+@pytest.mark.parametrize(
     ("second", "message"),
     [
         (target(boxes=torch.rand(2, 4)), r"clip 1: boxes must be \[N, T, 4\] with N = 2, T = 3, not \[2, 4\]"),
@@ -76,18 +92,18 @@ def test_what_is_no_clip_is_refused(clips, message):
 )
 def test_what_is_no_target_is_refused(second, message):
     with pytest.raises(ValueError, match=message):
-        check_targets([clip(), clip()], [target(), second], FIELDS, num_classes=4)
+        check_targets([SIZE, SIZE], [target(), second], FIELDS, num_classes=4, device=CPU)
 
 
 def test_masks_are_refused_by_a_model_without_a_mask_head():
     with pytest.raises(ValueError, match=r"clip 0: this model has no use for 'masks' \(accepted: boxes"):
-        check_targets([clip()], [target(keypoints=None)], {}, num_classes=4)
+        check_targets([SIZE], [target(keypoints=None)], {}, num_classes=4, device=CPU)
 
 
 @pytest.mark.parametrize(("targets", "count"), [(None, "none"), ([], "0")])
 def test_every_clip_needs_its_targets(targets, count):
     with pytest.raises(ValueError, match=f"in training every clip needs its targets: 1 clips, {count} targets"):
-        check_targets([clip()], targets, FIELDS, num_classes=4)
+        check_targets([SIZE], targets, FIELDS, num_classes=4, device=CPU)
 
 
 def test_hidden_frames_are_not_looked_at_and_boxes_may_reach_outside():
@@ -96,14 +112,14 @@ def test_hidden_frames_are_not_looked_at_and_boxes_may_reach_outside():
     made["boxes"][0, 1] = float("nan")
     made["keypoints"][0, 1] = float("nan")
     made["boxes"][1] = torch.tensor([-9.0, -9, 90, 90])
-    (checked,) = check_targets([clip()], [made], FIELDS, num_classes=4)
+    (checked,) = check_targets([SIZE], [made], FIELDS, num_classes=4, device=CPU)
     assert torch.equal(checked.boxes[1], made["boxes"][1])
 
 
 def test_objects_that_are_never_visible_are_left_out():
     made = target()
     made["visible"][0] = False
-    (checked,) = check_targets([clip()], [made], FIELDS, num_classes=4)
+    (checked,) = check_targets([SIZE], [made], FIELDS, num_classes=4, device=CPU)
     assert checked.labels.tolist() == [3]
     assert checked.boxes.shape == (1, T, 4)
     assert {name: len(value) for name, value in checked.extra.items()} == {"masks": 1, "keypoints": 1}

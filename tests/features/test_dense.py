@@ -47,13 +47,13 @@ def whole_video(video: torch.Tensor, sampler: ClipSampler) -> torch.Tensor:
 def test_windows_are_those_of_the_whole_videos_map(name, layer, sampler, n):
     model = made(name)
     video = torch.randn(3, n, 32, 32).double()
-    expected = model(whole_video(video, sampler)[None], [layer])[layer][0]
+    expected = model.compute_maps(whole_video(video, sampler)[None], model.spec.stage_names, [layer])[layer][0]
     grid = MapGrid(spec=model.spec, layer=layer, sampler=sampler)
     stretches = []
 
     def run(stretch):
         stretches.append(stretch.shape[2])
-        return model(stretch, [layer])[layer]
+        return model.compute_maps(stretch, model.spec.stage_names, [layer])[layer]
 
     dense = DenseWindows(grid, run, core=4, batch=3)
     frames = [ReadyFrame(index=i, seconds=i / 10, end_seconds=(i + 1) / 10, pixels=video[:, i]) for i in range(n)]

@@ -22,7 +22,10 @@ def one_by_one(video, model, sampler, layer="conv5", preprocess=SMALL, **reader)
     frames = torch.from_numpy(np.stack([image for image, _ in VideoReader(video, **reader)]))
     pixels = preprocess(frames).permute(1, 0, 2, 3)
     with torch.no_grad():
-        maps = [model(pixels[None, :, row], [layer])[layer][0] for row in sampler.indices(len(frames))]
+        maps = [
+            model.compute_maps(pixels[None, :, row], model.spec.stage_names, [layer])[layer][0]
+            for row in sampler.indices(len(frames))
+        ]
     return torch.stack(maps).numpy()
 
 
@@ -218,6 +221,7 @@ def test_a_range_without_frames_is_an_error(video, thin):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"layer": "layer4"}, r"layer: resnet10_3d_thin has no stage 'layer4'; did you mean 'conv5'\?"),
         ({"layer": "conv6"}, r"layer: resnet10_3d_thin has no stage 'conv6' \(accepted: stem, conv2"),
         ({"pool": "sum"}, "pool must be one of 'avg', 'max', 'none', not 'sum'"),
         ({"dtype": "int8"}, "dtype must be one of 'auto', 'float32', 'bfloat16', 'float16', not 'int8'"),

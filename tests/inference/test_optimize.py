@@ -50,7 +50,7 @@ def distance(got: Tensor, expected: Tensor) -> float:
 def test_every_map_is_the_models(name):
     model = made(name)
     clip, stages = clip_for(model), model.spec.stage_names
-    expected, got = model(clip, stages), optimize(model)(clip, stages)
+    expected, got = (m.compute_maps(clip, stages, stages) for m in (model, optimize(model)))
     assert list(got) == list(stages)
     for stage in stages:
         assert distance(got[stage], expected[stage]) < 1e-4, stage
@@ -73,7 +73,7 @@ def test_wide_networks_by_fewer_products(name, overrides, filtered):
     clip, stages = torch.randn(2, 3, 16, 48, 32), model.spec.stage_names
     optimized = optimize(model)
     assert sum(isinstance(module, WinogradConv) for module in optimized.modules()) == filtered
-    expected, got = model(clip, stages), optimized(clip, stages)
+    expected, got = (m.compute_maps(clip, stages, stages) for m in (model, optimized))
     for stage in stages:
         assert distance(got[stage], expected[stage]) < 1e-5, stage
 
@@ -106,8 +106,8 @@ def test_blocks_of_any_number_of_convolutions(order, count):
     stages = StageSpec(width=16, blocks=(block,) * 3), StageSpec(width=32, blocks=(block,) * 3, stride=(1, 2, 2))
     stem = StemSpec(conv=ConvSpec(kernel=(1, 3, 3)), width=16)
     model = settle(res3d.ResNet3d(BackboneSpec(name="made", stem=stem, stages=stages)))
-    clip = torch.randn(2, 3, 4, 32, 32)
-    expected, got = model(clip, ["conv2", "conv3"]), optimize(model)(clip, ["conv2", "conv3"])
+    clip, wanted = torch.randn(2, 3, 4, 32, 32), ["conv2", "conv3"]
+    expected, got = (m.compute_maps(clip, ["stem", *wanted], wanted) for m in (model, optimize(model)))
     assert max(distance(got[stage], expected[stage]) for stage in expected) < 1e-4
 
 
@@ -184,7 +184,7 @@ def test_models_of_any_type_compute_in_lower_ones(own, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_no_clips_have_no_maps(dtype):
-    maps = optimize(made("resnet18_3d"), dtype=dtype)(torch.zeros(0, 3, 4, 32, 32), ["conv3", "conv5"])
+    maps = optimize(made("resnet18_3d", out_features=["conv3", "conv5"]), dtype=dtype)(torch.zeros(0, 3, 4, 32, 32))
     assert [len(value) for value in maps.values()] == [0, 0]
 
 
@@ -230,13 +230,13 @@ def test_a_map_that_is_handed_out_is_not_written_over(name):
     model = made(name)
     optimized, clip = optimize(model), clip_for(model)
     kept = clip.clone()
-    alone = {stage: optimized(clip, [stage])[stage] for stage in model.spec.stage_names}
-    for stage, value in optimized(clip, model.spec.stage_names).items():
+    stages, last = model.spec.stage_names, model.spec.stage_names[-1]
+    alone = {stage: optimized.compute_maps(clip, stages, [stage])[stage] for stage in stages}
+    for stage, value in optimized.compute_maps(clip, stages, stages).items():
         assert torch.equal(value, alone[stage]), stage
-    last = model.spec.stage_names[-1]
-    stem = optimized(clip, ["stem"])["stem"]
+    stem = optimized.run_stages(clip, ["stem"])
     before = stem.clone()
-    rest = optimized.run(optimized.network.run_stages, stem, model.spec.stage_names[1:])
+    rest = optimized.resume({"stem": stem})[last]
     torch.testing.assert_close(rest, alone[last], rtol=1e-5, atol=1e-5)
     assert torch.equal(stem, before), "what is given is not ours either"
     assert torch.equal(clip, kept)
@@ -249,6 +249,16 @@ def test_no_gradients_and_no_training():
     assert not optimized.eval().training
     with pytest.raises(ValueError, match="an optimized model cannot be trained"):
         optimized.train()
+
+
+def test_attributes_are_the_models():
+    model = made("resnet18_3d", out_features=["conv4"])
+    optimized = optimize(model, dtype="bfloat16")
+    assert (optimized.spec, optimized.out_features) == (model.spec, ("conv4",))
+    assert optimized.run_stages(clip_for(model), ["stem"]).dtype == torch.float32
+    with pytest.raises(AttributeError, match="has no attribute 'detect'"):
+        optimized.detect([])
+    assert copy.copy(optimized).spec == model.spec
 
 
 def test_an_unknown_type_is_named():

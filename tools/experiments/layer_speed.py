@@ -10,7 +10,7 @@ error is the compiled one's from float64, relative to the largest output, beside
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -43,11 +43,12 @@ LAYERS = [  # network, in, out, kernel, stride, T × H × W
 class Layer(nn.Module):
     """One convolution as a network that ``optimize`` compiles."""
 
-    is_dense = True
-
     def __init__(self, conv: nn.Conv3d) -> None:
         super().__init__()
         self.conv = conv
+
+    def dense_parts(self) -> Iterable[nn.Module]:
+        return (self,)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(x)
