@@ -17,8 +17,9 @@ A field's type says what is accepted, the docstring under it what it means, and 
         \"\"\"The clips to train on.\"\"\"
 
 ``build_dataclass(Run, {"clips": {"length": 16}}, root="run")`` reads plain values, ``parse_dataclass`` YAML, and
-``read_command_line`` flags: ``--clips.length 16``, or short ``--clip-length 16``. Errors are ``ValueError``s of one
-line that name the path, the value, what is accepted and the nearest name.
+``read_settings(Run, split_words(Run, words))`` a command line: ``--clips.length 16``, or short ``--clip-length 16``.
+Errors are ``ValueError``s of one line that name the path, the value, what is accepted and the nearest name.
+``format_help`` writes ``--help`` from the same fields, and ``dump_dataclass`` YAML.
 
 A tagged union (``Tagged``) is a mapping whose key ``kind`` names one of a table of dataclasses. The member is built at
 once where the field's type is a dataclass or a union of them; where it is ``Variant``, its keys and types are checked
@@ -26,7 +27,9 @@ at once, and ``variant.build()`` makes it later. ``build_value(Annotated[...], v
 """
 
 from res3d.settings.checks import check_choice, check_triple, check_width
+from res3d.settings.command_line import deprecation_lines, read_settings, split_words
 from res3d.settings.fields import Setting, field_docs, settings_of
+from res3d.settings.help import choices_of, format_help
 from res3d.settings.markers import Alias, Choice, Deprecated, Group, Positional, Short, Shown, Tagged
 from res3d.settings.reader import build_dataclass, build_value, check_arguments
 from res3d.settings.suggest import did_you_mean, name_list, nearest_name, shorten
@@ -51,14 +54,19 @@ __all__ = [
     "check_choice",
     "check_triple",
     "check_width",
+    "choices_of",
+    "deprecation_lines",
     "did_you_mean",
     "dump_dataclass",
     "field_docs",
+    "format_help",
     "load_yaml",
     "name_list",
     "nearest_name",
     "parse_dataclass",
     "plain",
+    "read_settings",
     "settings_of",
     "shorten",
+    "split_words",
 ]

@@ -3,7 +3,7 @@
 import ast
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from types import MappingProxyType
@@ -12,6 +12,12 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from res3d.settings.markers import Tagged
 
 Mark = TypeVar("Mark")
+T = TypeVar("T")
+
+
+def once_per_class(function: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
+    """Keep what a function of a class returns."""
+    return cache(function)  # type: ignore[return-value]  # mypy holds classes to be unhashable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +47,8 @@ class Setting:
         return next((mark for mark in markers_of(self.hint, kind) if type(mark) is kind), None)
 
 
-@cache
-def settings_of(kind: Any) -> tuple[Setting, ...]:
+@once_per_class
+def settings_of(kind: type[Any]) -> tuple[Setting, ...]:
     """Return the fields that the constructor of a dataclass takes, in order."""
     hints = get_type_hints(kind, include_extras=True)
     docs = field_docs(kind)
@@ -58,8 +64,8 @@ def settings_of(kind: Any) -> tuple[Setting, ...]:
     )
 
 
-@cache
-def field_docs(kind: Any) -> Mapping[str, str]:
+@once_per_class
+def field_docs(kind: type[Any]) -> Mapping[str, str]:
     """Return the docstring under each field of a class and of its bases, on one line each."""
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):

@@ -51,7 +51,7 @@ class Tagged:
         return kind
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Alias:
     """Other names of a field, as flags and as keys at the top of a config."""
 
@@ -61,12 +61,12 @@ class Alias:
         object.__setattr__(self, "names", names)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Deprecated(Alias):
     """Names that a field had once: accepted, but as flags with one line that names the new one."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Short:
     """Short names for the fields of a nested dataclass: ``link: Annotated[LinkSettings, Short()]``.
 

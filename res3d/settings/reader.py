@@ -33,7 +33,7 @@ def build_dataclass(kind: type[T], data: Mapping[str, Any], *, root: str) -> T:
     return built
 
 
-def check_arguments(kind: Any, data: Any, root: str) -> dict[str, Any]:
+def check_arguments(kind: type[Any], data: Any, root: str) -> dict[str, Any]:
     """Return the arguments that a dataclass would be built with, by field, of the fields' types.
 
     Raises:
@@ -180,9 +180,12 @@ def _build_mapping(hint: Any, value: Any, where: str) -> dict[Any, Any]:
 
 
 def _build_literal(hint: Any, value: Any, where: str) -> Any:
-    if value in get_args(hint) and not isinstance(value, bool):
+    words = get_args(hint)
+    if value in words and not isinstance(value, bool):
         return value
-    return _refuse(hint, value, where)
+    names = list(map(str, words))
+    near = did_you_mean(str(value), names)
+    raise ValueError(located(where, f"expected one of {name_list(names)}, not {shorten(value)}{near}"))
 
 
 def _build_scalar(hint: Any, value: Any, where: str) -> Any:
@@ -211,12 +214,24 @@ def type_name(hint: Any) -> str:
     """Return the name of a type for an error message."""
     hint = without_markers(hint)
     if get_origin(hint) is Literal:
-        return " | ".join(map(repr, get_args(hint)))
+        return f"one of {name_list(map(str, get_args(hint)))}"
     if get_origin(hint) in (Union, UnionType):
-        return " | ".join(map(type_name, get_args(hint)))
-    return "None" if hint is NoneType else str(getattr(hint, "__name__", hint))
+        return " or ".join(map(type_name, get_args(hint)))
+    hint = get_origin(hint) or hint
+    return _TYPE_NAMES.get(hint) or str(getattr(hint, "__name__", hint))
 
 
+_TYPE_NAMES: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Path: "a path",
+    NoneType: "null",
+    list: "a list",
+    tuple: "a list",
+    dict: "a mapping",
+}
 _BUILDERS: Mapping[Any, Callable[[Any, Any, str], Any]] = {
     Any: lambda hint, value, where: value,
     Union: _build_union,

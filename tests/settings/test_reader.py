@@ -85,13 +85,13 @@ def test_what_is_written_is_read_again():
         ("data: {kind: sprits}", "run.data.kind must be one of sprites, folder, not 'sprits'; did you mean 'sprites'?"),
         ("data: {kind: [1]}", "run.data.kind must be one of sprites, folder, not [1]"),
         ("data: {kind: sprites, sede: 3}", "run.data: unknown key 'sede'; did you mean 'seed'? (accepted: seed, size)"),
-        ("later: {kind: sprites, seed: x}", "run.later.seed: expected int, not 'x'"),
+        ("later: {kind: sprites, seed: x}", "run.later.seed: expected a whole number, not 'x'"),
         ("later: {kind: sprites}", "run.later: key 'seed' is missing (Decides what moves)"),
-        ("later: {kind: folder, path: 3}", "run.later.path: expected Path, not 3"),
-        ("rates: {a: fast}", "run.rates.a: expected float, not 'fast'"),
+        ("later: {kind: folder, path: 3}", "run.later.path: expected a path, not 3"),
+        ("rates: {a: fast}", "run.rates.a: expected a number, not 'fast'"),
         ("rates: 3", "run.rates: expected a mapping, not 3"),
         ("names: x", "run.names: expected a list, not 'x'"),
-        ("names: [1]", "run.names[0]: expected str, not 1"),
+        ("names: [1]", "run.names[0]: expected text, not 1"),
         ("[1, 2]", "run: expected the keys of Run, not [1, 2]"),
     ],
 )
@@ -124,7 +124,7 @@ def test_yaml_merges_mappings():
 
 
 def test_messages_are_short_whatever_the_value():
-    with pytest.raises(ValueError, match="expected str") as caught:
+    with pytest.raises(ValueError, match="expected text") as caught:
         build_value(str, list(range(10**5)), "x")
     assert len(str(caught.value)) < 200
     with pytest.raises(ValueError, match="unknown key") as caught:
