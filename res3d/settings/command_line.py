@@ -211,6 +211,10 @@ def _assign(tree: dict[str, Any], assignment: Assignment) -> None:
     current: Any = tree
     for name in target.path:
         current = current.get(name, {}) if isinstance(current, Mapping) else {}
+    for tagged in markers_of(target.setting.hint, Tagged):
+        if assignment.keys and tagged.bare and isinstance(current, str):
+            current = {tagged.key: current}
+            _set(tree, target.path, current)
     keys, hint = _descend(target.setting.hint, current, assignment.keys)
     value = assignment.value
     if isinstance(value, str):

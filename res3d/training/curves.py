@@ -83,7 +83,7 @@ class Curves(pl.Callback):  # Lightning keeps the state of callbacks in checkpoi
         self.folder = folder
         self.every = every
         self.is_best = is_best
-        self.log = log
+        self.log_line = log  # Lightning sets an attribute ``log`` of its own
         self.clock = Clock(loading_time)
         self._row = Totals()
         self._run = Totals()  # since the process was started
@@ -126,14 +126,14 @@ class Curves(pl.Callback):  # Lightning keeps the state of callbacks in checkpoi
         self._record(trainer, "validate", scores)
         best = " (best)" if self.is_best(trainer) else ""
         values = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-        self.log(f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}: {values}{best}")
+        self.log_line(f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}: {values}{best}")
         self.clock.lap()  # scoring is no part of a step
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         run = self._run
         if run.steps:
             steps = "1 step" if run.steps == 1 else f"{run.steps} steps"
-            self.log(f"{steps} in {run.seconds:.1f} s, {100 * run.waited / run.seconds:.1f} % waiting for data")
+            self.log_line(f"{steps} in {run.seconds:.1f} s, {100 * run.waited / run.seconds:.1f} % waiting for data")
 
     def state_dict(self) -> dict[str, Any]:
         return {"losses": dict(self._losses), "parts": self._parts}

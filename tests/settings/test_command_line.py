@@ -76,6 +76,7 @@ class Track:
     unfreeze: dict[int, int] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     data: Annotated[Variant[Any] | None, Tagged(DATA)] = None
+    mover: Annotated[Clips | Link | None, Tagged(DATA, bare=True)] = None
     pause: float | None = None
 
 
@@ -106,6 +107,8 @@ def read(*arguments: str) -> Track:
         (["--rates.backbone.conv5", "1e-1"], {"rates": {"backbone.conv5": 0.1}}),
         (["--unfreeze.5", "2", "--unfreeze.7", "1"], {"unfreeze": {5: 2, 7: 1}}),
         (["--model.a.b", "1e-3", "--model.c=[x, 2]"], {"model": {"a": {"b": 0.001}, "c": ["x", 2]}}),
+        (["--mover", "clips", "--mover.length", "3"], {"mover": Clips(length=3)}),
+        (["--mover.kind", "link", "--mover.motion", "none"], {"mover": Link(motion="none")}),
         (["--pause", "-1"], {"pause": -1.0}),
         (["--", "--out", "-1"], {"videos": ["--out", "-1"]}),
     ],

@@ -33,6 +33,12 @@ class Folder:
     of videos."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Still:
+    """Nothing moves."""
+
+
+MOVERS = {"sprites": Sprites, "still": Still}
 DATA = {"sprites": Sprites, "folder": f"{__name__}:Folder"}
 
 
@@ -41,6 +47,7 @@ class Run:
     pool: Annotated[str, Choice(POOLS, {"mean": "avg"})] = "avg"
     data: Annotated[Sprites | Folder | None, Tagged(DATA)] = None
     later: Annotated[Variant[Any] | None, Tagged(DATA)] = None
+    mover: Annotated[Sprites | Still | None, Tagged(MOVERS, bare=True)] = None
     rates: dict[str, float] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     anything: Any = None
@@ -64,6 +71,18 @@ def test_a_variant_is_checked_at_once_and_built_later():
     with pytest.raises(ValueError, match=re.escape("run.later: seed must be ≥ 0, not -1")):
         later.build()
     assert read("later: {kind: sprites, seed: 1}").later.build() == Sprites(seed=1)
+
+
+def test_a_tag_alone_stands_for_a_member_with_its_defaults_where_it_may():
+    run = read("mover: still")
+    assert run.mover == Still() == read("mover: {kind: still}").mover
+    assert dump_dataclass(run) == "mover: still\n"
+    moving = read("mover: {kind: sprites, seed: 3}")
+    assert read(dump_dataclass(moving)) == moving
+    with pytest.raises(ValueError, match=re.escape("run.mover.kind must be one of sprites, still, not 'stil'; did you")):
+        read("mover: stil")
+    with pytest.raises(ValueError, match=re.escape("run.mover: key 'seed' is missing (Decides what moves)")):
+        read("mover: sprites")
 
 
 def test_what_is_written_is_read_again():
