@@ -1,7 +1,6 @@
 """Training of clip classifiers."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,7 @@ from res3d.backbone import ClipClassifier
 from res3d.clips import ClipSpec
 from res3d.data import Facts
 from res3d.training.options import keywords_of, make_options, override_keywords
-from res3d.training.task import FeatureMaps, Sample, Target, Task
+from res3d.training.task import FeatureMaps, Options, Sample, Target, Task
 from res3d.weights import create_backbone, create_classifier
 
 TOP = 5  # guesses of the second accuracy
@@ -34,7 +33,7 @@ class ClassifierTask(Task[ClipClassifier, Tensor, int]):
     scores_one_by_one = False
 
     @classmethod
-    def build(cls, options: Mapping[str, Any], facts: Facts) -> "ClassifierTask":
+    def build(cls, options: Options, facts: Facts) -> "ClassifierTask":
         """Build a classifier with ``create_classifier``, by default with as many classes as the data have."""
         keywords = {"num_classes": facts.num_classes, **options}
         if keywords["num_classes"] < facts.num_classes:

@@ -13,7 +13,7 @@ from res3d.evaluation import score_tubes
 from res3d.settings import change_dataclass
 from res3d.training.options import Keyword, keywords_of, make_options, override_keywords
 from res3d.training.packed_masks import PackedMasks
-from res3d.training.task import FeatureMaps, Sample, Target, Task
+from res3d.training.task import FeatureMaps, Options, Sample, Target, Task
 
 ALWAYS = ("boxes", "visible", "labels", "track_ids")  # targets of every dataset for detectors
 
@@ -39,7 +39,7 @@ class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
     scores_one_by_one = True
 
     @classmethod
-    def build(cls, options: Mapping[str, Any], facts: Facts) -> "DetectorTask":
+    def build(cls, options: Options, facts: Facts) -> "DetectorTask":
         """Build a detector of the data's classes with ``mask_rcnn_3d``.
 
         ``spec`` among the options changes what the others make: a mapping shaped like ``DetectorSpec``, with only what
@@ -80,8 +80,7 @@ class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
     def backbone_input(self, clip: Tensor) -> Tensor:
         if isinstance(self.model.settings.min_size, tuple):
             raise ValueError(
-                "a cache needs frames of one size: model.min_size must be a number, not "
-                f"{self.model.settings.min_size}"
+                f"a cache needs frames of one size: model.min_size must be a number, not {self.model.settings.min_size}"
             )
         pixels: Tensor = self.model.transform([clip]).pixels
         return pixels
@@ -98,7 +97,9 @@ class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
     def truth(target: Target) -> PackedMasks:
         return PackedMasks(_mapping(target))
 
-    def score(self, results: Sequence[Mapping[str, Tensor]], truths: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    def score(
+        self, results: Sequence[Mapping[str, Tensor]], truths: Sequence[Mapping[str, Tensor]]
+    ) -> dict[str, float]:
         """Return the scores of ``score_tubes`` that there is something to compute from, and ``quality``.
 
         ``quality`` is the mean of the tube AP of boxes and of the score of each other head; 0 where there is none.

@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
+from res3d.data import ClipData
 from res3d.files import UNFINISHED, unfinished
 from res3d.training.datasets import TrainingSample, ViewIndex
-from res3d.training.plan import Plan
+from res3d.training.settings import RunDescription, TrainingSettings
 from res3d.training.task import AnyTask, FeatureMaps, Target
 from res3d.version import __version__
 from res3d.weights import hash_weights
@@ -138,39 +137,43 @@ class FeatureCache:
         return maps
 
 
-def open_cache(plan: Plan, log: Callable[[str], None]) -> FeatureCache | None:
+def open_cache(
+    settings: TrainingSettings,
+    task: AnyTask,
+    data: ClipData,
+    description: RunDescription,
+    *,
+    log: Callable[[str], None],
+) -> FeatureCache | None:
     """Open the cache of a run, if it has one.
 
     What other runs have in its folder counts towards its size. The processes of a run share what is left.
 
     Args:
-        plan: the run.
+        settings: the run's.
+        task: the model, with its weights at the start of the run.
+        data: the clips to train on.
+        description: the run's.
         log: called once with a line, when the cache is full.
     """
-    settings = plan.settings
     if settings.cache is None:
         return None
     folder = Path(settings.cache)
+    frozen = task.backbone.spec.stage_names[: settings.least_frozen]
+    deciding = {
+        "version": __version__,
+        "model": [description["kind"], description["model"]],
+        "data": data.fingerprint(),
+        "settings": {name: description["settings"][name] for name in DECIDING},
+        "weights": [hash_weights(task.backbone.stage(name)) for name in frozen],
+    }
+    digest = sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
     return FeatureCache(
-        CacheFolder(folder / _digest(plan)),
+        CacheFolder(folder / digest),
         budget=max(0, int(settings.cache_gigabytes * 1e9) - _tidy(folder)) // settings.processes,
         stages=settings.least_frozen,
         log=log,
     )
-
-
-def _digest(plan: Plan) -> str:
-    """Return a hash of all that decides the maps of a run."""
-    described, backbone = plan.description, plan.task.backbone
-    frozen = backbone.spec.stage_names[: plan.settings.least_frozen]
-    deciding: dict[str, Any] = {
-        "version": __version__,
-        "model": [described["kind"], described["model"]],
-        "data": plan.data.fingerprint(),
-        "settings": {name: described["settings"][name] for name in DECIDING},
-        "weights": [hash_weights(backbone.stage(name)) for name in frozen],
-    }
-    return sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _tidy(folder: Path) -> int:

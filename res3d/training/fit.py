@@ -18,9 +18,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 from torch import nn
 
+from res3d.training.batch_sampler import split_clips
 from res3d.training.checkpoints import Checkpoints, DirectCheckpointIO
 from res3d.training.curves import Curves
-from res3d.training.batch_sampler import split_clips
 from res3d.training.datasets import AugmentedClips, Normalization, TrainingClips
 from res3d.training.early_stopping import EarlyStopping
 from res3d.training.feature_cache import FeatureCache, open_cache
@@ -79,7 +79,7 @@ def fit(plan: Plan, checkpoint: Checkpoint | None, *, log: Callable[[str], None]
     """
     settings = plan.settings
     folder = Path(settings.out)
-    cache = open_cache(plan, log)
+    cache = open_cache(settings, plan.task, plan.data, plan.description, log=log)
     module = TrainingModule(plan, cache)
     normalize = Normalization(mean=settings.mean, std=settings.std)
     loader = _training_loader(plan, normalize, cache, lambda: module.global_step)

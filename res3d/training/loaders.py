@@ -68,7 +68,7 @@ class TrainingLoader:
         epoch = step // self.sampler.steps_per_epoch
         view = epoch % self.num_views if self.num_views else epoch
         parts = [[ViewIndex(clip, view) for clip in part] for part in self.sampler.rest_of_epoch(step)]
-        yield from self.loading_time.measure(iter(_loader(self.clips, parts, self.workers)))
+        yield from self.loading_time.measure(_load(self.clips, parts, self.workers))
 
 
 class ScoringLoader:
@@ -91,12 +91,13 @@ class ScoringLoader:
 
     def __iter__(self) -> Iterator[list[tuple[int, Tensor, Target]]]:
         views = [[ViewIndex(clip, 0) for clip in batch] for batch in self.batches]
-        for indices, samples in zip(self.batches, _loader(self.clips, views, self.workers), strict=True):
+        for indices, samples in zip(self.batches, _load(self.clips, views, self.workers), strict=True):
             yield [(index, clip, target) for index, (clip, target) in zip(indices, samples, strict=True)]
 
 
-def _loader(clips: Dataset[Item], batches: Sequence[Sequence[ViewIndex]], workers: int) -> DataLoader[list[Item]]:
+def _load(clips: Dataset[Item], batches: Sequence[list[ViewIndex]], workers: int) -> Iterator[list[Item]]:
+    """Yield the items of each batch as a list."""
     # A generator of its own for the base seed of the workers, which nothing uses: creating a loader would otherwise
     # advance torch's global generator, and with it what the steps draw.
     generator = torch.Generator().manual_seed(0)
-    return DataLoader(clips, batch_sampler=batches, collate_fn=list, num_workers=workers, generator=generator)
+    yield from DataLoader(clips, batch_sampler=batches, collate_fn=list, num_workers=workers, generator=generator)

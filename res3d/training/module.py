@@ -18,7 +18,7 @@ from res3d.training.parameter_groups import build_optimizer
 from res3d.training.plan import Plan
 from res3d.training.resume import DESCRIPTION
 from res3d.training.seeding import seed_step
-from res3d.training.task import AnyTask, Target
+from res3d.training.task import Target
 
 
 class TrainingModule(pl.LightningModule):

@@ -5,21 +5,23 @@ from dataclasses import MISSING, dataclass, field, make_dataclass
 from functools import reduce
 from inspect import Parameter, signature
 from operator import or_
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import GenericAlias, NoneType, UnionType
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from res3d.backbone import OVERRIDES
 
-ATOMS = (Any, bool, int, float, str, NoneType)
+Hint: TypeAlias = Any
+"""A type as annotations have it."""
+ATOMS = (bool, int, float, str, NoneType)
 
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
     """A keyword that a config can give."""
 
-    hint: Any
+    hint: Hint
     """The type of its values in a config."""
-    default: Any = None
+    default: object = None
     """The value that it has by default; ``MISSING`` if it must be given."""
 
 
@@ -50,8 +52,8 @@ def make_options(
 
 
 def keywords_of(function: Callable[..., object]) -> dict[str, Keyword]:
-    """Return the keywords of a function or class whose values a config can hold, without what ``**`` takes."""
-    hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
+    """Return the keywords of a function or dataclass whose values a config can hold, without what ``**`` takes."""
+    hints = get_type_hints(function)
     parameters = [p for p in signature(function).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
     types = {p: config_type(hints[p.name]) for p in parameters}
     return {
@@ -64,13 +66,14 @@ def keywords_of(function: Callable[..., object]) -> dict[str, Keyword]:
 def override_keywords() -> dict[str, Keyword]:
     """Return the changes to a backbone, ``OVERRIDES``, as keywords."""
     values = {name: list(signature(change).parameters)[1] for name, change in OVERRIDES.items()}
-    hints = {name: get_type_hints(OVERRIDES[name]).get(value, Any) for name, value in values.items()}
+    hints = {name: get_type_hints(OVERRIDES[name])[value] for name, value in values.items()}
     return {name: Keyword(config_type(hint)) for name, hint in hints.items()}
 
 
-def config_type(hint: Any) -> Any:
+def config_type(hint: Hint) -> Hint:
     """Return the part of a type whose values a config can hold, with sequences as tuples; None if there is none."""
-    origin, arguments = get_origin(hint), get_args(hint)
+    origin: object = get_origin(hint)
+    arguments = get_args(hint)
     if hint in ATOMS or origin is Literal:
         return hint
     if origin in (Union, UnionType):
@@ -78,8 +81,8 @@ def config_type(hint: Any) -> Any:
         return reduce(or_, members) if set(members) - {NoneType} else None
     if origin in (Sequence, list) or (origin is tuple and arguments[1:] == (Ellipsis,)):
         item = config_type(arguments[0])
-        return None if item is None else tuple[item, ...]
+        return None if item is None else GenericAlias(tuple, (item, Ellipsis))
     if origin is tuple:
         items = tuple(map(config_type, arguments))
-        return None if None in items else tuple[items]
+        return None if None in items else GenericAlias(tuple, items)
     return None

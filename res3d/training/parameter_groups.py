@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from res3d.settings import did_you_mean
 from res3d.training.optimizers import ParameterGroup
 from res3d.training.settings import TrainingSettings
-from res3d.training.task import Task
+from res3d.training.task import AnyTask
 
 
 def group_parameters(
@@ -61,7 +61,7 @@ def _check_rates(model: nn.Module, rates: Mapping[str, float]) -> None:
             raise ValueError(f"rates: nothing of {path!r} is ever trained; it stays frozen, or has no parameters")
 
 
-def build_optimizer(task: Task, settings: TrainingSettings) -> Optimizer:
+def build_optimizer(task: AnyTask, settings: TrainingSettings) -> Optimizer:
     """Build the optimizer of all parameters that the run ever trains.
 
     Those of stages that are unfrozen later are in it from the start, without a gradient.

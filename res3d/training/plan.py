@@ -1,9 +1,7 @@
 """Everything that a run is made of, before anything runs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from res3d.clips import ClipSpec
 from res3d.data import Augmentation, ClipData, Facts, mirror_pairs
@@ -12,7 +10,7 @@ from res3d.training.batch_sampler import BatchSampler
 from res3d.training.datasets import Augment
 from res3d.training.schedules import RateFactor
 from res3d.training.seeding import seed_step
-from res3d.training.settings import MODELS, TrainingSettings
+from res3d.training.settings import MODELS, RunDescription, TrainingSettings
 from res3d.training.task import AnyTask
 from res3d.weights.kinds import kind_of
 
@@ -38,9 +36,8 @@ class Plan:
     """The batches of the first process."""
     rate_factor: RateFactor
     """What learning rates are multiplied by, step by step."""
-    description: Mapping[str, Any]
-    """Plain values that checkpoints hold, by which a run that is resumed is known to be the same: the ``kind`` of
-    model, the ``model`` as weight files describe it, the ``settings``, and the number of ``clips`` to train on."""
+    description: RunDescription
+    """What checkpoints say of the run."""
 
     @property
     def steps(self) -> int:
@@ -129,7 +126,7 @@ def _recorded_clip(settings: TrainingSettings, facts: Facts) -> ClipSpec | None:
     return replace(clip, mean=settings.mean or clip.mean, std=settings.std or clip.std)
 
 
-def _describe(settings: TrainingSettings, task: AnyTask, clips: int) -> Mapping[str, Any]:
+def _describe(settings: TrainingSettings, task: AnyTask, clips: int) -> RunDescription:
     kind = kind_of(task.model)
     return {
         "kind": kind.name,

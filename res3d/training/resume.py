@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from res3d.settings import Variant, build_value, plain, settings_of
-from res3d.training.settings import TrainingSettings
+from res3d.training.settings import RunDescription, TrainingSettings
 from res3d.weights import WeightsError
 
 CONFIG = "config.yaml"
@@ -59,7 +59,7 @@ class Checkpoint:
         return final.exists() and final.stat().st_mtime_ns >= self.path.stat().st_mtime_ns
 
 
-def find_checkpoint(settings: TrainingSettings, description: Mapping[str, Any]) -> Checkpoint | None:
+def find_checkpoint(settings: TrainingSettings, description: RunDescription) -> Checkpoint | None:
     """Find the checkpoint in the run's folder; None where no run was begun, or none came so far.
 
     Args:
@@ -75,7 +75,9 @@ def find_checkpoint(settings: TrainingSettings, description: Mapping[str, Any]) 
     if not path.exists():
         found = [name for name in (FINAL, BEST) if (folder / name).exists()]
         if found and (found[0] == FINAL or not _is_begun(folder, settings)):  # the best may come before the checkpoint
-            raise ValueError(f"{folder} holds {found[0]} but no {LAST}, so there is no run to resume; choose another out")
+            raise ValueError(
+                f"{folder} holds {found[0]} but no {LAST}, so there is no run to resume; choose another out"
+            )
         return None
     state = _read(path)
     old = state[DESCRIPTION]
@@ -94,7 +96,7 @@ def find_checkpoint(settings: TrainingSettings, description: Mapping[str, Any]) 
     )
 
 
-def _check_same(old: Mapping[str, Any], settings: TrainingSettings, new: Mapping[str, Any]) -> bool:
+def _check_same(old: RunDescription, settings: TrainingSettings, new: RunDescription) -> bool:
     """Refuse the description of another run; return whether scores of the old one are of the same data."""
     kind = new["kind"]
     if old["kind"] != kind:
@@ -121,9 +123,10 @@ def _is_begun(folder: Path, settings: TrainingSettings) -> bool:
 
 def _read_settings(values: object) -> TrainingSettings:
     try:
-        return build_value(TrainingSettings, values, "")
+        settings: TrainingSettings = build_value(TrainingSettings, values, "")
     except ValueError as error:
         raise ValueError(f"its settings are not valid here ({error})") from None
+    return settings
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -133,11 +136,10 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError("res3d did not write it")
     except Exception as error:  # a damaged file can break in any way
         raise WeightsError(f"{path}: not a checkpoint of a run, or a damaged one ({error})") from None
-    found: dict[str, Any] = state
-    return found
+    return dict(state)
 
 
-def _comparable(settings: TrainingSettings) -> dict[str, Any]:
+def _comparable(settings: TrainingSettings) -> dict[str, object]:
     """Return the settings that a run must not change as plain values, with all defaults written out."""
     values = {name: value for name, value in settings.to_plain().items() if name not in FREE}
     for name in ("optimizer", "schedule"):
@@ -146,7 +148,7 @@ def _comparable(settings: TrainingSettings) -> dict[str, Any]:
     return {**values, "model": _variant(settings.model), "train": _variant(settings.train)}
 
 
-def _variant(variant: Variant[Any] | None) -> Any:
+def _variant(variant: Variant[object] | None) -> object:
     """Return a member of a tagged union as plain values, with its defaults."""
     if variant is None:
         return None
@@ -166,7 +168,7 @@ def _text_difference(old: str, new: str) -> str | None:
     return f"{longer[min(len(before), len(after))].strip()!r} {where} only"
 
 
-def _setting_difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str | None:
+def _setting_difference(old: Mapping[str, object], new: Mapping[str, object], prefix: str = "") -> str | None:
     """Name the first setting that differs; one that is not given is null."""
     for name in [*new, *(key for key in old if key not in new)]:
         a, b = old.get(name), new.get(name)

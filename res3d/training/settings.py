@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf, isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from res3d.data import DATA_KINDS, Augmentation, ClipData
 from res3d.settings import Choice, Tagged, Variant, build_value, dump_dataclass, load_yaml, settings_of
@@ -76,13 +76,14 @@ class TrainingSettings:
     weight_decay: float = 0.0
     """Decay of weights; biases and norms have none."""
     momentum: float | None = None
-    """Shorthand for optimizer.momentum; without effect on optimizers that have none."""
+    """Shorthand for optimizer.momentum, which sgd has (by default 0.9); without effect on other optimizers."""
     schedule: Annotated[Schedule, Tagged(SCHEDULES, bare=True)] = field(default_factory=Constant)
-    """The learning rate over the run: constant, step (times decay at each milestone) or cosine (down to 0 at the end)."""
+    """The learning rate over the run: constant, step (times decay at each milestone) or cosine (down to 0)."""
     milestones: tuple[float, ...] | None = None
     """Shorthand for schedule.milestones: numbers of epochs, and fractions of them, after which the rate changes."""
     decay: float | None = None
-    """Shorthand for schedule.decay: the factor at each milestone; without effect on schedules that have none."""
+    """Shorthand for schedule.decay, the factor at each milestone (by default 0.1); without effect on other schedules
+    than step."""
     warm_up: int = 0
     """Steps over which the rate rises from 0; no more than the run has."""
     clip_gradient: float | None = None
@@ -211,8 +212,21 @@ class TrainingSettings:
 
     def to_plain(self) -> dict[str, Any]:
         """Return all settings as plain values, like those of a config; ``TrainingSettings(**values)`` reads them."""
-        values: dict[str, Any] = load_yaml(dump_dataclass(self, defaults=True), root="settings")
+        values = load_yaml(dump_dataclass(self, defaults=True), root="settings")
         return {name: value for name, value in values.items() if name not in SHORTHANDS}
+
+
+class RunDescription(TypedDict):
+    """Plain values that checkpoints hold, by which a resumed run is known to be the same."""
+
+    kind: str
+    """The kind of model, as weight files name it."""
+    model: Mapping[str, object]
+    """The model, as weight files describe it."""
+    settings: Mapping[str, object]
+    """``TrainingSettings.to_plain``."""
+    clips: int
+    """Clips to train on."""
 
 
 def tag_of(member: object, table: Mapping[str, type]) -> str:

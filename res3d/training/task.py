@@ -17,6 +17,9 @@ Sample: TypeAlias = tuple[Tensor, Target]
 FeatureMaps: TypeAlias = Mapping[str, Tensor]
 """Feature maps by stage: [N, C, T, H, W] of a batch, [C, T, H, W] of one clip."""
 
+Options: TypeAlias = Mapping[str, Any]
+"""The keys of a config's ``model`` that are given, besides ``kind``."""
+
 Model = TypeVar("Model", bound=nn.Module)
 Result = TypeVar("Result")
 Truth = TypeVar("Truth")
@@ -43,11 +46,11 @@ class Task(ABC, Generic[Model, Result, Truth]):
 
     @classmethod
     @abstractmethod
-    def build(cls, options: Mapping[str, Any], facts: Facts) -> "Task[Model, Result, Truth]":
+    def build(cls, options: Options, facts: Facts) -> "Task[Model, Result, Truth]":
         """Build a model with nothing frozen.
 
         Args:
-            options: of ``options``, those that are given.
+            options: fields of ``options``.
             facts: metadata of the training data.
 
         Raises:

@@ -116,8 +116,8 @@ def test_ctrl_c_keeps_what_there_is(tmp_path):
 def test_bad_input_ends_with_one_line(tmp_path, capsys, lines, code, message):
     settings = {"kind": "classifier", "backbone": "r3d_18"}
     config = tmp_path / "c.yaml"
-    sensor = sensor_settings(tmp_path / "run")
-    given = {"model": settings, "train": sensor.train, "out": sensor.out, **yaml.safe_load(lines)}
+    sensor = sensor_settings(tmp_path / "run").to_plain()
+    given = {"model": settings, "train": sensor["train"], "out": sensor["out"], **yaml.safe_load(lines)}
     config.write_text(yaml.safe_dump(given))
     assert main(["train", "--config", str(config)]) == code
     complaint = capsys.readouterr().err

@@ -79,7 +79,9 @@ def test_a_tag_alone_stands_for_a_member_with_its_defaults_where_it_may():
     assert dump_dataclass(run) == "mover: still\n"
     moving = read("mover: {kind: sprites, seed: 3}")
     assert read(dump_dataclass(moving)) == moving
-    with pytest.raises(ValueError, match=re.escape("run.mover.kind must be one of sprites, still, not 'stil'; did you")):
+    with pytest.raises(
+        ValueError, match=re.escape("run.mover.kind must be one of sprites, still, not 'stil'; did you")
+    ):
         read("mover: stil")
     with pytest.raises(ValueError, match=re.escape("run.mover: key 'seed' is missing (Decides what moves)")):
         read("mover: sprites")

@@ -29,9 +29,9 @@ def test_a_run_that_goes_on_sees_what_is_left_of_its_epoch():
 def test_a_step_has_the_same_clips_however_it_is_divided(processes, accumulate):
     whole = BatchSampler(num_clips=17, batch_size=8, seed=3).rest_of_epoch(2)
     shares = [
-        BatchSampler(num_clips=17, batch_size=8, seed=3, processes=processes, process=n, accumulate=accumulate).rest_of_epoch(
-            2
-        )
+        BatchSampler(
+            num_clips=17, batch_size=8, seed=3, processes=processes, process=n, accumulate=accumulate
+        ).rest_of_epoch(2)
         for n in range(processes)
     ]
     for number, batch in enumerate(whole):

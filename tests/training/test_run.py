@@ -349,7 +349,10 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, monkeypatch):
     [
         ({"model": {"kind": "detectr"}}, "model.kind must be one of detector, classifier, not 'detectr'; did you mean"),
         ({"model": {}}, "model.kind must be one of detector, classifier, and is missing"),
-        ({"train": {"kind": "labelled", "source": "x"}}, "train.kind 'labelled' is for a classifier, not for a detector"),
+        (
+            {"train": {"kind": "labelled", "source": "x"}},
+            "train.kind 'labelled' is for a classifier, not for a detector",
+        ),
         ({"train": {"kind": "synthetic", "num_clip": 3}}, "train: unknown key 'num_clip'; did you mean 'num_clips'"),
         ({"validate": {"kind": "synthetic", "labels": "heading"}}, "train and validate must be of the same classes"),
         ({"augment": {"flp": 1}}, "augment: unknown key 'flp'; did you mean 'flip'"),
@@ -479,7 +482,7 @@ def test_a_setting_that_is_null_instead_of_absent_hides_no_other_difference(tmp_
     settings = sensor_settings(tmp_path / "run", epochs=1)
     run(replace(settings, train={"kind": "sensor", **settings.train.given, "num_classes": None}))
     run(sensor_settings(tmp_path / "run", epochs=2))
-    with pytest.raises(ValueError, match="optimizer.kind is 'adamw' there and 'sgd' here"):
+    with pytest.raises(ValueError, match=r"optimizer\.kind is 'adamw' there and 'sgd' here"):
         run(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd"))
 
 
