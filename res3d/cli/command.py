@@ -34,7 +34,7 @@ def run_command(function: Callable[..., int], name: str, arguments: Sequence[str
     """Parse ``arguments`` for ``function``, call it, and return the exit code. Errors are one line on stderr."""
     program = f"res3d {name}"
     kind = next((hint for name, hint in get_type_hints(function).items() if name != "return"), None)
-    if is_dataclass(kind) and any(setting.mark(Tagged) for setting in settings_of(kind))  # type: ignore[arg-type]:
+    if is_dataclass(kind) and any(setting.mark(Tagged) for setting in settings_of(kind)):  # type: ignore[arg-type]
         return _run_dataclass(function, kind, program, arguments)
     parser = build_parser(function, program)
     try:
