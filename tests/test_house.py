@@ -23,15 +23,17 @@ ARROWS = {
     "inference": "backbone",
     "structures": "ops",
     "weights": "backbone clips",
-    "video": "",
-    "data": "ops structures video",
+    "video": "clips",
+    "data": "clips ops structures video",
     "detection": "backbone ops structures weights",
-    "features": "backbone inference structures video weights",
-    "tracking": "ops structures video",
+    "features": "backbone clips inference structures video weights",
+    "tracking": "clips ops structures video",
     "evaluation": "ops structures",
     "training": "backbone clips data detection evaluation weights",
     "viz": "structures video",
-    "cli": "backbone data detection evaluation features inference structures tracking training video viz weights",
+    "cli": (
+        "backbone clips data detection evaluation features inference structures tracking training video viz weights"
+    ),
 }
 EVERYWHERE = {"version", "files", "settings"}
 

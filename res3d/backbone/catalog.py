@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from res3d.backbone.block_spec import BlockSpec, ConvSpec, ShortcutSpec
@@ -276,6 +277,24 @@ CATALOG = {spec.name: spec for spec in _SPECS}
 def list_backbones(pattern: str = "*") -> list[str]:
     """Names of the catalogued backbones that match a shell-style ``pattern``, sorted."""
     return sorted(name for name in CATALOG if fnmatchcase(name, pattern))
+
+
+def resolve_spec(model: str | Path | BackboneSpec) -> BackboneSpec:
+    """The spec that a catalog name or a YAML file stands for.
+
+    Raises:
+        ValueError: an unknown name, or a file that is missing or no spec.
+    """
+    if isinstance(model, BackboneSpec):
+        return model
+    if Path(model).suffix not in (".yaml", ".yml"):
+        return find_spec(str(model))
+    try:
+        return BackboneSpec.from_yaml(Path(model).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{model}: not a readable spec file ({error})") from None
+    except ValueError as error:
+        raise ValueError(f"{model}: {error}") from None
 
 
 def find_spec(name: str) -> BackboneSpec:

@@ -52,6 +52,10 @@ class ClipClassifier(nn.Module):
     def num_classes(self) -> int:
         return self.fc.out_features
 
+    def set_norm_eps(self, eps: float) -> None:
+        """Give every norm this eps, in the spec too."""
+        self.backbone.set_norm_eps(eps)
+
     def dense_parts(self) -> Iterable[nn.Module]:
         """The modules that compute maps from whole clips, see ``ResNet3d``."""
         return self.backbone.dense_parts()

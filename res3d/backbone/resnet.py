@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from res3d.backbone.block import LayerFactory, Stage, build_stage, build_stem
-from res3d.backbone.spec import BackboneSpec, FeatureInfo, stage_hint
+from res3d.backbone.spec import BackboneSpec, FeatureInfo, stage_hint, with_norm_eps
 
 
 class StagedNetwork(nn.Module):
@@ -171,6 +171,11 @@ class ResNet3d(StagedNetwork):
             stage.freeze(depth < at)
             stage.train(self.training)
 
+    def set_norm_eps(self, eps: float) -> None:
+        """Give every norm this eps, in the spec too."""
+        set_module_eps(self, eps)
+        self.spec = with_norm_eps(self.spec, eps)
+
     @torch.no_grad()
     def leading_maps(self, clip: Tensor, stages: int) -> dict[str, Tensor]:
         """What ``resume`` needs of the first ``stages`` (as ``freeze`` counts them): maps that come out, and the last.
@@ -205,6 +210,13 @@ def _check_stages(
     if len(set(names)) < len(names):
         raise ValueError(f"{argument}: {list(names)} names a stage twice")
     return tuple(names)
+
+
+def set_module_eps(module: nn.Module, eps: float) -> None:
+    """Give every norm in ``module`` this eps."""
+    for norm in module.modules():
+        if hasattr(norm, "eps"):
+            setattr(norm, "eps", eps)  # noqa: B010 (nn.Module's own attributes are typed as tensors and modules)
 
 
 @torch.no_grad()

@@ -5,9 +5,9 @@ Triples are in (t, y, x) order everywhere. Stages have the names of the ResNet p
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import prod
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from res3d.backbone.block_spec import BlockSpec, ConvPlan, ConvSpec
 from res3d.backbone.convs import ONE, Size3, TemporalPadding
@@ -15,6 +15,7 @@ from res3d.backbone.norms import NORMS
 from res3d.backbone.windows import Window, receptive_field
 from res3d.settings import check_choice, check_triple, check_width, dump_dataclass, parse_dataclass
 
+T = TypeVar("T")
 MAX_STAGES = 4  # conv2 to conv5
 OTHER_NAMES = {  # of stages, in torchvision, timm and Detectron
     "conv1": "stem",
@@ -297,3 +298,21 @@ class BackboneSpec:
         Raises ValueError for a key, type or value that has no place in a spec, naming where it stands.
         """
         return parse_dataclass(cls, text, root="spec")
+
+
+def with_norm_eps(spec: T, eps: float) -> T:
+    """The same spec, of a backbone or of a part of any network, with another eps in every ``NormSpec`` in it."""
+    changed: T = _change_norms(spec, eps)
+    return changed
+
+
+def _change_norms(value: Any, eps: float) -> Any:
+    if isinstance(value, NormSpec):
+        return replace(value, eps=eps)
+    if isinstance(value, tuple):
+        return tuple(_change_norms(item, eps) for item in value)
+    if not is_dataclass(value):
+        return value
+    old = {f.name: getattr(value, f.name) for f in fields(value)}
+    new = {name: _change_norms(item, eps) for name, item in old.items()}
+    return value if new == old else replace(value, **new)  # type: ignore[type-var]

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import FAILED, complain, expand_videos, process_videos
 from res3d.cli.settings import check_range, choose_clip, find_device
-from res3d.features import LOGITS, FeatureExtractor
+from res3d.features import LOGITS, ExtractionRun, FeatureExtractor, NetworkOptions
 from res3d.structures import ClipFeatures
 from res3d.video import VideoReader
-from res3d.weights import WeightsError, clip_of, load_classifier
+from res3d.weights import WeightsError, load_classifier, open_weights
 
 
 def classify(
@@ -68,20 +68,18 @@ def classify(
     if top < 1:
         raise UsageError(f"--top must be ≥ 1, not {top}")
     try:
-        trained_on = clip_of(weights)
+        source = open_weights(weights)
         paths = expand_videos(videos)
         check_range(start, end, fps)
-        clip = choose_clip(trained_on, length=length, step=step, fps=fps, resize=resize, crop=crop, mean=mean, std=std)
+        clip = choose_clip(source.clip, length=length, step=step, fps=fps, resize=resize, crop=crop, mean=mean, std=std)
         names = Path(categories).read_text(encoding="utf-8").splitlines() if categories else None
-        classifier = load_classifier(weights, model=model)
+        classifier = load_classifier(source, model=model)
         extractor = FeatureExtractor(
             classifier,
             clip=clip,
             sampler=clip.sampler(stride=stride),
             layer=LOGITS,
-            batch_size=batch_size,
-            device=find_device(device),
-            dtype=dtype,
+            options=NetworkOptions(batch_size=batch_size, device=find_device(device), dtype=dtype),
             weights=weights,
         )
     except (WeightsError, FileNotFoundError) as error:
@@ -96,7 +94,7 @@ def classify(
 
     def classify_one(path: Path) -> None:
         reader = VideoReader(path, start=start, end=end, fps=clip.fps, allow_truncated=allow_truncated)
-        _print_classes(path, extractor.extract(reader), class_names, top)
+        _print_classes(path, ExtractionRun(extractor, reader).extract(), class_names, top)
 
     return FAILED if process_videos(paths, classify_one, command="classify") else 0
 

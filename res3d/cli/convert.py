@@ -9,21 +9,18 @@ from res3d.backbone import ClipClassifier, ResNet3d, count_parameters
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import complain
 from res3d.weights import (
+    Channels,
+    Inflation,
     LoadReport,
     WeightsError,
-    categories_of,
-    clip_of,
+    WeightsSource,
     create_backbone,
     create_classifier,
-    find_weights,
-    head_classes,
-    is_registered,
     load_model,
     load_weights,
+    open_weights,
     save_weights,
 )
-from res3d.weights.inflation import Channels, Inflation
-from res3d.weights.reading import read_metadata
 
 
 def convert(
@@ -71,23 +68,24 @@ def convert(
     }
     dtype = torch.float16 if half else None
     try:
-        if not is_registered(source) and read_metadata(source) is not None:
+        opened = open_weights(source)
+        if opened.is_saved:
             asked = (model, head, inflate, channels, norm, norm_eps) != (None, "keep", "center", "keep", "batch", None)
             if asked or overrides:
                 raise UsageError(f"{source} says itself what its model is: it is copied as it is, or with --half")
-            return _copy(source, target, dtype)
-        if model is None:
-            if not is_registered(source):
-                raise UsageError(f"--model: {source} does not say what backbone it belongs to; name one")
-            model = find_weights(source).model
-        classes = head_classes(source) if head == "keep" else None
+            return _copy(opened, target, dtype)
+        backbone = model or opened.spec
+        if backbone is None:
+            opened.recognise()  # a file that is no checkpoint, or of no known layout, has no backbone to name
+            raise UsageError(f"--model: {source} does not say what backbone it belongs to; name one")
+        classes = opened.num_classes if head == "keep" else None
         made: ResNet3d | ClipClassifier
         if classes is None:
-            made = create_backbone(model, norm=norm, **overrides)
+            made = create_backbone(backbone, norm=norm, **overrides)
         else:
-            made = create_classifier(model, classes, norm=norm, **overrides)
-            made.trained_on, made.categories = clip_of(source), categories_of(source)
-        report = load_weights(made, source, inflate=inflate, norm_eps=norm_eps, channels=channels)
+            made = create_classifier(backbone, classes, norm=norm, **overrides)
+            made.trained_on, made.categories = opened.clip, opened.categories
+        report = load_weights(made, opened, inflate=inflate, norm_eps=norm_eps, channels=channels)
         save_weights(made, target, dtype=dtype)
     except (WeightsError, OSError) as error:
         return complain("convert", str(error))
@@ -97,11 +95,13 @@ def convert(
     return 0
 
 
-def _copy(source: str, target: Path, dtype: torch.dtype | None) -> int:
+def _copy(source: WeightsSource, target: Path, dtype: torch.dtype | None) -> int:
     model = load_model(source)
     save_weights(model, target, dtype=dtype)
     size = target.stat().st_size / 1e6
-    print(f"{source}: a {type(model).__name__} of {count_parameters(model):,} parameters -> {target} ({size:.1f} MB)")
+    print(
+        f"{source.name}: a {type(model).__name__} of {count_parameters(model):,} parameters -> {target} ({size:.1f} MB)"
+    )
     return 0
 
 

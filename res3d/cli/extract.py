@@ -14,11 +14,11 @@ from res3d.cli.command import UsageError
 from res3d.cli.inputs import FAILED, complain, expand_videos, process_videos
 from res3d.cli.sample import make_sample
 from res3d.cli.settings import check_range, choose_clip, find_device
-from res3d.features import FeatureExtractor, StageTimes
+from res3d.features import ExtractionRun, FeatureExtractor, NetworkOptions, PipelineTimes
 from res3d.structures import ClipFeatures
 from res3d.version import __version__
 from res3d.video import VideoReader
-from res3d.weights import WeightsError, backbone_of, clip_of, create_backbone
+from res3d.weights import WeightsError, WeightsSource, create_backbone, open_weights
 
 NOT_SETTINGS = ("version", "video", "weights")  # what may differ between a finished file and one to be made again
 
@@ -92,22 +92,21 @@ def extract(
     """
     try:
         check_range(start, end, fps)
-        trained_on = None if weights is None else clip_of(weights)
+        source = None if weights is None else open_weights(weights)
+        trained_on = None if source is None else source.clip
         clip = choose_clip(trained_on, length=length, step=step, fps=fps, resize=resize, crop=crop, mean=mean, std=std)
         if stride is None and trained_on is None:
             stride = 16
         extractor = _make_extractor(
             model=model,
-            weights=weights,
+            source=source,
             seed=seed,
             clip=clip,
             sampler=clip.sampler(stride=stride, tail=tail, align=align),
             layer=layer,
             pool=pool,
-            batch_size=batch_size,
-            device=find_device(device),
-            dtype=dtype,
             context=context,
+            options=NetworkOptions(batch_size=batch_size, device=find_device(device), dtype=dtype),
         )
         # The files come before anything is written, so that a wrong range or folder leaves no trace.
         paths = expand_videos(videos) if videos else None
@@ -144,15 +143,13 @@ def extract(
     return FAILED if failures else 0
 
 
-def _make_extractor(
-    *, model: str | None, weights: str | None, seed: int, device: str, **settings: Any
-) -> FeatureExtractor:
-    chosen = model or (None if weights is None else backbone_of(weights)) or "r3d_18"
+def _make_extractor(*, model: str | None, source: WeightsSource | None, seed: int, **settings: Any) -> FeatureExtractor:
+    chosen = model or (None if source is None else source.spec) or "r3d_18"
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        backbone: ResNet3d = create_backbone(chosen, weights=weights)
-    name = weights or f"random, seed {seed}"
-    return FeatureExtractor(backbone, device=device, weights=name, **settings)
+        backbone: ResNet3d = create_backbone(chosen, weights=source)
+    name = f"random, seed {seed}" if source is None else source.name
+    return FeatureExtractor(backbone, weights=name, **settings)
 
 
 def _extract_one(
@@ -161,19 +158,17 @@ def _extract_one(
     if not overwrite and _is_finished(path, extractor.meta(reader)):
         print(f"{reader.path}: {path} is finished already (--overwrite makes it again)")
         return
-    began, times = time.perf_counter(), StageTimes()
+    began, times = time.perf_counter(), PipelineTimes()
     bar = tqdm(total=reader.num_frames, desc=reader.path.name, unit=" frames", leave=False, disable=None)
     with bar:
         frames = 0
 
         def progress(count: int) -> None:
             nonlocal frames
-            if stopping.is_set():
-                raise KeyboardInterrupt
             frames += count
             bar.update(count)
 
-        clips = extractor.extract_to(reader, path, progress=progress, times=times)
+        clips = ExtractionRun(extractor, reader, times, progress, stop=stopping).extract_to(path)
     seconds = time.perf_counter() - began
     print(f"{reader.path}: {frames} frames, {clips} clips -> {path} ({seconds:.1f} s, {frames / seconds:.0f} frames/s)")
     print(f"{reader.path}: busy: {times}")

@@ -75,16 +75,46 @@ class ClipSampler:
             return 0 if n < self.span else (n - self.span) // self.stride + 1
         return min(1 + -(-max(0, n - self.span) // self.stride), starts)
 
-    def indices(self, n: int, *, first: int = 0) -> NDArray[np.int64]:
-        """The frame numbers of each clip, from the ``first`` on, of a video of n frames: int64 [clips, length], each in
-        [0, n).
+    def starts(self, n: int, *, first: int = 0) -> NDArray[np.int64]:
+        """Return the first frame number of each clip, from clip ``first`` on, of a video of n frames: int64 [clips].
+
+        Numbers below 0 stand for frame 0.
         """
         starts = np.arange(first, self.num_clips(n), dtype=np.int64) * self.stride + self.offset
         if self.tail == "shift" and len(starts):
             starts[-1] = max(0, n - self.span)
-        frames = starts[:, None] + np.arange(self.length, dtype=np.int64) * self.step
+        return starts
+
+    def indices(self, n: int, *, first: int = 0) -> NDArray[np.int64]:
+        """The frame numbers of each clip, from the ``first`` on, of a video of n frames: int64 [clips, length], each in
+        [0, n).
+        """
+        return self.indices_at(self.starts(n, first=first), n)
+
+    def indices_at(self, starts: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+        """Return the frame numbers of clips that start at ``starts``: int64 [..., length] for starts [...].
+
+        Numbers outside [0, n) are those of the border frames.
+        """
+        frames = starts[..., None] + np.arange(self.length, dtype=np.int64) * self.step
         clipped: NDArray[np.int64] = np.clip(frames, 0, max(0, n - 1))
         return clipped
+
+    def is_settled(self, clip: int, seen: int) -> bool:
+        """Return whether the frames of a clip are the same however a video goes on after its first ``seen`` frames.
+
+        They are once the last of them is among those seen; "shift" moves the last clip, so there another has to follow.
+        """
+        end = clip * self.stride + self.offset + self.span
+        return end <= seen and (self.tail != "shift" or self.num_clips(max(seen, end + 1)) > clip + 1)
+
+    def oldest_used(self, clip: int, seen: int) -> int:
+        """Return the first frame number that ``clip`` and later ones may use in a video of ``seen`` frames or more.
+
+        Numbers below 0 stand for frame 0.
+        """
+        start = clip * self.stride + self.offset
+        return min(start, max(0, seen - self.span)) if self.tail == "shift" else start
 
     def uses(self, frame: int) -> bool:
         """Whether some clip of an endless video holds frame number ``frame``.

@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from res3d.backbone import BackboneSpec, NormSpec, StageSpec
-from res3d.backbone.block import LayerFactory, build_stage
+from res3d.backbone import BackboneSpec, LayerFactory, NormSpec, StageSpec, build_stage
+from res3d.detection.box_detections import BoxDetections
 from res3d.detection.box_loss import tube_box_loss
-from res3d.detection.detections import Detections
 from res3d.detection.layers import ConvStack, WindowConv3d, full_precision, idle_loss
-from res3d.detection.matching import Samples
+from res3d.detection.sampling import Samples
 from res3d.detection.settings import DetectorSettings
 from res3d.ops.box_code import BoxCode
 from res3d.ops.nms import batched_tube_nms
@@ -128,7 +127,7 @@ class BoxHead(nn.Module):
 
     def detect(
         self, pool: TubePooler, proposals: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
-    ) -> list[Detections]:
+    ) -> list[BoxDetections]:
         """Detections of each clip from its proposals [P, T, 4]; ``sizes`` are the frames' (height, width)."""
         x = self.features(pool, proposals)
         scores = full_precision(self.classes(x))[..., 0, 0].mean(dim=2).softmax(dim=1)
@@ -146,7 +145,7 @@ class BoxHead(nn.Module):
 
     def _detect(
         self, x: Tensor, scores: Tensor, deltas: Tensor, visible: Tensor, proposals: Tensor, size: tuple[int, int]
-    ) -> Detections:
+    ) -> BoxDetections:
         """Of one clip: every class of every proposal is a candidate; most are dropped before their boxes are made."""
         settings = self.settings
         rows, labels = torch.where(scores[:, 1:] > settings.box_score_thresh)
@@ -160,7 +159,7 @@ class BoxHead(nn.Module):
         rows, labels, boxes = rows[kept], labels[kept], boxes[kept]
         seen = visible[rows]
         weighted = (full_precision(x[rows])[..., 0, 0] * seen[:, None]).sum(dim=2)
-        return Detections(
+        return BoxDetections(
             boxes=boxes,
             visible=seen,
             scores=scores[rows, labels],

@@ -1,4 +1,4 @@
-"""``mask_rcnn_3d``: a detector by the name of its backbone and of its design."""
+"""``mask_rcnn_3d``: a detector by the name of its backbone and of its family."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -6,12 +6,10 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
-
-from res3d.backbone import OVERRIDES, BackboneSpec, ConvSpec, StageSpec, apply_overrides
+from res3d.backbone import OVERRIDES, BackboneSpec, ConvSpec, StageSpec, apply_overrides, resolve_spec
 from res3d.detection.anchors import AnchorSpec
 from res3d.detection.box_head import BoxHeadSpec
-from res3d.detection.designs import DESIGNS, KEYPOINT_CONVS, MASK_CONVS, TEMPORAL_KERNELS, Design
+from res3d.detection.families import FAMILIES, DetectorFamily
 from res3d.detection.keypoint_head import KeypointHeadSpec
 from res3d.detection.layouts import DETECTOR_LAYOUTS
 from res3d.detection.mask_head import MaskHeadSpec
@@ -19,15 +17,21 @@ from res3d.detection.mask_rcnn import MaskRCNN3d
 from res3d.detection.neck import NeckSpec
 from res3d.detection.proposals import ProposalSpec
 from res3d.detection.settings import DetectorSettings
-from res3d.detection.spec import DetectorSpec
+from res3d.detection.spec import TASKS, DetectorSpec
+from res3d.detection.task_head import TaskSpec
 from res3d.settings import did_you_mean
 from res3d.structures import Category
-from res3d.weights import WeightsError, load_weights, resolve_spec
-from res3d.weights.inflation import INFLATIONS, Inflation
-from res3d.weights.layouts import recognise
-from res3d.weights.load import read_source
+from res3d.weights import (
+    INFLATIONS,
+    Inflation,
+    Source,
+    WeightsError,
+    WeightsSource,
+    describe_misfits,
+    load_weights,
+    open_weights,
+)
 
-Source = str | Path | Mapping[str, Tensor]
 NECKS = ("fpn", "c4")
 SETTINGS = tuple(f.name for f in fields(DetectorSettings))
 
@@ -41,6 +45,7 @@ def mask_rcnn_3d(
     neck: Literal["fpn", "c4"] = "fpn",
     mask: bool = True,
     keypoints: int | None = None,
+    tasks: Mapping[str, TaskSpec] | None = None,
     design: str | None = None,
     channels: int = 256,
     anchor_sizes: Sequence[int] | None = None,
@@ -57,13 +62,16 @@ def mask_rcnn_3d(
     Args:
         backbone: as for ``create_backbone``.
         num_classes: classes, with background (91 for COCO's numbering).
-        weights: of a whole detector: a registered name, a file or a state dict of torchvision's Faster, Mask or
-            Keypoint R-CNN, of Detect-and-Track, or of res3d.
+        weights: of a whole detector, a source as ``load_weights`` takes it: of torchvision's Faster, Mask or Keypoint
+            R-CNN, of Detect-and-Track, or of res3d.
         weights_backbone: of the backbone alone, see ``create_backbone``; used where ``weights`` is None.
         neck: "fpn", a feature pyramid, or "c4": the heads see the map of conv4, and conv5 is part of the box head.
         mask: whether there is a mask head.
         keypoints: how many keypoints; None for no keypoint head.
-        design: a key of ``DESIGNS``; None takes that of ``weights``, "torchvision" without them.
+        tasks: specs of other heads, by field of ``DetectorSpec``; they are built as they are given, but for
+            ``temporal_kernel``.
+        design: the family of detectors, a key of ``FAMILIES``; None takes that of ``weights``, "torchvision" without
+            them.
         channels: of the pyramid, to which the widths of the heads are in proportion.
         anchor_sizes: sides in pixels: on a pyramid one a level, finest first; None takes the design's.
         temporal_kernel: of everything that spans time, backbone and heads; 1 makes the 2D twin. None takes the
@@ -80,16 +88,68 @@ def mask_rcnn_3d(
         ValueError: an unknown name or option, or a value that does not fit; the message says what is accepted.
         WeightsError: weights that do not belong to this detector.
     """
-    row = _design(design, weights)
-    parameters = signature(mask_rcnn_3d).parameters.values()
-    own = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]  # one of them may be what was meant
-    check_settings(options, *own, *(name for name in OVERRIDES if name not in own))
+    source = None if weights is None else open_weights(weights)
+    family = _family(design, source)
+    check_settings(options, *_own_keywords())
+    _check_keywords(family, neck, channels, temporal_kernel, anchor_sizes, inflate)
+    overrides = {name: value for name, value in options.items() if name in OVERRIDES}
+    if norm_eps is not None:
+        overrides["norm_eps"] = norm_eps
+    body = apply_overrides(resolve_spec(backbone), **overrides)
+    if temporal_kernel is not None and _spans_time(body):
+        body = apply_overrides(body, temporal_kernel=temporal_kernel)
+    spec = DetectorSpec(
+        name=f"mask_rcnn_3d {body.name}",
+        num_classes=num_classes,
+        backbone=body if neck == "fpn" else body.split("conv4")[0],
+        neck=NeckSpec(channels=channels, norm=family.norm) if neck == "fpn" else None,
+        proposals=_proposals(family, neck, anchor_sizes, len(body.stages)),
+        box=_box_head(family, neck, body, channels),
+        box_offset=family.box_offset,
+        channel_order=family.channel_order,
+        categories=tuple(categories),
+        **_heads(family, channels, mask=mask, keypoints=keypoints, tasks=tasks or {}),
+    )
+    spec = spec if temporal_kernel is None else spec.with_temporal_kernel(temporal_kernel)
+    settings = {**family.settings, **{name: value for name, value in options.items() if name in SETTINGS}}
+    model = MaskRCNN3d(spec, DetectorSettings(**settings), freeze_at=freeze_at, checkpoint_stages=checkpoint_stages)
+    if norm_eps is not None:
+        model.set_norm_eps(norm_eps)
+    if source is not None:
+        load_weights(model, source, inflate=inflate, norm_eps=norm_eps)
+    elif weights_backbone is not None:
+        _load_backbone(model, weights_backbone, inflate)
+    return model
+
+
+def _family(name: str | None, source: WeightsSource | None) -> DetectorFamily:
+    if name is None and source is not None:
+        layout = source.recognise(DETECTOR_LAYOUTS)
+        return next((row for row in FAMILIES.values() if row.layout.name == layout.name), FAMILIES["torchvision"])
+    if name is not None and name not in FAMILIES:
+        raise ValueError(f"design must be one of {', '.join(map(repr, FAMILIES))}, not {name!r}")
+    return FAMILIES[name or "torchvision"]
+
+
+def _own_keywords() -> list[str]:
+    """Keywords of ``mask_rcnn_3d``, its options among them that change the backbone."""
+    own = [p.name for p in signature(mask_rcnn_3d).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    return [*own, *(name for name in OVERRIDES if name not in own)]
+
+
+def _check_keywords(
+    family: DetectorFamily,
+    neck: str,
+    channels: int,
+    temporal_kernel: int | None,
+    anchor_sizes: Sequence[int] | None,
+    inflate: str,
+) -> None:
     if neck not in NECKS:
         raise ValueError(f"neck must be 'fpn' or 'c4', not {neck!r}")
-    if neck not in row.necks:
-        raise ValueError(
-            f"detectors of design {row.layout.name} have neck {' or '.join(map(repr, row.necks))}, not {neck!r}"
-        )
+    if neck not in family.necks:
+        accepted = " or ".join(map(repr, family.necks))
+        raise ValueError(f"detectors of design {family.layout.name} have neck {accepted}, not {neck!r}")
     if not isinstance(channels, int) or isinstance(channels, bool) or channels < 1:
         raise ValueError(f"channels must be a whole number ≥ 1, not {channels!r}")
     if temporal_kernel is not None and not (isinstance(temporal_kernel, int) and temporal_kernel % 2 == 1):
@@ -98,48 +158,6 @@ def mask_rcnn_3d(
         raise ValueError(f"anchor_sizes must be a list of whole pixels like [32, 64, ...], not {anchor_sizes!r}")
     if inflate not in INFLATIONS:
         raise ValueError(f"inflate must be one of {', '.join(map(repr, INFLATIONS))}, not {inflate!r}")
-    overrides = {name: value for name, value in options.items() if name in OVERRIDES}
-    if norm_eps is not None:
-        overrides["norm_eps"] = norm_eps
-    body = apply_overrides(resolve_spec(backbone), **overrides)
-    if temporal_kernel is not None and _spans_time(body):
-        body = apply_overrides(body, temporal_kernel=temporal_kernel)
-    kernels = {part: temporal_kernel or kernel for part, kernel in TEMPORAL_KERNELS.items()}
-    spec = DetectorSpec(
-        name=f"mask_rcnn_3d {body.name}",
-        num_classes=num_classes,
-        backbone=body if neck == "fpn" else body.split("conv4")[0],
-        neck=NeckSpec(channels=channels, temporal_kernel=kernels["neck"], norm=row.norm) if neck == "fpn" else None,
-        proposals=_proposals(row, neck, anchor_sizes, kernels["proposals"], len(body.stages)),
-        box=_box_head(row, neck, body, channels, kernels["box"]),
-        mask=_mask_head(row, channels, kernels["mask"]) if mask else None,
-        keypoints=None if keypoints is None else _keypoint_head(row, keypoints, channels, kernels["keypoints"]),
-        box_offset=row.box_offset,
-        channel_order=row.channel_order,
-        categories=tuple(categories),
-    )
-    settings = {**row.settings, **{name: value for name, value in options.items() if name in SETTINGS}}
-    model = MaskRCNN3d(spec, DetectorSettings(**settings), freeze_at=freeze_at, checkpoint_stages=checkpoint_stages)
-    if norm_eps is not None:
-        model.set_norm_eps(norm_eps)
-    if weights is not None:
-        load_weights(model, weights, inflate=inflate, norm_eps=norm_eps)
-    elif weights_backbone is not None:
-        _load_backbone(model, weights_backbone, inflate)
-    return model
-
-
-def _design(name: str | None, weights: Source | None) -> Design:
-    if name is None and weights is not None:
-        origin = read_source(weights)
-        try:
-            layout = recognise(origin.tensors, DETECTOR_LAYOUTS)
-        except ValueError as error:
-            raise WeightsError(f"{origin.name}: {error}") from None
-        return next((row for row in DESIGNS.values() if row.layout.name == layout.name), DESIGNS["torchvision"])
-    if name is not None and name not in DESIGNS:
-        raise ValueError(f"design must be one of {', '.join(map(repr, DESIGNS))}, not {name!r}")
-    return DESIGNS[name or "torchvision"]
 
 
 def check_settings(options: Mapping[str, Any], *others: str) -> None:
@@ -156,24 +174,23 @@ def _spans_time(spec: BackboneSpec) -> bool:
     return any(conv.kernel[0] > 1 for conv in convs)
 
 
-def _proposals(row: Design, neck: str, sizes: Sequence[int] | None, temporal_kernel: int, stages: int) -> ProposalSpec:
+def _proposals(family: DetectorFamily, neck: str, sizes: Sequence[int] | None, stages: int) -> ProposalSpec:
     if neck == "fpn":
-        levels: tuple[tuple[int, ...], ...] = tuple((side,) for side in sizes or row.anchor_sizes[: stages + 1])
+        levels: tuple[tuple[int, ...], ...] = tuple((side,) for side in sizes or family.anchor_sizes[: stages + 1])
     else:
-        levels = (tuple(sizes or row.anchor_sizes),)
-    anchors = AnchorSpec(sizes=levels, placement=row.anchor_placement)
-    return ProposalSpec(anchors=anchors, depth=row.proposal_depth, temporal_kernel=temporal_kernel)
+        levels = (tuple(sizes or family.anchor_sizes),)
+    anchors = AnchorSpec(sizes=levels, placement=family.anchor_placement)
+    return ProposalSpec(anchors=anchors, depth=family.proposal_depth)
 
 
-def _box_head(row: Design, neck: str, body: BackboneSpec, channels: int, temporal_kernel: int) -> BoxHeadSpec:
+def _box_head(family: DetectorFamily, neck: str, body: BackboneSpec, channels: int) -> BoxHeadSpec:
     if neck == "c4":
-        stages = tuple(_head_stage(stage, row.conv5_kernel) for stage in body.split("conv4")[1])
-        return BoxHeadSpec(stages=stages, fcs=(), temporal_kernel=temporal_kernel)
+        stages = tuple(_head_stage(stage, family.conv5_kernel) for stage in body.split("conv4")[1])
+        return BoxHeadSpec(stages=stages, fcs=())
     return BoxHeadSpec(
-        convs=tuple(channels * n for n in row.box_convs),
-        fcs=tuple(channels * n for n in row.box_fcs),
-        norm=row.norm,
-        temporal_kernel=temporal_kernel,
+        convs=tuple(channels * n for n in family.box_convs),
+        fcs=tuple(channels * n for n in family.box_fcs),
+        norm=family.norm,
     )
 
 
@@ -188,24 +205,28 @@ def _head_stage(stage: StageSpec, temporal_kernel: int | None) -> StageSpec:
     return replace(stage, blocks=blocks, stride=(1, 1, 1), pool=None)
 
 
-def _mask_head(row: Design, channels: int, temporal_kernel: int) -> MaskHeadSpec:
-    convs = tuple(channels * n for n in MASK_CONVS)
-    return MaskHeadSpec(convs=convs, channels=channels, norm=row.norm, temporal_kernel=temporal_kernel)
-
-
-def _keypoint_head(row: Design, keypoints: int, channels: int, temporal_kernel: int) -> KeypointHeadSpec:
-    return KeypointHeadSpec(
-        num_keypoints=keypoints,
-        convs=tuple(channels * n for n in KEYPOINT_CONVS),
-        temporal_kernel=temporal_kernel,
-        border=row.keypoint_border,
-    )
+def _heads(
+    family: DetectorFamily, channels: int, *, mask: bool, keypoints: int | None, tasks: Mapping[str, TaskSpec]
+) -> dict[str, Any]:
+    """Fields of ``DetectorSpec``: those that have a keyword of their own, as the family has them, and ``tasks``."""
+    heads: dict[str, TaskSpec] = {}
+    if mask:
+        heads["mask"] = replace(MaskHeadSpec.for_channels(channels), **family.heads.get("mask", {}))
+    if keypoints is not None:
+        spec = KeypointHeadSpec.for_channels(channels, keypoints)
+        heads["keypoints"] = replace(spec, **family.heads.get("keypoints", {}))
+    for name, task in tasks.items():
+        if name not in TASKS:
+            hint = did_you_mean(str(name), TASKS)
+            raise ValueError(f"tasks: no head is called {name!r}{hint} (accepted: {', '.join(TASKS)})")
+        if not isinstance(task, TASKS[name]):
+            raise ValueError(f"tasks: {name} must be a {TASKS[name].__name__}, not {task!r}")
+    return {**heads, **tasks}
 
 
 def _load_backbone(model: MaskRCNN3d, weights: Source, inflate: Inflation) -> None:
     report = load_weights(model, weights, inflate=inflate, strict=False)
     lacking = [name for name in report.missing if name.startswith(("backbone.", "box_head.stages."))]
     if lacking or report.unexpected:
-        kinds = [("missing", lacking), ("unexpected", report.unexpected)]
-        what = "; ".join(f"{len(keys)} {kind}, first {keys[0]!r}" for kind, keys in kinds if keys)
+        what = describe_misfits({"missing": lacking, "unexpected": report.unexpected})
         raise WeightsError(f"{report.source}: {report.layout} weights, but not of this backbone ({what})")

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import keypointrcnn_loss
 
-from res3d.detection.detections import Detections
+from res3d.detection.box_detections import BoxDetections
 from res3d.detection.layers import ConvStack, full_precision
-from res3d.detection.matching import Samples, VisibleFrames
-from res3d.detection.task import TaskHead, TaskSpec
+from res3d.detection.sampling import Samples, VisibleFrames
+from res3d.detection.task_head import TaskHead, TaskSpec
 from res3d.ops.keypoints import heatmaps_to_keypoints
 from res3d.ops.masks import BoxMasks
 from res3d.ops.sizes import size_ratios
@@ -24,8 +24,11 @@ class KeypointHeadSpec(TaskSpec):
 
     num_keypoints: int
     roi_size: int = 14
+    """Side of the features of each box."""
     convs: tuple[int, ...] = (512,) * 8
+    """Widths of the 3×3 convolutions."""
     temporal_kernel: int = 1
+    """Frames that each 3×3 convolution spans."""
     border: Literal["replicate", "zeros"] = "replicate"
     """What the last doubling of the heatmaps sees beyond their edge: their border (torchvision), or nothing (Detectron,
     which does it by a deconvolution with fixed weights)."""
@@ -36,6 +39,11 @@ class KeypointHeadSpec(TaskSpec):
         if self.border not in ("replicate", "zeros"):
             raise ValueError(f"border must be 'replicate' or 'zeros', not {self.border!r}")
 
+    @classmethod
+    def for_channels(cls, channels: int, num_keypoints: int) -> "KeypointHeadSpec":
+        """The head for maps of so many channels, with Detect-and-Track's temporal kernel: poses differ by motion."""
+        return cls(num_keypoints=num_keypoints, convs=(2 * channels,) * 8, temporal_kernel=3)
+
     def build(self, channels: int, num_classes: int) -> "KeypointHead":
         return KeypointHead(self, channels)
 
@@ -44,6 +52,7 @@ class KeypointHead(TaskHead):
     """Convolutions and two doublings of the side: [R, C, T, s, s] -> [R, K, T, 4s, 4s] logits over the places."""
 
     field = "keypoints"
+    values = "coordinates"
     loss_name = "loss_keypoint"
     score_name = "pck"
 
@@ -52,6 +61,7 @@ class KeypointHead(TaskHead):
         self.spec = spec
         self.roi_size = spec.roi_size
         self.shape = f"N T {spec.num_keypoints} 3"
+        self.results = {"keypoints": f"D T {spec.num_keypoints} 3", "keypoints_scores": f"D T {spec.num_keypoints}"}
         self.convs = ConvStack(channels, spec.convs, spec.temporal_kernel, None)
         self.upsample = nn.ConvTranspose3d(
             self.convs.channels, spec.num_keypoints, (1, 4, 4), (1, 2, 2), padding=(0, 1, 1)
@@ -84,7 +94,7 @@ class KeypointHead(TaskHead):
         )
         return loss
 
-    def predict(self, features: Tensor, detections: Sequence[Detections]) -> list[dict[str, Tensor]]:
+    def predict(self, features: Tensor, detections: Sequence[BoxDetections]) -> list[dict[str, Tensor]]:
         logits = self(features)
         predictions = []
         for maps, found in zip(logits.split([len(d.labels) for d in detections]), detections, strict=True):

@@ -4,8 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from res3d.backbone.norms import NORMS
-from res3d.backbone.spec import NormSpec
+from res3d.backbone import NORMS, NormSpec
 
 
 def same_conv(in_channels: int, out_channels: int, frames: int, size: int, *, bias: bool = True) -> nn.Conv3d:

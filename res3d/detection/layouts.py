@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from res3d.weights.layouts import CAFFE2, LAYOUTS, RESNET, Layout
+from res3d.weights import CAFFE2, LAYOUTS, RESNET, Layout
 
 # Neither family predicts visibility: a bias of 10 says that everything is visible.
 _ALL_VISIBLE = {"box_head.visible.weight": 0.0, "box_head.visible.bias": 10.0}

@@ -12,16 +12,14 @@ from res3d.detection.factory import check_settings, mask_rcnn_3d
 from res3d.detection.layouts import DETECT_AND_TRACK, DETECTOR_LAYOUTS
 from res3d.detection.mask_rcnn import MaskRCNN3d
 from res3d.structures import COCO_KEYPOINTS, COCO_PERSON, Category
-from res3d.weights import WeightsError, find_weights, is_registered, load_model
-from res3d.weights.layouts import recognise
-from res3d.weights.load import read_source
+from res3d.weights import Source, WeightsError, WeightsSource, load_model, open_weights
 
 # A small detector of the shapes of ``SyntheticVideo``, for trying things out; configs/demo_sprites.yaml trains it.
 DEMO_WEIGHTS = Path(__file__).with_name("demo_sprites.safetensors")
 
 
 def load_detector(
-    weights: str | Path,
+    weights: Source,
     *,
     backbone: str | Path | BackboneSpec | None = None,
     norm_eps: float | None = None,
@@ -34,7 +32,8 @@ def load_detector(
 
     Args:
         weights: a registered name (``torchvision/maskrcnn_resnet50_fpn.coco``), a detector that ``save_weights`` wrote,
-            or a file of torchvision's Faster, Mask or Keypoint R-CNN or of Detect-and-Track.
+            a file or state dict of torchvision's Faster, Mask or Keypoint R-CNN or of Detect-and-Track, or what
+            ``open_weights`` made of one of these.
         backbone: as for ``create_backbone``; by default what the weights say, ResNet-50 for torchvision's.
         norm_eps: of all norms; by default what is known of the weights (0 for torchvision's v1 of COCO, by name).
         settings: fields of ``DetectorSettings`` to set, under torchvision's names.
@@ -45,41 +44,38 @@ def load_detector(
         ValueError: an unknown setting, or weights that do not say what their backbone is.
     """
     check_settings(settings)
-    origin = read_source(weights)
-    if origin.metadata is not None:
+    source = open_weights(weights)
+    if source.is_saved:
         if backbone is not None or norm_eps is not None:
-            raise ValueError(f"{weights} says itself what its backbone and norms are")
-        return _saved(weights, settings)
-    try:
-        layout = recognise(origin.tensors, DETECTOR_LAYOUTS)
-    except ValueError as error:
-        raise WeightsError(f"{origin.name}: {error}") from None
-    shapes = {name: tensor.shape for key, tensor in origin.tensors.items() if (name := layout.rename(key))}
+            raise ValueError(f"{source.name} says itself what its backbone and norms are")
+        return _saved(source, settings)
+    layout = source.recognise(DETECTOR_LAYOUTS)
+    shapes = {name: tensor.shape for key, tensor in source.tensors.items() if (name := layout.rename(key))}
     if "box_head.classes.weight" not in shapes:
-        raise WeightsError(f"{origin.name}: {layout.name} weights without a detector")
+        raise WeightsError(f"{source.name}: {layout.name} weights without a detector")
     original = layout.name == DETECT_AND_TRACK.name
     if backbone is None and original:
-        raise ValueError(f"{origin.name} does not say what its backbone is; name it (backbone='resnet18_3d')")
+        raise ValueError(f"{source.name} does not say what its backbone is; name it (backbone='resnet18_3d')")
     classes = shapes["box_head.classes.weight"][0]
     keypoints = shapes["keypoints_head.upsample.weight"][1] if "keypoints_head.upsample.weight" in shapes else None
     return mask_rcnn_3d(
         backbone or "resnet50_3d",
         classes,
-        weights=weights,
+        weights=source,
         neck="fpn" if any(name.startswith("neck.") for name in shapes) else "c4",
         mask="mask_head.masks.weight" in shapes,
         keypoints=keypoints,
         temporal_kernel=None if original else 1,
-        categories=_categories(weights, classes, keypoints),
+        categories=_categories(source, classes, keypoints),
         norm_eps=norm_eps,
         **settings,
     )
 
 
-def _saved(weights: str | Path, settings: Mapping[str, Any]) -> MaskRCNN3d:
-    model = load_model(weights)
+def _saved(source: WeightsSource, settings: Mapping[str, Any]) -> MaskRCNN3d:
+    model = load_model(source)
     if not isinstance(model, MaskRCNN3d):
-        raise WeightsError(f"{weights}: holds a {type(model).__name__}, not a detector")
+        raise WeightsError(f"{source.name}: holds a {type(model).__name__}, not a detector")
     if not settings:
         return model
     changed = MaskRCNN3d(model.spec, replace(model.settings, **settings))
@@ -88,9 +84,8 @@ def _saved(weights: str | Path, settings: Mapping[str, Any]) -> MaskRCNN3d:
     return changed
 
 
-def _categories(weights: str | Path, classes: int, keypoints: int | None) -> tuple[Category, ...]:
+def _categories(source: WeightsSource, classes: int, keypoints: int | None) -> tuple[Category, ...]:
     """Names where they are known; a detector of people with COCO's seventeen keypoints is one of COCO's."""
     if keypoints == len(COCO_KEYPOINTS) and classes == 2:
         return (COCO_PERSON,)
-    names = find_weights(str(weights)).categories if is_registered(weights) else None
-    return tuple(Category(name=name) for name in names[1:]) if names else ()
+    return tuple(Category(name=name) for name in source.categories)

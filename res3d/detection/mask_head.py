@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +10,10 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import maskrcnn_loss
 
 from res3d.backbone import NormSpec
-from res3d.detection.detections import Detections
+from res3d.detection.box_detections import BoxDetections
 from res3d.detection.layers import ConvStack, full_precision
-from res3d.detection.matching import Samples, VisibleFrames
-from res3d.detection.task import TaskHead, TaskSpec
+from res3d.detection.sampling import Samples, VisibleFrames
+from res3d.detection.task_head import TaskHead, TaskSpec
 from res3d.ops.masks import BoxMasks
 
 
@@ -21,10 +22,20 @@ class MaskHeadSpec(TaskSpec):
     """torchvision's mask head with a kernel in time."""
 
     roi_size: int = 14
+    """Side of the features of each box."""
     convs: tuple[int, ...] = (256, 256, 256, 256)
-    channels: int = 256  # after the upsampling
+    """Widths of the 3×3 convolutions."""
+    channels: int = 256
+    """Width after the upsampling."""
     norm: NormSpec | None = None
+    """Norm after each 3×3 convolution; None: biases."""
     temporal_kernel: int = 1
+    """Frames that each 3×3 convolution spans."""
+
+    @classmethod
+    def for_channels(cls, channels: int) -> "MaskHeadSpec":
+        """The head for maps of so many channels."""
+        return cls(convs=(channels,) * 4, channels=channels)
 
     def build(self, channels: int, num_classes: int) -> "MaskHead":
         return MaskHead(self, channels, num_classes)
@@ -34,9 +45,11 @@ class MaskHead(TaskHead):
     """Convolutions, a doubling of the side, and one mask a class: [R, C, T, s, s] -> [R, classes, T, 2s, 2s] logits."""
 
     field = "masks"
+    shape = "N T H W"
+    values = "binary"
     loss_name = "loss_mask"
     score_name = "mask_ap"
-    shape = "N T H W"
+    results: ClassVar = {"masks": "D T 1 H W"}
 
     def __init__(self, spec: MaskHeadSpec, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -74,7 +87,7 @@ class MaskHead(TaskHead):
         )
         return loss
 
-    def predict(self, features: Tensor, detections: Sequence[Detections]) -> list[dict[str, Tensor]]:
+    def predict(self, features: Tensor, detections: Sequence[BoxDetections]) -> list[dict[str, Tensor]]:
         logits = self(features)
         labels = torch.cat([d.labels for d in detections])
         masks = logits[torch.arange(len(labels), device=labels.device), labels].sigmoid()

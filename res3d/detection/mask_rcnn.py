@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from res3d.backbone import ResNet3d
+from res3d.backbone import ResNet3d, set_module_eps, with_norm_eps
+from res3d.detection.box_detections import BoxDetections
 from res3d.detection.box_head import BoxHead
-from res3d.detection.detections import Detections
 from res3d.detection.layers import idle_loss
-from res3d.detection.matching import RoiSampler
 from res3d.detection.neck import FeaturePyramid3d, SingleLevel
 from res3d.detection.proposals import TubeProposalNetwork
+from res3d.detection.sampling import RoiSampler
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.spec import DetectorSpec
 from res3d.detection.targets import ClipTargets, check_clips, check_sizes, check_targets
-from res3d.detection.task import TaskHead
+from res3d.detection.task_head import TaskHead
 from res3d.detection.transform import BatchSizes, ClipBatch, ClipTransform, resize_targets
 from res3d.ops.masks import BoxMasks
 from res3d.ops.roi_align import TubePooler
@@ -99,13 +99,17 @@ class MaskRCNN3d(nn.Module):
         assert isinstance(head, TaskHead)
         return head
 
+    @property
+    def result_shapes(self) -> dict[str, str]:
+        """Shapes of what a result holds: D detections, T frames, H rows, W columns, E features."""
+        heads = {name: shape for task in self.tasks.values() for name, shape in task.results.items()}
+        return {"boxes": "D T 4", "visible": "D T", "scores": "D", "labels": "D", "embeddings": "D E", **heads}
+
     def set_norm_eps(self, eps: float) -> None:
         """Give every norm this eps, in the spec too."""
-        self.spec = self.spec.with_norm_eps(eps)
+        set_module_eps(self, eps)
+        self.spec = with_norm_eps(self.spec, eps)
         self.backbone.spec = self.spec.backbone
-        for module in self.modules():
-            if hasattr(module, "eps"):
-                setattr(module, "eps", eps)  # noqa: B010 (nn.Module's own attributes are typed as tensors and modules)
 
     def dense_parts(self) -> Iterable[nn.Module]:
         """The modules that compute maps from whole clips, see ``ResNet3d``: all but the heads."""
@@ -180,7 +184,7 @@ class MaskRCNN3d(nn.Module):
         targets: Sequence[Mapping[str, Tensor]] | None,
         device: torch.device,
     ) -> list[ClipTargets]:
-        fields = {task.field: task.shape for task in self.tasks.values()}
+        fields = {task.field: task.target for task in self.tasks.values()}
         return check_targets(sizes, targets, fields, self.spec.num_classes, device)
 
     def _levels(self, maps: Mapping[str, Tensor], batch: BatchSizes) -> list[Tensor]:
@@ -243,7 +247,7 @@ def _head_name(task: str) -> str:
     return f"{task}_head"
 
 
-def _result(found: Detections, boxes: Tensor) -> dict[str, Tensor | BoxMasks]:
+def _result(found: BoxDetections, boxes: Tensor) -> dict[str, Tensor | BoxMasks]:
     return {
         "boxes": boxes,
         "visible": found.visible,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from res3d.detection.anchors import Anchors, AnchorSpec
 from res3d.detection.box_loss import tube_box_loss
 from res3d.detection.layers import ConvStack, full_precision, same_conv
-from res3d.detection.matching import match_tubes, sample_tubes
+from res3d.detection.sampling import match_tubes, sample_tubes
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.targets import ClipTargets
 from res3d.ops.box_code import BoxCode

@@ -1,25 +1,26 @@
-"""A detector as data: what it computes, but for its weights. ``MaskRCNN3d(spec)`` builds it."""
+"""A detector as data: its architecture without weights. ``MaskRCNN3d(spec)`` builds it."""
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
-from res3d.backbone import BackboneSpec, NormSpec
+from res3d.backbone import BackboneSpec
 from res3d.detection.box_head import BoxHeadSpec
 from res3d.detection.keypoint_head import KeypointHeadSpec
 from res3d.detection.mask_head import MaskHeadSpec
 from res3d.detection.neck import NeckSpec
 from res3d.detection.proposals import ProposalSpec
-from res3d.detection.task import TaskSpec
+from res3d.detection.task_head import TaskSpec
 from res3d.settings import dump_dataclass, parse_dataclass
 from res3d.structures import Category
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorSpec:
-    """A whole detector. Its tasks besides boxes are the fields that hold a ``TaskSpec``."""
+    """A whole detector. Fields that hold a ``TaskSpec`` are its heads besides the box head; a new head is one more."""
 
     name: str
-    num_classes: int  # with background, which is class 0
+    num_classes: int
+    """With background, which is class 0."""
     backbone: BackboneSpec
     neck: NeckSpec | None = field(default_factory=NeckSpec)
     """A feature pyramid over the stages after the stem; None: the heads see the backbone's last map (C4)."""
@@ -27,9 +28,12 @@ class DetectorSpec:
     box: BoxHeadSpec = field(default_factory=BoxHeadSpec)
     mask: MaskHeadSpec | None = None
     keypoints: KeypointHeadSpec | None = None
-    box_offset: Literal[0, 1] = 0  # 1: a box names its last pixel, and is x2 - x1 + 1 wide (Detectron)
-    channel_order: Literal["rgb", "bgr"] = "rgb"  # of what the backbone takes; clips are given as RGB
-    categories: tuple[Category, ...] = ()  # what labels 1, 2, ... stand for, where that is known
+    box_offset: Literal[0, 1] = 0
+    """1: a box names its last pixel, and is x2 - x1 + 1 wide (Detectron)."""
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    """Of the backbone's input; clips are given as RGB."""
+    categories: tuple[Category, ...] = ()
+    """Labels 1, 2, ..., where they are known."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.num_classes, int) or self.num_classes < 2:
@@ -71,23 +75,19 @@ class DetectorSpec:
 
     @property
     def tasks(self) -> dict[str, TaskSpec]:
-        """What the detector does besides boxes, by field."""
+        """The heads besides the box head, by field."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, TaskSpec)}
 
-    def with_norm_eps(self, eps: float) -> "DetectorSpec":
-        """The same with another eps in every norm."""
-
-        def changed(norm: NormSpec | None) -> NormSpec | None:
-            return None if norm is None else replace(norm, eps=eps)
-
-        return replace(
-            self,
-            backbone=replace(self.backbone, norm=replace(self.backbone.norm, eps=eps)),
-            neck=None if self.neck is None else replace(self.neck, norm=changed(self.neck.norm)),
-            box=replace(self.box, norm=changed(self.box.norm)),
-            mask=None if self.mask is None else replace(self.mask, norm=changed(self.mask.norm)),
-        )
+    def with_temporal_kernel(self, frames: int) -> "DetectorSpec":
+        """The same with convolutions in neck, proposals and heads that span so many frames."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {
+            name: replace(part, temporal_kernel=frames)
+            for name, part in parts.items()
+            if hasattr(part, "temporal_kernel")
+        }
+        return replace(self, **changed)
 
     def to_yaml(self) -> str:
         """This spec as YAML: fields at their default are left out."""
@@ -100,3 +100,17 @@ class DetectorSpec:
         Raises ValueError for a key, type or value that has no place in a spec, naming where it stands.
         """
         return parse_dataclass(cls, text, root="spec")
+
+
+def _task_fields() -> dict[str, type[TaskSpec]]:
+    hints = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(DetectorSpec).items()}
+    return {
+        name: kind
+        for name, kinds in hints.items()
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, TaskSpec)
+    }
+
+
+TASKS = _task_fields()
+"""Spec classes of the heads besides the box head, by field of ``DetectorSpec``."""

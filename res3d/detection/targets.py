@@ -1,7 +1,8 @@
-"""What a clip shows: targets as users give them, checked, and as the losses take them."""
+"""Targets of clips: checked as users give them, and as the losses take them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -9,15 +10,30 @@ from torch import Tensor
 REQUIRED = {"boxes": "N T 4", "visible": "N T", "labels": "N"}
 OPTIONAL = {"track_ids": "N"}
 
+TargetValues: TypeAlias = Literal["coordinates", "binary"]
+"""Values of a target: floats that are finite where their object is visible; or bool, or 0 and 1 of any type."""
+
+
+class TargetField(NamedTuple):
+    """What a head learns from: a tensor of every target."""
+
+    shape: str
+    """Like "N T 17 3": N objects, T frames, H rows, W columns, and numbers."""
+    values: TargetValues
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipTargets:
     """The objects of one clip that are visible in some frame. G objects, T frames."""
 
-    boxes: Tensor  # [G, T, 4] xyxy; what stands in a hidden frame means nothing
-    visible: Tensor  # [G, T] bool
-    labels: Tensor  # [G] int64 from 1
-    extra: Mapping[str, Tensor]  # of tasks by field, [G, T, ...]
+    boxes: Tensor
+    """[G, T, 4] xyxy; what stands in a hidden frame means nothing."""
+    visible: Tensor
+    """[G, T] bool."""
+    labels: Tensor
+    """[G] int64 from 1."""
+    extra: Mapping[str, Tensor]
+    """What heads learn from, by name: [G, ...]."""
 
 
 def check_clips(clips: Sequence[Tensor], channels: int, dtype: torch.dtype) -> None:
@@ -64,18 +80,18 @@ def check_sizes(sizes: Sequence[tuple[int, int, int]]) -> None:
 def check_targets(
     sizes: Sequence[tuple[int, int, int]],
     targets: Sequence[Mapping[str, Tensor]] | None,
-    fields: Mapping[str, str],
+    fields: Mapping[str, TargetField],
     num_classes: int,
     device: torch.device,
 ) -> list[ClipTargets]:
     """Targets that can be trained with, on ``device``; objects never visible are left out.
 
-    Boxes and keypoints are looked at only where their object is visible; boxes may reach outside the frame.
+    Coordinates are looked at only where their object is visible; boxes may reach outside the frame.
 
     Args:
         sizes: (T, height, width) of each clip.
         targets: boxes [N, T, 4], visible [N, T], labels [N], optionally track_ids [N], and ``fields``.
-        fields: shapes of what the model's tasks need besides, like ``{"masks": "N T H W"}``.
+        fields: what the model's heads learn from besides, by name.
         num_classes: classes, with background.
         device: of the clips.
 
@@ -97,13 +113,13 @@ def check_targets(
 def _check(
     size: tuple[int, int, int],
     target: Mapping[str, Tensor],
-    fields: Mapping[str, str],
+    fields: Mapping[str, TargetField],
     num_classes: int,
     device: torch.device,
 ) -> ClipTargets:
     if not isinstance(target, Mapping):
         raise ValueError(f"its target must be a dictionary, not {type(target).__name__}")
-    shapes = {**REQUIRED, **OPTIONAL, **fields}
+    shapes = {**REQUIRED, **OPTIONAL, **{name: field.shape for name, field in fields.items()}}
     if unknown := [name for name in target if name not in shapes]:
         raise ValueError(f"this model has no use for {unknown[0]!r} (accepted: {', '.join(shapes)})")
     if lacking := [name for name in shapes if name not in target and name not in OPTIONAL]:
@@ -120,12 +136,13 @@ def _check(
         raise ValueError(f"labels must be int64, not {labels.dtype}")
     if len(labels) and (int(labels.min()) < 1 or int(labels.max()) >= num_classes):
         raise ValueError(f"labels must be in [1, {num_classes}), not {labels.tolist()}")
-    _check_places("boxes", target["boxes"], target["visible"])
+    _check_coordinates("boxes", target["boxes"], target["visible"])
     _check_sides(target["boxes"], target["visible"])
-    for name in fields:
-        _check_places(name, target[name], target["visible"])
-    if "masks" in fields and not _is_mask(target["masks"]):
-        raise ValueError(f"masks must be bool, or 0 and 1, not {target['masks'].dtype} with other values")
+    for name, field in fields.items():
+        if field.values == "coordinates":
+            _check_coordinates(name, target[name], target["visible"])
+        else:
+            _check_binary(name, target[name])
     return _visible_objects(target, fields, device)
 
 
@@ -141,16 +158,16 @@ def _check_shape(name: str, value: Tensor, expected: str, sizes: dict[str, int])
         raise ValueError(f"{name} must be [{', '.join(words)}]{f' with {known}' if known else ''}, not {shape}")
 
 
-def _check_places(name: str, value: Tensor, visible: Tensor) -> None:
-    if value.is_floating_point():
-        if not torch.isfinite(value[visible]).all():
-            raise ValueError(f"{name} must be finite where visible, and some are NaN or infinite")
-    elif name in ("boxes", "keypoints"):
+def _check_coordinates(name: str, value: Tensor, visible: Tensor) -> None:
+    if not value.is_floating_point():
         raise ValueError(f"{name} must be float, not {value.dtype}")
+    if not torch.isfinite(value[visible]).all():
+        raise ValueError(f"{name} must be finite where visible, and some are NaN or infinite")
 
 
-def _is_mask(value: Tensor) -> bool:
-    return value.dtype == torch.bool or bool(((value == 0) | (value == 1)).all())
+def _check_binary(name: str, value: Tensor) -> None:
+    if value.dtype != torch.bool and not ((value == 0) | (value == 1)).all():
+        raise ValueError(f"{name} must be bool, or 0 and 1, not {value.dtype} with other values")
 
 
 def _check_sides(boxes: Tensor, visible: Tensor) -> None:
@@ -161,7 +178,7 @@ def _check_sides(boxes: Tensor, visible: Tensor) -> None:
         raise ValueError(f"boxes must have x1 < x2 and y1 < y2 where visible, not {boxes[n, t].tolist()} (object {n})")
 
 
-def _visible_objects(target: Mapping[str, Tensor], fields: Mapping[str, str], device: torch.device) -> ClipTargets:
+def _visible_objects(target: Mapping[str, Tensor], fields: Iterable[str], device: torch.device) -> ClipTargets:
     seen = target["visible"].any(dim=1)
     kept = {name: target[name][seen].to(device) for name in (*REQUIRED, *fields)}
     return ClipTargets(

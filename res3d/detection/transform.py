@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.targets import ClipTargets
-from res3d.detection.task import TaskHead
+from res3d.detection.task_head import TaskHead
 from res3d.ops.sizes import resize_boxes
 
 MULTIPLE = 32

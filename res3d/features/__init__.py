@@ -1,6 +1,7 @@
 """Features of the clips of a video."""
 
-from res3d.features.extractor import LOGITS, FeatureExtractor, extract_features
-from res3d.features.stage_times import StageTimes
+from res3d.features.extraction_run import ExtractionRun, extract_features
+from res3d.features.extractor import LOGITS, FeatureExtractor, NetworkOptions
+from res3d.features.pipeline_times import PipelineTimes
 
-__all__ = ["LOGITS", "FeatureExtractor", "StageTimes", "extract_features"]
+__all__ = ["LOGITS", "ExtractionRun", "FeatureExtractor", "NetworkOptions", "PipelineTimes", "extract_features"]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from res3d.backbone import BackboneSpec, TemporalReach, averages_time, count_positions, temporal_reach
 from res3d.clips import ClipSampler
-from res3d.features.clips import ReadyClip, ReadyFrame, stack_frames
+from res3d.video import Clip, StreamFrame, stack_clips
 
 MIN_CORE = 4  # a stretch makes at least this many times the frames that it looks at beyond its ends: ≤ 25 % more work
 
@@ -81,18 +81,18 @@ class DenseWindows:
         self._batch = batch
         stride, reach = grid.stride, grid.reach
         self._core = -(-max(core, MIN_CORE * (reach.before + reach.after), 1) // stride) * stride
-        self._frames: list[ReadyFrame] = []  # of the stretch to come, from number _first on
+        self._frames: list[StreamFrame] = []  # of the stretch to come, from number _first on
         self._first = 0
         self._next_core = 0  # number of the first frame whose position has not been made
         self._map: list[Tensor] = []  # [C', h, w] of positions, from number _first_position on
         self._first_position = 0
-        self._places: list[ReadyFrame] = []  # without pixels, of frames from number _first_place on
+        self._places: list[StreamFrame] = []  # without values, of frames from number _first_place on
         self._first_place = 0
         self._next_clip = 0
         self._seen = 0  # frames of the video
-        self._last: ReadyFrame | None = None
+        self._last: StreamFrame | None = None
 
-    def push(self, frame: ReadyFrame) -> Iterator[tuple[list[ReadyClip], Tensor]]:
+    def push(self, frame: StreamFrame) -> Iterator[tuple[list[Clip], Tensor]]:
         """Add the video's next frame; gives the clips, with windows [clips, C', T', h, w], that it completes."""
         sampler = self._grid.sampler
         if self._last is None:
@@ -106,7 +106,7 @@ class DenseWindows:
             self._extend(self._core // self._grid.stride)
             yield from self._clips(None)
 
-    def finish(self) -> Iterator[tuple[list[ReadyClip], Tensor]]:
+    def finish(self) -> Iterator[tuple[list[Clip], Tensor]]:
         """The clips at the end of the video, by the sampler's tail policy."""
         sampler = self._grid.sampler
         starts = self._starts()
@@ -117,25 +117,20 @@ class DenseWindows:
         self._extend(None)
         yield from self._clips(starts)
 
-    def _append(self, frame: ReadyFrame) -> None:
+    def _append(self, frame: StreamFrame) -> None:
         self._frames.append(frame)
-        self._places.append(
-            ReadyFrame(index=frame.index, seconds=frame.seconds, end_seconds=frame.end_seconds, pixels=None)
-        )
+        self._places.append(StreamFrame(place=frame.place, values=None))
 
     def _starts(self) -> list[int]:
         """Numbers of the first frames of the clips of the whole video."""
         sampler = self._grid.sampler
-        starts = [k * sampler.stride // sampler.step for k in range(sampler.num_clips(self._seen))]
-        if sampler.tail == "shift" and starts:  # then every frame is a position
-            starts[-1] = max(0, self._seen - sampler.span)
-        return starts
+        return [int(start - sampler.offset) // sampler.step for start in sampler.starts(self._seen)]
 
     def _extend(self, count: int | None) -> None:
         """Make the next ``count`` positions; None makes all that are left."""
         if self._grid.positions(len(self._frames)) > 0:
             stride = self._grid.stride
-            made = self._run(stack_frames([self._frames]))[0].unbind(1)
+            made = self._run(stack_clips([Clip(frames=tuple(self._frames))]))[0].unbind(1)
             skipped = (self._next_core - self._first) // stride
             self._map += made[skipped:] if count is None else made[skipped : skipped + count]
             self._next_core += self._core
@@ -143,21 +138,20 @@ class DenseWindows:
         del self._frames[: keep_from - self._first]
         self._first = keep_from
 
-    def _clips(self, starts: list[int] | None) -> Iterator[tuple[list[ReadyClip], Tensor]]:
+    def _clips(self, starts: list[int] | None) -> Iterator[tuple[list[Clip], Tensor]]:
         """Clips whose windows are there: all of ``starts``, or while the video's end is not known."""
         sampler, stride = self._grid.sampler, self._grid.stride
         length = self._grid.positions(sampler.length)
-        clips: list[ReadyClip] = []
+        clips: list[Clip] = []
         windows: list[Tensor] = []
         while starts is None or self._next_clip < len(starts):
             start = self._next_clip * sampler.stride // sampler.step if starts is None else starts[self._next_clip]
             first = start // stride - self._first_position
-            # "shift" moves the last clip, so another must be sure to follow.
-            moves = starts is None and sampler.tail == "shift" and sampler.num_clips(self._seen) <= self._next_clip + 1
-            if first + length > len(self._map) or moves:
+            settled = starts is not None or sampler.is_settled(self._next_clip, self._seen)
+            if first + length > len(self._map) or not settled:
                 break
             place = start - self._first_place
-            clips.append(ReadyClip(frames=tuple(islice(self._places, place, place + sampler.length))))
+            clips.append(Clip(frames=tuple(islice(self._places, place, place + sampler.length))))
             windows.append(torch.stack(self._map[first : first + length], dim=1))
             self._next_clip += 1
             if len(clips) == self._batch:
@@ -169,9 +163,7 @@ class DenseWindows:
 
     def _forget(self) -> None:
         sampler, stride = self._grid.sampler, self._grid.stride
-        start = self._next_clip * sampler.stride // sampler.step
-        if sampler.tail == "shift":
-            start = min(start, max(0, self._seen - sampler.span))
+        start = (sampler.oldest_used(self._next_clip, self._seen) - sampler.offset) // sampler.step
         drop = max(0, min(start // stride - self._first_position, len(self._map)))
         del self._map[:drop]
         self._first_position += drop

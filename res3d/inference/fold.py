@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from res3d.backbone.norms import FrozenBatchNorm3d
+from res3d.backbone import FrozenBatchNorm3d
 
 FIXED_NORMS = (nn.BatchNorm3d, nn.SyncBatchNorm, FrozenBatchNorm3d)  # in eval mode: one scale and shift a channel
 

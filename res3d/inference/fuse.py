@@ -5,10 +5,15 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from res3d.backbone.block import ResidualBlock, Stage
-from res3d.backbone.convs import FactoredConv, ReplicatedTimeConv3d
-from res3d.backbone.resnet import ResNet3d, StagedNetwork
-from res3d.backbone.shortcuts import ProjectionShortcut
+from res3d.backbone import (
+    FactoredConv,
+    ProjectionShortcut,
+    ReplicatedTimeConv3d,
+    ResidualBlock,
+    ResNet3d,
+    Stage,
+    StagedNetwork,
+)
 from res3d.inference.fold import is_fixed_norm
 from res3d.inference.fused_conv import FusedConv
 from res3d.inference.winograd import WinogradConv

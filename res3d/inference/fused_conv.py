@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from res3d.backbone.convs import ReplicatedTimeConv3d
+from res3d.backbone import ReplicatedTimeConv3d
 from res3d.inference.fold import fold_norm
 
 View = Literal["volume", "pictures", "columns"]

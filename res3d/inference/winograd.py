@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.fx.experimental.symbolic_shapes import has_static_value
 
-from res3d.backbone.convs import ReplicatedTimeConv3d
+from res3d.backbone import ReplicatedTimeConv3d
 from res3d.inference.fold import fold_norm
 from res3d.inference.fused_conv import FusedConv, PackedConv
 

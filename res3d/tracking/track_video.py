@@ -1,6 +1,5 @@
-"""A video and a detector in, tracks out: frames are read once, clips overlap, tubes are linked as they come."""
+"""Tracking of the objects in a video: decoding, detection in overlapping clips and linking, as a stream."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from res3d.clips import ClipSampler
 from res3d.structures import Category, ClipDetections, FrameDetections, FrameTracks, VideoTracks
 from res3d.tracking.frame_linker import FrameLinker
 from res3d.tracking.settings import LinkSettings
 from res3d.tracking.tube_linker import TubeLinker
-from res3d.video import ClipSampler, VideoReader
+from res3d.video import Clip, ClipStream, VideoReader, batched
 
 # Takes clips [3, T, H, W] in 0..1 and gives a dictionary for each: boxes [D, T, 4], visible [D, T], scores [D], ...
 Detector = Callable[[list[Tensor]], list[dict[str, Any]]]
@@ -47,7 +47,7 @@ def track_video(
         device: where clips are put; by default where the model's parameters are.
         categories: what labels stand for, for the files that tracks are written to; by default what ``model`` says of
             itself (``model.categories``).
-        progress: told of frames as they are read.
+        progress: called with the number of frames that were read since the last call.
         settings, changes: how tubes are linked; see ``link_detections``.
 
     Raises:
@@ -90,8 +90,8 @@ def stream_video(
     """The same as ``track_video``, frame by frame, each as soon as it is final, in memory independent of the length."""
     sampler = check_clips(clip_length, clip_stride, batch_size)
     chosen = LinkSettings.of(settings, changes)
-    clips = _clips(_pixels(reader, progress or (lambda frames: None)), sampler)
-    return _link(_detect(clips, model, batch_size, _device(model, device), chosen.min_score), clip_length, chosen)
+    stream = ClipStream(reader=reader, sampler=sampler, progress=progress or (lambda frames: None))
+    return _link(_detect(stream, model, batch_size, _device(model, device), chosen.min_score), clip_length, chosen)
 
 
 def check_clips(clip_length: int, clip_stride: int, batch_size: int = 1) -> ClipSampler:
@@ -131,58 +131,24 @@ def _only_frame(clip: ClipDetections) -> FrameDetections:
     )
 
 
-def _pixels(reader: VideoReader, progress: Callable[[int], None]) -> Iterator[Tensor]:
-    """uint8 [3, H, W]."""
-    for frame in reader.frames():
-        yield torch.from_numpy(frame.rgb()).permute(2, 0, 1)
-        progress(1)
-
-
-def _clips(frames: Iterator[Tensor], sampler: ClipSampler) -> Iterator[tuple[list[int], Tensor]]:
-    """(frame numbers, uint8 [3, T, H, W]) of each clip. A video shorter than one is padded with its last frame.
-
-    The numbers leave padding out. The frames of one clip are held at a time.
-    """
-    length = sampler.length
-    held: deque[Tensor] = deque(maxlen=length)
-    count = covered = 0
-    for frame in frames:
-        held.append(frame)
-        count += 1
-        if count >= length and (count - length) % sampler.stride == 0:
-            yield list(range(count - length, count)), torch.stack(list(held), dim=1)
-            covered = count
-    if covered < count:
-        own = len(held)
-        held.extend([held[-1]] * (length - own))
-        yield list(range(count - own, count)), torch.stack(list(held), dim=1)
-
-
 def _detect(
-    clips: Iterator[tuple[list[int], Tensor]], model: Detector, batch_size: int, device: torch.device, min_score: float
+    stream: ClipStream, model: Detector, batch_size: int, device: torch.device, min_score: float
 ) -> Iterator[ClipDetections]:
     with _eval_mode(model):
-        batch: list[tuple[list[int], Tensor]] = []
-        for clip in clips:
-            batch.append(clip)
-            if len(batch) == batch_size:
-                yield from _run(batch, model, device, min_score)
-                batch = []
-        if batch:
-            yield from _run(batch, model, device, min_score)
+        for clips in batched(iter(stream), batch_size):
+            yield from _run(clips, model, device, min_score)
 
 
-def _run(
-    batch: list[tuple[list[int], Tensor]], model: Detector, device: torch.device, min_score: float
-) -> list[ClipDetections]:
+def _run(clips: list[Clip], model: Detector, device: torch.device, min_score: float) -> list[ClipDetections]:
+    """Detections of each clip, with the numbers of its frames; those leave out the frames that pad a short video."""
     find: Detector = getattr(model, "detect", model)
     with torch.inference_mode():
-        results = find([clip.to(device).float() / 255 for _, clip in batch])
-        if len(results) != len(batch):
-            raise ValueError(f"the model gave {len(results)} results for {len(batch)} clips")
+        results = find([clip.values.to(device).float() / 255 for clip in clips])
+        if len(results) != len(clips):
+            raise ValueError(f"the model gave {len(results)} results for {len(clips)} clips")
         return [
-            ClipDetections.from_mapping(result, frames, min_score=min_score)
-            for (frames, _), result in zip(batch, results, strict=True)
+            ClipDetections.from_mapping(result, list(dict.fromkeys(clip.numbers)), min_score=min_score)
+            for clip, result in zip(clips, results, strict=True)
         ]
 
 

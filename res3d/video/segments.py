@@ -1,7 +1,7 @@
 """A video decoded in several places at once: segments that begin at keyframes, put together in order."""
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,11 +19,10 @@ from res3d.video.container import (
     timed_streams,
     video_stream,
 )
+from res3d.video.prefetch import Prefetcher
 
 MIN_SEGMENT_FRAMES = 24  # opening the file and seeking in it cost as much as decoding a few frames
 WAITING_BYTES = 256 * 2**20  # decoded frames that wait for their turn, of all segments together
-POLL_SECONDS = 0.1
-JOIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,79 +115,44 @@ class SegmentedDecoder:
                 self.damage = decoder.damage
 
     def _in_parallel(self, segments: list[Segment]) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-        stop = threading.Event()
+        stop = threading.Event()  # all segments at once
         waiting = iter(segments)
-        running: list[_SegmentThread] = []
+        running: deque[Prefetcher[tuple[Fraction, av.VideoFrame]]] = deque()
 
         def start_next() -> None:
-            segment = next(waiting, None)
-            if segment is not None:
-                running.append(_SegmentThread(self._path, segment, share=1 / self._workers, stop=stop))
+            if (segment := next(waiting, None)) is not None:
+                frames = _announced(self._path, segment)
+                running.append(Prefetcher(frames, depth=self._frames_ahead, stop=stop, name="res3d-segment"))
 
         try:
             for _ in range(self._workers):
                 start_next()
             while running:
-                yield from running[0].frames()
-                running.pop(0).join()
+                yield from running[0]
+                running.popleft()
                 start_next()
         finally:
             stop.set()
-            for thread in running:
-                thread.join()
+            for frames in running:
+                frames.close()
+
+    def _frames_ahead(self, timed: tuple[Fraction, av.VideoFrame]) -> int:
+        """How many frames of the size of this one a segment may hold."""
+        size = sum(plane.buffer_size for plane in timed[1].planes)
+        return max(1, WAITING_BYTES // self._workers // size)
 
 
 class _NotAsAnnouncedError(Exception):
     """A segment whose frames are not those of its packets."""
 
 
-class _SegmentThread:
-    """Decodes one segment ahead, as far as its share of ``WAITING_BYTES`` goes."""
-
-    def __init__(self, path: Path, segment: Segment, *, share: float, stop: threading.Event) -> None:
-        self._path = path
-        self._segment = segment
-        self._share = share
-        self._stop = stop
-        self._ready: queue.Queue[tuple[Fraction, av.VideoFrame] | BaseException | None] = queue.Queue()
-        self._room: threading.Semaphore | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True, name="res3d-segment")
-        self._thread.start()
-
-    def frames(self) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-        while (item := self._ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            if self._room is not None:
-                self._room.release()
-            yield item
-
-    def join(self) -> None:
-        self._thread.join(JOIN_SECONDS)
-
-    def _work(self) -> None:
-        end: BaseException | None = None
-        try:
-            with open_container(self._path) as container:
-                for timed in _decode_segment(container, self._segment):
-                    if not self._offer(timed):
-                        break
-        except (av.FFmpegError, OSError) as error:
-            end = _NotAsAnnouncedError(str(error))
-        except BaseException as error:
-            end = error
-        self._ready.put(end)
-
-    def _offer(self, timed: tuple[Fraction, av.VideoFrame]) -> bool:
-        """Hand a frame on when there is room; False if nobody wants it any more."""
-        if self._room is None:
-            size = sum(plane.buffer_size for plane in timed[1].planes)
-            self._room = threading.Semaphore(max(1, int(WAITING_BYTES * self._share / size)))
-        while not self._stop.is_set():
-            if self._room.acquire(timeout=POLL_SECONDS):
-                self._ready.put(timed)
-                return True
-        return False
+def _announced(path: Path, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+    """Frames of a segment. Raises _NotAsAnnouncedError for a file that cannot be read there too."""
+    try:
+        with open_container(path) as container:
+            yield from _decode_segment(container, segment)
+    except (av.FFmpegError, OSError) as error:
+        raise _NotAsAnnouncedError(str(error)) from None
 
 
 def _decode_segment(container: Any, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:

@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from res3d.files import unfinished
-from res3d.weights.kinds import kind_of, kind_of_file
-from res3d.weights.reading import METADATA_KEY, read_checkpoint
+from res3d.weights.kinds import kind_of, resolve_kind
+from res3d.weights.reading import METADATA_KEY
 from res3d.weights.report import WeightsError
+from res3d.weights.source import WeightsSource, open_weights
 
 
 def save_weights(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None) -> None:
@@ -56,25 +57,27 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return cast
 
 
-def load_model(path: str | Path) -> Any:
+def load_model(path: str | Path | WeightsSource) -> Any:
     """The model that ``save_weights`` wrote, of whatever kind: architecture and weights.
+
+    Args:
+        path: the file, or what ``open_weights`` made of it.
 
     Raises:
         FileNotFoundError: no such file.
         WeightsError: not such a file, a damaged one, or one of a kind this version does not know.
     """
-    tensors, header = read_checkpoint(path)
-    if header is None:
-        raise WeightsError(f"{path}: not a safetensors file that res3d wrote; load_weights reads other checkpoints")
-    try:
-        kind, metadata = kind_of_file(header)
-        model = kind.build(metadata)
-        model.load_state_dict(tensors)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        what = (
-            str(error) if isinstance(error, WeightsError) else f"its weights do not fit its own description ({error})"
+    source = open_weights(path)
+    if source.kind is None or not source.is_saved:
+        raise WeightsError(
+            f"{source.name}: not a safetensors file that res3d wrote; load_weights reads other checkpoints"
         )
-        raise WeightsError(f"{path}: {what}") from None
+    tensors = source.tensors
+    try:
+        model = resolve_kind(source.kind).build(source.description)
+        model.load_state_dict(dict(tensors))
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{source.name}: its weights do not fit its own description ({error})") from None
     return model
 
 

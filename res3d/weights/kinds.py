@@ -1,9 +1,10 @@
-"""The kinds of models that weights are for: one row each. Rooms that define more kinds add their rows."""
+"""Kinds of models that weights are for, by the name that files give them. A new kind is one entry of ``KINDS``."""
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import Any, TypeAlias
 
 from torch import nn
 
@@ -13,45 +14,107 @@ from res3d.settings import dump_dataclass, parse_dataclass
 from res3d.weights.layouts import LAYOUTS, Layout
 from res3d.weights.report import WeightsError
 
-Metadata = Mapping[str, object]
+Metadata: TypeAlias = Mapping[str, object]
+
+# Where each kind is defined. Names rather than objects, looked up when a model or file of the kind turns up: detectors
+# are built from weights, so an import of theirs here would be a circle, and would import them for every backbone.
+KINDS = {
+    "backbone": "res3d.weights.kinds:BACKBONE",
+    "classifier": "res3d.weights.kinds:CLASSIFIER",
+    "detector": "res3d.detection.model_kind:DETECTOR",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelDescription:
+    """What is known about the model that weights belong to; each kind of model may add fields."""
+
+    spec: BackboneSpec
+    """All stages of the backbone, wherever the model uses them."""
+    num_classes: int | None = None
+    """Classes of a clip classifier."""
+    categories: tuple[str, ...] = ()
+    """Names of a classifier's classes 0, 1, ..., or of a detector's labels 1, 2, ...; empty: not known."""
+    clip: ClipSpec | None = None
+    """The clips that the model was trained on; None: not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelKind:
-    """What weight files need to know of one kind of model, whose backbone, if it is not one, is ``model.backbone``."""
+    """How weights files describe one kind of model, and how checkpoints fill it."""
 
-    name: str  # in a file's metadata
+    name: str
+    """In a file's metadata, and in ``KINDS``."""
     model: type[nn.Module]
-    describe: Callable[[Any], dict[str, object]]  # the metadata from which ``build`` makes a model again
-    build: Callable[[Metadata], nn.Module]
-    backbone_spec: Callable[[Any], BackboneSpec]  # of a model: all stages, wherever they are used
-    saved_spec: Callable[[Metadata], BackboneSpec]  # the same of a file
-    set_norm_eps: Callable[[Any, float], None]  # in the modules and in the spec
-    saved_clip: Callable[[Metadata], ClipSpec | None] = lambda metadata: None
-    """The clips that a file's model was trained on, if the file says so."""
-    saved_categories: Callable[[Metadata], tuple[str, ...]] = lambda metadata: ()
-    """Names of the logits of a file's model; empty where the file has none."""
-    prefixes: tuple[str, ...] = ()  # in front of stages' names in the model's own keys
-    layouts: tuple[Layout, ...] = LAYOUTS  # of the checkpoints that it takes
-    check_saved: Callable[[Any, Metadata], None] = lambda model, metadata: None
-    """ValueError if a file of this kind holds a model that computes something else with the same tensors, apart from
-    its backbone."""
+    describe: Callable[[Any], dict[str, object]]
+    """The metadata of a model: plain values."""
+    parse: Callable[[Metadata], ModelDescription]
+    """What ``describe`` wrote, checked; KeyError, TypeError or ValueError for anything else."""
+    build: Callable[[Any], nn.Module]
+    """A model, with random weights, of what ``parse`` made."""
+    backbone_spec: Callable[[Any], BackboneSpec]
+    """The spec of a model's backbone: all stages, wherever the model uses them."""
+    set_norm_eps: Callable[[Any, float], None]
+    """Sets the eps of all norms, in the modules and in the spec."""
+    prefixes: tuple[str, ...] = ()
+    """What stands before stages' names in the model's own keys."""
+    layouts: tuple[Layout, ...] = LAYOUTS
+    """Layouts of the checkpoints that it can be filled from."""
+    check_saved: Callable[[Any, Any], None] = lambda model, description: None
+    """ValueError for a model and a description (of ``parse``) that compute something else with the same tensors, apart
+    from the backbone."""
+
+
+def resolve_kind(name: str) -> ModelKind:
+    """The entry of ``KINDS`` that is called ``name``."""
+    module, _, attribute = KINDS[name].partition(":")
+    kind: ModelKind = getattr(import_module(module), attribute)
+    return kind
 
 
 def kind_of(model: nn.Module) -> ModelKind:
-    """The row of a model.
+    """The kind of a model.
 
     Raises:
         TypeError: a model of no such kind.
     """
-    for kind in KINDS.values():
-        if isinstance(model, kind.model):
-            return kind
-    names = " or ".join(f"a {kind.model.__name__}" for kind in KINDS.values())
+    kinds = []
+    for name in KINDS:
+        kinds.append(resolve_kind(name))
+        if isinstance(model, kinds[-1].model):
+            return kinds[-1]
+    names = " or ".join(f"a {kind.model.__name__}" for kind in kinds)
     raise TypeError(f"weights are for {names}, not a {type(model).__name__}")
 
 
-def _backbone_spec(metadata: Metadata) -> BackboneSpec:
+def parse_metadata(text: str) -> Metadata:
+    """The metadata of a weights file, from the JSON text in its header.
+
+    Raises:
+        WeightsError: text that is no JSON object.
+    """
+    try:
+        metadata = json.loads(text)
+    except ValueError:
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise WeightsError("its metadata is not a JSON object")
+    return metadata
+
+
+def find_kind(metadata: Metadata) -> ModelKind:
+    """The kind of the model that a file with this metadata holds.
+
+    Raises:
+        WeightsError: a kind that this version does not know.
+    """
+    name = metadata.get("kind")
+    if not isinstance(name, str) or name not in KINDS:
+        raise WeightsError(f"holds a {name!r}, not one of {', '.join(map(repr, KINDS))}")
+    return resolve_kind(name)
+
+
+def _parse_spec(metadata: Metadata) -> BackboneSpec:
     return BackboneSpec.from_yaml(str(metadata["spec"]))
 
 
@@ -62,102 +125,74 @@ class _TrainedOn(ClipSpec):
     categories: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ClassifierDescription(ModelDescription):
+    num_classes: int
+    dropout: float
+
+
 def _describe_classifier(model: ClipClassifier) -> dict[str, object]:
-    known: dict[str, object] = {}
+    clip: dict[str, object] = {}
     if model.trained_on is not None:
-        known["trained_on"] = dump_dataclass(_TrainedOn.of(model.trained_on, categories=model.categories))
+        clip["trained_on"] = dump_dataclass(_TrainedOn.of(model.trained_on, categories=model.categories))
     elif model.categories:
-        known["categories"] = list(model.categories)
+        clip["categories"] = list(model.categories)
     return {
         "spec": model.backbone.spec.to_yaml(),
         "num_classes": model.num_classes,
         "dropout": model.dropout.p,
-        **known,
+        **clip,
     }
 
 
-def _read_trained_on(metadata: Metadata) -> _TrainedOn | None:
-    text = metadata.get("trained_on")
-    return None if text is None else parse_dataclass(_TrainedOn, str(text), root="trained_on")
-
-
-def _read_clip(metadata: Metadata) -> ClipSpec | None:
-    saved = _read_trained_on(metadata)
-    return None if saved is None else ClipSpec(**{f.name: getattr(saved, f.name) for f in fields(ClipSpec)})
-
-
-def _read_categories(metadata: Metadata) -> tuple[str, ...]:
-    if (saved := _read_trained_on(metadata)) is not None:
-        return saved.categories
-    names = metadata.get("categories", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"categories must be a list of names, not {names!r}")
-    return tuple(names)
-
-
-def _build_classifier(metadata: Metadata) -> ClipClassifier:
+def _parse_classifier(metadata: Metadata) -> _ClassifierDescription:
     classes, dropout = metadata["num_classes"], metadata["dropout"]
     if not isinstance(classes, int) or not isinstance(dropout, (int, float)):
         raise ValueError(f"num_classes {classes!r}, dropout {dropout!r}")
+    clip, categories = _parse_clip(metadata)
+    return _ClassifierDescription(
+        spec=_parse_spec(metadata), num_classes=classes, categories=categories, clip=clip, dropout=dropout
+    )
+
+
+def _parse_clip(metadata: Metadata) -> tuple[ClipSpec | None, tuple[str, ...]]:
+    """The clips that a classifier was trained on, and the names of its classes."""
+    text = metadata.get("trained_on")
+    if text is not None:
+        saved = parse_dataclass(_TrainedOn, str(text), root="trained_on")
+        return ClipSpec(**{f.name: getattr(saved, f.name) for f in fields(ClipSpec)}), saved.categories
+    names = metadata.get("categories", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"categories must be a list of names, not {names!r}")
+    return None, tuple(names)
+
+
+def _build_classifier(saved: _ClassifierDescription) -> ClipClassifier:
     return ClipClassifier(
-        ResNet3d(_backbone_spec(metadata)),
-        classes,
-        dropout=dropout,
-        trained_on=_read_clip(metadata),
-        categories=_read_categories(metadata),
+        ResNet3d(saved.spec),
+        saved.num_classes,
+        dropout=saved.dropout,
+        trained_on=saved.clip,
+        categories=saved.categories,
     )
 
 
-def _set_norm_eps(backbone: ResNet3d, eps: float) -> None:
-    for module in backbone.modules():
-        if hasattr(module, "eps"):
-            setattr(module, "eps", eps)  # noqa: B010 (nn.Module's own attributes are typed as tensors and modules)
-    backbone.spec = replace(backbone.spec, norm=replace(backbone.spec.norm, eps=eps))
-
-
-KINDS: dict[str, ModelKind] = {}
-
-
-def kind_of_file(metadata: str) -> tuple[ModelKind, Metadata]:
-    """The row of the model that a res3d file holds, and what the file says of it.
-
-    Raises:
-        WeightsError: metadata of no model that this version knows.
-    """
-    described = json.loads(metadata)
-    name = described.get("kind")
-    if name not in KINDS:
-        raise WeightsError(f"holds a {name!r}, not one of {', '.join(map(repr, KINDS))}")
-    return KINDS[name], described
-
-
-def add_kind(kind: ModelKind) -> None:
-    """Make ``save_weights``, ``load_model`` and ``load_weights`` know a kind of model."""
-    KINDS[kind.name] = kind
-
-
-add_kind(
-    ModelKind(
-        name="backbone",
-        model=ResNet3d,
-        describe=lambda model: {"spec": model.spec.to_yaml()},
-        build=lambda metadata: ResNet3d(_backbone_spec(metadata)),
-        backbone_spec=lambda model: model.spec,
-        saved_spec=_backbone_spec,
-        set_norm_eps=_set_norm_eps,
-    )
+BACKBONE = ModelKind(
+    name="backbone",
+    model=ResNet3d,
+    describe=lambda model: {"spec": model.spec.to_yaml()},
+    parse=lambda metadata: ModelDescription(spec=_parse_spec(metadata)),
+    build=lambda saved: ResNet3d(saved.spec),
+    backbone_spec=lambda model: model.spec,
+    set_norm_eps=ResNet3d.set_norm_eps,
 )
-add_kind(
-    ModelKind(
-        name="classifier",
-        model=ClipClassifier,
-        describe=_describe_classifier,
-        build=_build_classifier,
-        backbone_spec=lambda model: model.backbone.spec,
-        saved_spec=_backbone_spec,
-        set_norm_eps=lambda model, eps: _set_norm_eps(model.backbone, eps),
-        saved_clip=_read_clip,
-        saved_categories=_read_categories,
-        prefixes=("backbone.",),
-    )
+CLASSIFIER = ModelKind(
+    name="classifier",
+    model=ClipClassifier,
+    describe=_describe_classifier,
+    parse=_parse_classifier,
+    build=_build_classifier,
+    backbone_spec=lambda model: model.backbone.spec,
+    set_norm_eps=ClipClassifier.set_norm_eps,
+    prefixes=("backbone.",),
 )

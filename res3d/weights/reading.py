@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,10 @@ from torch import Tensor
 
 from res3d.weights.report import WeightsError
 
-METADATA_KEY = "res3d"  # in the safetensors files that res3d writes; its value is JSON
+METADATA_KEY = "res3d"
+"""In the safetensors files that res3d writes; its value is JSON."""
+ARRAYS = (".npz", ".npy")
+"""What extracted features have as suffixes, and no checkpoint has."""
 
 # What a pickle may name: how NumPy rebuilds arrays and numbers, and plain containers. ``_codecs.encode`` only turns
 # text into bytes, which is how Python 2's strings come.
@@ -39,14 +42,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         raise WeightsError(f"the pickle asks for {module}.{name}, which is neither an array nor a plain container")
 
 
-class Checkpoint(NamedTuple):
-    """What a file holds: tensors under its own names, and the metadata of a res3d file."""
-
-    tensors: dict[str, Tensor]
-    metadata: str | None
-
-
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors, torch (.pth, .pt, .pyth, .tar, .bin) or Caffe2 / detectron2 pickle (.pkl) file.
 
     Wrappers around the tensors (``state_dict``, ``model``, ``model_state``, ``blobs``) and ``module.`` prefixes are
@@ -58,20 +54,19 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = _existing(path)
     try:
+        if path.suffix in ARRAYS:
+            raise WeightsError("NumPy arrays, which are no checkpoint")
         if path.suffix == ".safetensors":
             with _open_safetensors(path) as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-                return Checkpoint(unwrap(tensors), _metadata(file))
-        with path.open("rb") as file:
-            is_zip = file.read(2) == b"PK"
-        data = _read_torch(path) if is_zip or path.suffix != ".pkl" else _read_pickle(path)
-        return Checkpoint(unwrap(data), None)
+                return unwrap({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
+        data = _read_pickle(path) if path.suffix == ".pkl" and not _is_zip(path) else _read_torch(path)
+        return unwrap(data)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
 
 
 def read_metadata(path: str | Path) -> str | None:
-    """What a res3d file says of itself, without reading its tensors; None for other files.
+    """The metadata of a file that res3d wrote, without reading its tensors; None for other files.
 
     Raises:
         FileNotFoundError: no such file.
@@ -82,7 +77,8 @@ def read_metadata(path: str | Path) -> str | None:
         return None
     try:
         with _open_safetensors(path) as file:
-            return _metadata(file)
+            metadata: str | None = (file.metadata() or {}).get(METADATA_KEY)
+            return metadata
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
 
@@ -122,11 +118,6 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _metadata(file: Any) -> str | None:
-    metadata: str | None = (file.metadata() or {}).get(METADATA_KEY)
-    return metadata
-
-
 @contextmanager
 def _open_safetensors(path: Path) -> Iterator[Any]:
     try:
@@ -134,6 +125,11 @@ def _open_safetensors(path: Path) -> Iterator[Any]:
             yield file
     except SafetensorError as error:
         raise WeightsError(f"not a safetensors file, or a damaged one ({error})") from None
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
 
 
 def _read_torch(path: Path) -> Any:

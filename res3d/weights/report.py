@@ -1,5 +1,6 @@
 """What loading weights did, key by key, and the error when it cannot be done."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -16,15 +17,24 @@ class LoadReport:
     """
 
     source: str
-    layout: str  # the library whose names the checkpoint has
-    channel_order: str  # "rgb" or "bgr": of the input that the checkpoint was trained on
-    norm_eps: float  # of the model's norms; a checkpoint does not say what it was trained with
-    loaded: tuple[str, ...]  # copied
-    inflated: tuple[str, ...]  # made of a tensor with fewer frames, or with another number of input channels
-    initialized: tuple[str, ...]  # not in the checkpoint and set so that the network computes what it did
-    missing: tuple[str, ...]  # not in the checkpoint and left as they were
-    unexpected: tuple[str, ...]  # of no use to the model, and not known to be so
-    ignored: tuple[str, ...]  # known and not needed: other heads, stages beyond the body, optimizer state
+    layout: str
+    """The library whose names the checkpoint has."""
+    channel_order: str
+    """"rgb" or "bgr": of the input that the checkpoint was trained on."""
+    norm_eps: float
+    """Of the model's norms; a checkpoint does not say what it was trained with."""
+    loaded: tuple[str, ...]
+    """Copied."""
+    inflated: tuple[str, ...]
+    """Made of a tensor with fewer frames, or with another number of input channels."""
+    initialized: tuple[str, ...]
+    """Not in the checkpoint and set so that the network computes what it did."""
+    missing: tuple[str, ...]
+    """Not in the checkpoint and left as they were."""
+    unexpected: tuple[str, ...]
+    """Without a use in the model, and not known to be without one."""
+    ignored: tuple[str, ...]
+    """Known and not needed: other heads, stages beyond the body, optimizer state."""
 
     def __str__(self) -> str:
         order = "" if self.channel_order == "rgb" else f", trained on {self.channel_order.upper()} input"
@@ -34,3 +44,8 @@ class LoadReport:
             if keys:
                 lines.append(f"  {name:<11} {len(keys):>4}  {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}")
         return "\n".join(lines)
+
+
+def describe_misfits(names: Mapping[str, Sequence[str]]) -> str:
+    """Return "3 missing, first 'a'; 1 unexpected, first 'b'" for names of tensors under those words."""
+    return "; ".join(f"{len(keys)} {word}, first {keys[0]!r}" for word, keys in names.items() if keys)

@@ -74,6 +74,7 @@ def test_bad_input_is_one_line_and_writes_nothing(checkpoint, tmp_path, capsys):
     path, _ = checkpoint
     out = tmp_path / "out.safetensors"
     (tmp_path / "bad.pth").write_text("no weights")
+    (tmp_path / "bad.npz").write_text("no weights")
     (tmp_path / "taken.safetensors").write_text("mine")
     model = ["--model", "resnet18_3d"]
     for arguments, code, message in (
@@ -85,6 +86,8 @@ def test_bad_input_is_one_line_and_writes_nothing(checkpoint, tmp_path, capsys):
         ([path, out, "--model", "resnet18"], 2, "no backbone is called 'resnet18'"),
         ([path, out, "--model", "resnet34_3d"], 1, "missing"),
         ([tmp_path / "bad.pth", out, *model], 1, "bad.pth: not a file of weights"),
+        ([tmp_path / "bad.npz", out], 1, "bad.npz: NumPy arrays, which are no checkpoint"),
+        ([tmp_path / "bad.pth", out], 1, "bad.pth: not a file of weights"),
         ([tmp_path / "gone.pth", out, *model], 1, "gone.pth: no such weight file"),
         ([path, out, *model, "--inflate", "centre"], 2, "--inflate must be one of 'center', 'mean'"),
     ):

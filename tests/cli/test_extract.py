@@ -14,7 +14,7 @@ from made_videos import cut, write_h264, write_sound
 
 import res3d
 from res3d.cli import main
-from res3d.features import FeatureExtractor
+from res3d.features import ExtractionRun
 
 SIZE = ["--resize", "40x50", "--crop", "32x32"]
 
@@ -242,16 +242,16 @@ def test_a_network_that_takes_no_video_is_refused(extract, video, tmp_path, caps
 
 
 def test_a_clip_that_does_not_fit_into_memory_is_one_line_and_the_others_go_on(extract, video, capsys, monkeypatch):
-    real = FeatureExtractor._clip_maps
+    real = ExtractionRun._clip_maps
     calls = []
 
-    def run(self, frames, times):
+    def run(self, frames):
         calls.append(1)
         if len(calls) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmuch")
-        return real(self, frames, times)
+        return real(self, frames)
 
-    monkeypatch.setattr(FeatureExtractor, "_clip_maps", run)
+    monkeypatch.setattr(ExtractionRun, "_clip_maps", run)
     other = video.with_name("other.mp4")
     other.write_bytes(video.read_bytes())
     assert extract(video, other) == 1
@@ -343,10 +343,10 @@ def test_ctrl_c_ends_videos_at_the_same_time(extract, video, monkeypatch):
     other = video.with_name("other.mp4")
     other.write_bytes(video.read_bytes())
 
-    def interrupt(self, frames, times):
+    def interrupt(self, frames):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FeatureExtractor, "_clip_maps", interrupt)
+    monkeypatch.setattr(ExtractionRun, "_clip_maps", interrupt)
     assert extract(video, other, "--at-once", 2) == 130
     assert files() == []
 

@@ -6,7 +6,7 @@ from made_detectors import THIN, clip_targets, tiny
 
 import res3d
 from res3d.detection import MaskRCNN3d
-from res3d.detection.detections import Detections
+from res3d.detection.box_detections import BoxDetections
 from res3d.structures import Category
 
 CLIPS = [(3, 5, 40, 56), (3, 5, 64, 48)]
@@ -255,7 +255,7 @@ def test_masks_and_keypoints_of_a_frame_are_that_frames():
         levels = model._levels(model.backbone(batch.pixels), batch)
         pool, _, _ = model._propose(levels, batch, None)
         count = batch.pixels.shape[2]
-        found = Detections(
+        found = BoxDetections(
             boxes=boxes[:, frames],
             visible=torch.ones(2, count),
             scores=torch.ones(2),

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from res3d.detection.targets import check_clips, check_sizes, check_targets
+from res3d.detection.targets import TargetField, check_clips, check_sizes, check_targets
 
 T, H, W = 3, 20, 30
 SIZE = (T, H, W)
-FIELDS = {"masks": "N T H W", "keypoints": "N T 5 3"}
+FIELDS = {"masks": TargetField("N T H W", "binary"), "keypoints": TargetField("N T 5 3", "coordinates")}
 CPU = torch.device("cpu")
 
 
@@ -87,6 +87,7 @@ def test_what_is_no_size_is_refused(sizes, message):
             r"clip 1: boxes must have x1 < x2 .* not \[2.0, 3.0, 2.0, 15.0\] \(object 1",
         ),
         (with_value("boxes", (0, 1, 0), float("nan")), "clip 1: boxes must be finite where visible"),
+        (target(masks=torch.full((2, T, H, W), 0.5)), "clip 1: masks must be bool, or 0 and 1, not torch.float32 with"),
         (with_value("keypoints", (0, 1, 3, 0), float("inf")), "clip 1: keypoints must be finite where visible"),
     ],
 )

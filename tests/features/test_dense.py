@@ -5,10 +5,9 @@ import pytest
 import torch
 
 import res3d
-from res3d.features import FeatureExtractor
-from res3d.features.clips import ReadyFrame
+from res3d.features import ExtractionRun, FeatureExtractor, NetworkOptions
 from res3d.features.dense import DenseWindows, MapGrid
-from res3d.video import ClipSampler, Preprocessing
+from res3d.video import ClipSampler, FramePlace, Preprocessing, StreamFrame
 
 SMALL = Preprocessing(resize=(36, 48), crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3)
 
@@ -56,13 +55,14 @@ def test_windows_are_those_of_the_whole_videos_map(name, layer, sampler, n):
         return model.compute_maps(stretch, model.spec.stage_names, [layer])[layer]
 
     dense = DenseWindows(grid, run, core=4, batch=3)
-    frames = [ReadyFrame(index=i, seconds=i / 10, end_seconds=(i + 1) / 10, pixels=video[:, i]) for i in range(n)]
+    places = [FramePlace(i, i, i / 10, (i + 1) / 10, True) for i in range(n)]
+    frames = [StreamFrame(place=place, values=video[:, i]) for i, place in enumerate(places)]
     batches = [batch for frame in frames for batch in dense.push(frame)] + list(dense.finish())
     clips = [clip for batch, _ in batches for clip in batch]
     assert max(len(batch) for batch, _ in batches) <= 3
     windows = torch.cat([window for _, window in batches])
     indices = sampler.indices(n)
-    assert [[f.index for f in clip.frames] for clip in clips] == indices.tolist()
+    assert [list(clip.numbers) for clip in clips] == indices.tolist()
     length = grid.positions(sampler.length)
     for k, window in enumerate(windows):
         start = k * sampler.stride // sampler.step
@@ -125,7 +125,10 @@ def test_sharing_frames_changes_nothing(video, thin, name, layer):
     model = thin if name == "thin" else made(name).float()
     settings = {"sampler": ClipSampler(8, 3, 2), "layer": layer, "preprocess": SMALL, "pool": "none"}
     shared, alone = (
-        FeatureExtractor(model, **settings, share_frames=share).extract(res3d.video.VideoReader(video))
+        ExtractionRun(
+            FeatureExtractor(model, **settings, options=NetworkOptions(share_frames=share)),
+            res3d.video.VideoReader(video),
+        ).extract()
         for share in (True, False)
     )
     assert FeatureExtractor(model, **settings).network.shared
@@ -136,11 +139,11 @@ def test_sharing_frames_changes_nothing(video, thin, name, layer):
 
 def test_stages_are_timed_one_after_the_other(video, thin):
     extractor = FeatureExtractor(thin, sampler=ClipSampler(4, 2), preprocess=SMALL)
-    times = extractor.time_stages(res3d.video.VideoReader(video))
+    times = ExtractionRun(extractor, res3d.video.VideoReader(video)).time_alone()
     assert list(times) == ["decode", "preprocess", "network"]
     assert min(times.values()) > 0
 
 
 def test_an_unknown_context_is_named(thin):
-    with pytest.raises(ValueError, match="context must be 'clip' or 'video', not 'all'"):
+    with pytest.raises(ValueError, match="context must be one of 'clip', 'video', not 'all'"):
         FeatureExtractor(thin, context="all")

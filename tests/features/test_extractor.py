@@ -11,7 +11,7 @@ from made_videos import cut
 
 import res3d
 from res3d.clips import ClipSpec
-from res3d.features import FeatureExtractor
+from res3d.features import ExtractionRun, FeatureExtractor
 from res3d.video import KINETICS, ClipSampler, Preprocessing, TruncatedVideoError, VideoError, VideoReader
 
 SMALL = Preprocessing(resize=(40, 50), crop=(32, 32), mean=KINETICS.mean, std=KINETICS.std)
@@ -193,8 +193,8 @@ def test_writing_to_a_file_gives_the_same_features(video, thin, tmp_path):
     extractor = FeatureExtractor(thin, sampler=ClipSampler(8, 4), preprocess=SMALL, pool="none")
     reader = VideoReader(video)
     seen = []
-    clips = extractor.extract_to(reader, tmp_path / "a.npz", progress=seen.append)
-    loaded, direct = res3d.ClipFeatures.load(tmp_path / "a.npz"), extractor.extract(reader)
+    clips = ExtractionRun(extractor, reader, progress=seen.append).extract_to(tmp_path / "a.npz")
+    loaded, direct = res3d.ClipFeatures.load(tmp_path / "a.npz"), ExtractionRun(extractor, reader).extract()
     assert clips == len(loaded) == 9
     assert np.array_equal(loaded.features, direct.features)
     assert loaded.meta == direct.meta
@@ -207,9 +207,9 @@ def test_a_damaged_video_leaves_no_file_unless_it_was_allowed(video, thin, tmp_p
     out.mkdir()
     extractor = FeatureExtractor(thin, preprocess=SMALL)
     with pytest.raises(TruncatedVideoError):
-        extractor.extract_to(VideoReader(damaged), out / "a.npz")
+        ExtractionRun(extractor, VideoReader(damaged)).extract_to(out / "a.npz")
     assert not list(out.iterdir())
-    extractor.extract_to(VideoReader(damaged, allow_truncated=True), out / "a.npz")
+    ExtractionRun(extractor, VideoReader(damaged, allow_truncated=True)).extract_to(out / "a.npz")
     assert res3d.ClipFeatures.load(out / "a.npz").meta["video"]["damage"]
 
 

@@ -60,7 +60,7 @@ def test_arrays_of_every_pickle_protocol_are_read(tmp_path, protocol):
     (tmp_path / "a.pkl").write_bytes(
         pickle.dumps({"blobs": arrays, "n": 3, "s": "text", "l": [1, (2, None)]}, protocol)
     )
-    tensors = read_checkpoint(tmp_path / "a.pkl").tensors
+    tensors = read_checkpoint(tmp_path / "a.pkl")
     assert set(tensors) == {"a", "c"}
     assert torch.equal(tensors["a"], torch.arange(6.0).reshape(2, 3))
     assert torch.equal(tensors["c"], torch.eye(3, dtype=torch.float64))
@@ -73,7 +73,7 @@ def test_a_pickle_of_python_2_is_read(tmp_path):
     )
     assert b"numpy.core.multiarray" in data
     (tmp_path / "a.pkl").write_bytes(data)
-    assert torch.equal(read_checkpoint(tmp_path / "a.pkl").tensors["a"], torch.from_numpy(array))
+    assert torch.equal(read_checkpoint(tmp_path / "a.pkl")["a"], torch.from_numpy(array))
 
 
 def test_what_holds_no_weights_is_refused_by_name(tmp_path):

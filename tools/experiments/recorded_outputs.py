@@ -9,8 +9,8 @@ value, and exits with 1 if any differs. Floating-point numbers may then differ b
 default, 0, and for whole numbers and texts always, they must be equal. Compare on the machine that wrote the file:
 others round differently. Weights are those in tests/fixtures/written_by_0_1_0 and the package's demo detector.
 
-Only what DESIGN calls public is used, and the commands in tools/; the few other names stand in functions of their own
-under "Names that may move". One thread; two to three minutes.
+Only the public names and the commands in tools/ are used; the few that may move stand in functions of their own under
+"Names that may move". One thread, about a minute.
 """
 
 import os
@@ -54,7 +54,7 @@ Entry = Array | str
 Entries = dict[str, Entry]
 
 
-# Names that may move: what is not in the contract of public names, one function each.
+# Names that may move, one function each.
 
 
 def preprocessing(resize: tuple[int, int], crop: tuple[int, int]) -> Any:
@@ -410,8 +410,13 @@ def sample(folder: Path) -> Path:
 
 def record_tracks(folder: Path) -> Iterator[Entries]:
     video = sample(folder)
-    yield {f"sample {path.name}": digest(path) for path in sorted(video.parent.iterdir())}
-    yield track_arrays("sample", plain_tracks(video.with_suffix(".json")))
+    result = video.with_suffix(".json")
+    yield {f"sample {path.name}": digest(path) for path in sorted(video.parent.iterdir()) if path != result}
+    data = json.loads(result.read_text())
+    info = data.pop("info")
+    del info["path"], info["video"]["modified"]  # of this run
+    yield {"sample res3d_sample.json": json.dumps(data), "sample info": json.dumps(info, indent=1)}
+    yield track_arrays("sample", plain_tracks(result))
     model = demo_detector()
     ways: dict[str, dict[str, Any]] = {
         "short clips": {"clip_length": 4, "clip_stride": 2},

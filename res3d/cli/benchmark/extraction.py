@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from res3d.backbone import ResNet3d
-from res3d.features import FeatureExtractor, StageTimes
-from res3d.features.clips import ReadyFrame, stack_frames
+from res3d.features import ExtractionRun, FeatureExtractor, NetworkOptions, PipelineTimes
 from res3d.inference.measure import time_in_turns
 from res3d.structures import ClipFeatures
 from res3d.video import ClipSampler, Preprocessing, VideoReader
@@ -50,11 +49,12 @@ def measure_extraction(
     model: ResNet3d, reader: VideoReader, *, sampler: ClipSampler, preprocess: Preprocessing, repeats: int, dtype: Any
 ) -> ExtractionResult:
     """Extraction clip by clip, with shared frames, and dense, and each stage alone; in turns; medians."""
-    settings: dict[str, Any] = {"sampler": sampler, "preprocess": preprocess, "dtype": dtype}
+    settings: dict[str, Any] = {"sampler": sampler, "preprocess": preprocess}
+    alone_each, shared_once = (NetworkOptions(dtype=dtype, share_frames=share) for share in (False, True))
     ways = {
-        "clip": FeatureExtractor(model, **settings, share_frames=False),
-        "shared": FeatureExtractor(model, **settings),
-        "video": FeatureExtractor(model, **settings, context="video"),
+        "clip": FeatureExtractor(model, **settings, options=alone_each),
+        "shared": FeatureExtractor(model, **settings, options=shared_once),
+        "video": FeatureExtractor(model, **settings, options=shared_once, context="video"),
     }
     whole: dict[str, list[float]] = {way: [] for way in ways}
     network: dict[str, list[float]] = {way: [] for way in ways}
@@ -62,11 +62,11 @@ def measure_extraction(
     features: dict[str, ClipFeatures] = {}
     for _ in range(repeats):
         for way, extractor in ways.items():
-            times, began = StageTimes(), time.perf_counter()
-            features[way] = ClipFeatures.concatenate(list(extractor.batches(reader, times=times)), {})
+            times, began = PipelineTimes(), time.perf_counter()
+            features[way] = ExtractionRun(extractor, reader, times).extract()
             whole[way].append(time.perf_counter() - began)
             network[way].append(times.busy_seconds["network"])
-        for stage, seconds in ways["shared"].time_stages(reader).items():
+        for stage, seconds in ExtractionRun(ways["shared"], reader).time_alone().items():
             alone.setdefault(stage, []).append(seconds)
     clip, shared, video = (features[way].features for way in ways)
     return ExtractionResult(
@@ -87,10 +87,9 @@ def _shared_part(extractor: FeatureExtractor, length: int, preprocess: Preproces
     """The frame-wise stages' part of the time of a batch of clips."""
     split = extractor.network
     rows, columns = preprocess.output_size(256, 256)
-    frames = torch.randn(length * extractor.batch_size, 3, rows, columns, device=extractor.device)
+    frames = torch.randn(length * extractor.options.batch_size, 3, rows, columns, device=extractor.device)
     maps = split.frame_maps(frames)
-    held = [ReadyFrame(index=0, seconds=0.0, end_seconds=0.0, pixels=m) for m in maps]
-    clips = stack_frames([held[i : i + length] for i in range(0, len(held), length)])
+    clips = torch.unflatten(maps.permute(0, 2, 3, 1).contiguous(), 0, (-1, length)).permute(0, 4, 1, 2, 3)
     runs = {"frames": lambda: split.frame_maps(frames), "clips": lambda: split.clip_maps(clips)}
     timings = time_in_turns(runs, repeats=5, device=extractor.device)
     first, rest = timings["frames"].median, timings["clips"].median

@@ -3,7 +3,7 @@ import torch
 from made_tubes import random_tubes
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, Matcher
 
-from res3d.detection.matching import BACKGROUND, UNDECIDED, RoiSampler, VisibleFrames, match_tubes, sample_tubes
+from res3d.detection.sampling import BACKGROUND, UNDECIDED, RoiSampler, VisibleFrames, match_tubes, sample_tubes
 from res3d.detection.targets import ClipTargets
 
 

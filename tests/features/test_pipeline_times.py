@@ -1,10 +1,10 @@
 import time
 
-from res3d.features import StageTimes
+from res3d.features import PipelineTimes
 
 
 def test_shares_are_of_the_time_that_passed():
-    times = StageTimes()
+    times = PipelineTimes()
     with times.measure("decode"):
         time.sleep(0.05)
     time.sleep(0.05)

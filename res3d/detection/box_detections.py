@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Detections:
+class BoxDetections:
     """D tubes over T frames in the coordinates of the network's input, best first."""
 
     boxes: Tensor  # [D, T, 4]

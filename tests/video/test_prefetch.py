@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from res3d.features.prefetch import map_in_threads, prefetch
+from res3d.video.prefetch import map_in_threads, prefetch
 
 
 def threads() -> list[threading.Thread]:

@@ -2,8 +2,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from res3d.features.clips import ClipAssembler, ReadyFrame, stack_frames
-from res3d.video import ClipSampler
+from res3d.clips import ClipSampler
+from res3d.video import ClipAssembler, FramePlace, StreamFrame, stack_clips
 
 small = st.integers(1, 9)
 samplers = st.builds(
@@ -15,8 +15,8 @@ def stream(n: int, sampler: ClipSampler):
     """Frames that hold their number; those that no clip needs hold nothing, as the pipeline makes them."""
     for number in range(n):
         held = sampler.uses(number) or (number == n - 1 and sampler.tail == "pad")
-        pixels = torch.full((1, 1, 1), float(number)) if held else None
-        yield ReadyFrame(index=number, seconds=number / 10, end_seconds=(number + 1) / 10, pixels=pixels)
+        values = torch.full((1, 1, 1), float(number)) if held else None
+        yield StreamFrame(place=FramePlace(number, number, number / 10, (number + 1) / 10, held), values=values)
 
 
 @given(samplers, st.integers(0, 70))
@@ -25,9 +25,9 @@ def test_clips_of_a_stream_are_the_samplers(sampler, n):
     clips = [clip for frame in stream(n, sampler) for clip in assembler.push(frame)]
     clips += list(assembler.finish())
     expected = sampler.indices(n).tolist()
-    assert [[frame.index for frame in clip.frames] for clip in clips] == expected
-    assert [stack_frames([clip.frames])[0].flatten().tolist() for clip in clips] == expected
-    assert all(stack_frames([clip.frames])[0].shape == (1, sampler.length, 1, 1) for clip in clips)
+    assert [list(clip.numbers) for clip in clips] == expected
+    assert [stack_clips([clip])[0].flatten().tolist() for clip in clips] == expected
+    assert all(clip.values.shape == (1, sampler.length, 1, 1) for clip in clips)
 
 
 @given(samplers, st.integers(100, 200))

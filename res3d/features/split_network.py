@@ -1,6 +1,7 @@
 """A network in two parts: the stages that see one frame at a time, and those that see a clip."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,17 +12,16 @@ from res3d.inference import FusedResNet3d, OptimizedModel
 
 @dataclass(frozen=True, kw_only=True)
 class SplitNetwork:
-    """``clip_maps(frame_maps(frames))`` is the map of the last stage that runs, however frames make clips.
-
-    Args:
-        model: an optimized backbone or classifier.
-        shared: its leading stages that run once a frame, all of them frame-wise; none runs frames with their clip.
-        rest: the stages after them, which run once a clip.
-    """
+    """``clip_maps(frame_maps(frames))`` is the map of the last stage that runs, however frames make clips."""
 
     model: OptimizedModel
+    """A backbone or classifier."""
     shared: tuple[str, ...]
+    """Its leading stages that run once per frame, all of them frame-wise; empty if frames run with their clip."""
     rest: tuple[str, ...]
+    """The stages after them, which run once per clip."""
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    """Held by the run of one video while the network computes for it."""
 
     @property
     def _backbone(self) -> FusedResNet3d:
