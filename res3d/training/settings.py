@@ -6,7 +6,7 @@ from math import inf, isfinite
 from typing import Annotated, Any, TypedDict
 
 from res3d.data import DATA_KINDS, Augmentation, ClipData
-from res3d.settings import Choice, Tagged, Variant, build_value, dump_dataclass, load_yaml, settings_of
+from res3d.settings import Alias, Choice, Group, Tagged, Variant, build_value, dump_dataclass, load_yaml, settings_of
 from res3d.training.classifier import ClassifierTask
 from res3d.training.detector import DetectorTask
 from res3d.training.optimizers import OPTIMIZERS, AdamW, OptimizerSettings
@@ -15,6 +15,7 @@ from res3d.training.task import AnyTask
 
 PRECISIONS: Mapping[str, str] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 """Precisions by name, and what PyTorch Lightning calls them."""
+PRECISION = Choice(PRECISIONS, {"float32": "32", "bfloat16": "bf16", "float16": "16", "fp32": "32", "fp16": "16"})
 ACCELERATORS = ("auto", "cpu", "gpu")
 MODELS: Mapping[str, type[AnyTask]] = {"detector": DetectorTask, "classifier": ClassifierTask}
 """Kinds of models, and how each is trained."""
@@ -23,91 +24,94 @@ DATA_OPTIONS = {kind: row.data for kind, row in DATA_KINDS.items()}
 SHORTHANDS: Mapping[str, str] = {"momentum": "optimizer", "milestones": "schedule", "decay": "schedule"}
 """Settings of an optimizer or a schedule that can be given beside it, and where they belong."""
 
+# Headings of ``res3d train --help``.
+NETWORK, INPUT, OPTIMIZATION, OUTPUT, MACHINE = map(Group, ("network", "input", "optimization", "output", "machine"))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSettings:
     """A whole run: model, data, optimizer, and how the work is divided.
 
-    Fields of other types are built of plain values, as a config has them: ``train={"kind": "synthetic"}``.
+    The fields may be given as plain values too, as a config has them: ``train={"kind": "synthetic", "side": 64}``.
 
     Raises:
         ValueError: an unknown key, a value of another type or out of range, or values that do not go together.
     """
 
-    model: Annotated[Variant[object], Tagged(MODEL_OPTIONS)]
+    model: Annotated[Variant[object], Tagged(MODEL_OPTIONS), NETWORK]
     """The model: its kind (detector or classifier), and the keywords of res3d.detection.mask_rcnn_3d or
     res3d.create_classifier."""
-    train: Annotated[Variant[ClipData], Tagged(DATA_OPTIONS)]
+    train: Annotated[Variant[ClipData], Tagged(DATA_OPTIONS), INPUT]
     """The data to train on: its kind (docs/training.md has the table), and the settings of that kind."""
-    validate: Annotated[Variant[ClipData] | None, Tagged(DATA_OPTIONS)] = None
+    validate: Annotated[Variant[ClipData] | None, Tagged(DATA_OPTIONS), INPUT] = None
     """The data that is scored, likewise; without it the last weights are exported."""
     augment: Augmentation = field(default_factory=Augmentation)
     """How training clips are changed at random: scale, crop, flip, color."""
-    mean: tuple[float, ...] = ()
+    mean: Annotated[tuple[float, ...], INPUT] = ()
     """Subtracted from each channel, of values in 0..1, before a classifier sees them; empty for 0."""
-    std: tuple[float, ...] = ()
+    std: Annotated[tuple[float, ...], INPUT] = ()
     """Divides each channel after that; empty for 1."""
-    views: int | None = None
+    views: Annotated[int | None, INPUT] = None
     """Augmented views of each clip, taken in turn by epoch; none draws a new one in every epoch."""
-    cache: str | None = None
+    cache: Annotated[str | None, INPUT] = None
     """Folder for the feature maps of stages that stay frozen, computed once for each view; needs views."""
-    cache_gigabytes: float = 10.0
+    cache_gigabytes: Annotated[float, INPUT] = 10.0
     """Size that the cache may grow to; the maps of further clips are computed every time."""
-    out: str = "run"
+    out: Annotated[str, OUTPUT] = "run"
     """Folder of the run; a run found there is resumed."""
-    seed: int = 0
+    seed: Annotated[int, OPTIMIZATION] = 0
     """Decides everything that is random; two runs with one seed are the same."""
-    epochs: int = 10
+    epochs: Annotated[int, OPTIMIZATION] = 10
     """Passes over the training data."""
-    batch_size: int = 4
+    batch_size: Annotated[int, OPTIMIZATION] = 4
     """Clips per step of the optimizer, over all devices and accumulated parts together."""
-    accumulate: int = 1
+    accumulate: Annotated[int, OPTIMIZATION] = 1
     """Parts that a batch is divided into, one after the other, to save memory."""
-    freeze_at: int = 0
+    freeze_at: Annotated[int, NETWORK] = 0
     """Leading stages of the backbone that are frozen: 0 none, 1 stem, 2 stem and conv2, ... 5 all."""
-    unfreeze: dict[int, int] = field(default_factory=dict)
+    unfreeze: Annotated[dict[int, int], NETWORK] = field(default_factory=dict)
     """Lower values of freeze_at by the number of epochs after which they hold: {4: 1, 8: 0}."""
-    optimizer: Annotated[OptimizerSettings, Tagged(OPTIMIZERS, bare=True)] = field(default_factory=AdamW)
+    optimizer: Annotated[OptimizerSettings, Tagged(OPTIMIZERS, bare=True), OPTIMIZATION] = field(default_factory=AdamW)
     """The optimizer; a mapping like {kind: sgd, momentum: 0.8} changes its settings."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, OPTIMIZATION] = 1e-3
     """Learning rate after the warm-up, of modules that rates does not name."""
-    rates: dict[str, float] = field(default_factory=dict)
+    rates: Annotated[dict[str, float], OPTIMIZATION] = field(default_factory=dict)
     """Factors of the learning rate by path of a module (backbone, backbone.conv5, ...)."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, OPTIMIZATION] = 0.0
     """Decay of weights; biases and norms have none."""
-    momentum: float | None = None
+    momentum: Annotated[float | None, OPTIMIZATION] = None
     """Shorthand for optimizer.momentum, which sgd has (by default 0.9); without effect on other optimizers."""
-    schedule: Annotated[Schedule, Tagged(SCHEDULES, bare=True)] = field(default_factory=Constant)
+    schedule: Annotated[Schedule, Tagged(SCHEDULES, bare=True), OPTIMIZATION] = field(default_factory=Constant)
     """The learning rate over the run: constant, step (times decay at each milestone) or cosine (down to 0)."""
-    milestones: tuple[float, ...] | None = None
+    milestones: Annotated[tuple[float, ...] | None, OPTIMIZATION] = None
     """Shorthand for schedule.milestones: numbers of epochs, and fractions of them, after which the rate changes."""
-    decay: float | None = None
+    decay: Annotated[float | None, OPTIMIZATION] = None
     """Shorthand for schedule.decay, the factor at each milestone (by default 0.1); without effect on other schedules
     than step."""
-    warm_up: int = 0
+    warm_up: Annotated[int, OPTIMIZATION] = 0
     """Steps over which the rate rises from 0; no more than the run has."""
-    clip_gradient: float | None = None
+    clip_gradient: Annotated[float | None, OPTIMIZATION] = None
     """Largest norm of the gradient of a step; none does not clip."""
-    averaging: float | None = None
+    averaging: Annotated[float | None, OPTIMIZATION] = None
     """Decay of the moving average of the weights, like 0.995, which is then scored and exported; none does not
     average."""
-    early_stopping: int | None = None
+    early_stopping: Annotated[int | None, OPTIMIZATION] = None
     """Validations without a better score after which the run stops; none trains for all epochs."""
-    validate_every: int = 1
+    validate_every: Annotated[int, OUTPUT] = 1
     """Epochs from one validation to the next."""
-    checkpoint_every: int | None = None
+    checkpoint_every: Annotated[int | None, OUTPUT] = None
     """Steps from one checkpoint to the next, besides the one after each epoch; none writes only those."""
-    log_every: int = 50
+    log_every: Annotated[int, OUTPUT] = 50
     """Steps from one row of OUT/train.csv to the next."""
-    precision: Annotated[str, Choice(PRECISIONS, {"float32": "32", "bfloat16": "bf16", "float16": "16"})] = "32"
+    precision: Annotated[str, PRECISION, Alias("dtype"), MACHINE] = "32"
     """Floating-point numbers of training: 32, or mixed with bf16 or, on a GPU, 16."""
-    accelerator: Annotated[str, Choice(ACCELERATORS, {"cuda": "gpu"})] = "auto"
+    accelerator: Annotated[str, Choice(ACCELERATORS, {"cuda": "gpu"}), Alias("device"), MACHINE] = "auto"
     """Device to train on."""
-    devices: int = 1
+    devices: Annotated[int, MACHINE] = 1
     """Processes on each machine."""
-    nodes: int = 1
+    nodes: Annotated[int, MACHINE] = 1
     """Machines."""
-    workers: int = 0
+    workers: Annotated[int, INPUT] = 0
     """Processes that load data, per device."""
 
     def __post_init__(self) -> None:

@@ -47,6 +47,7 @@ def wait_for_rows(process: subprocess.Popen[str], path: Path, rows: int) -> None
 def test_a_config_trains_and_flags_override_it(tmp_path, capsys):
     config = config_of(sensor_settings(tmp_path / "run"))
     flags = ["--epochs", "2", "--model.dropout", "0.25", "--train.rows", "[0, 16]", "--model.norm=group"]
+    flags += ["--optimizer", "sgd", "--optimizer.momentum", "0.8"]
     assert main(["train", "--config", str(config), *flags]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("classifier: tiny_sensor, ")
@@ -57,17 +58,19 @@ def test_a_config_trains_and_flags_override_it(tmp_path, capsys):
     assert isinstance(model.backbone.stem.norm, torch.nn.GroupNorm)
     kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert (kept["epochs"], kept["train"]["rows"]) == (2, [0, 16])
+    assert kept["optimizer"] == {"kind": "sgd", "momentum": 0.8}
     assert main(["train", "--config", str(tmp_path / "run" / "config.yaml")]) == 0
     assert "is finished, after 4 steps" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("given", [32, "32", "bf16"])
-def test_precision_needs_no_quotes(tmp_path, given):
+@pytest.mark.parametrize(("given", "precision"), [(32, "32"), ("32", "32"), ("bf16", "bf16"), ("bfloat16", "bf16")])
+def test_precision_needs_no_quotes(tmp_path, given, precision):
     config = config_of(sensor_settings(tmp_path / "run", epochs=1))
     config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "precision": given}))
     assert main(["train", "--config", str(config)]) == 0
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == str(given)
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == precision
     assert main(["train", "--config", str(config), "--precision", str(given)]) == 0
+    assert main(["train", "--config", str(config), "--dtype", str(given), "--device", "cpu"]) == 0
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -107,6 +110,12 @@ def test_ctrl_c_keeps_what_there_is(tmp_path):
         ("epochs: many", 2, "epochs: expected a whole number, not 'many'"),
         ("optimizer: lion", 2, "optimizer.kind must be one of adamw, adam, sgd, not 'lion'"),
         ("batch_size: 0", 2, "batch_size must be a whole number ≥ 1, not 0"),
+        (
+            "model: {kind: classifier, backbone: r3d_18, widht: 1}",
+            2,
+            "model: unknown key 'widht'; did you mean 'width'?",
+        ),
+        ("augment: {flop: 1}", 2, "augment: unknown key 'flop'; did you mean 'flip'?"),
         ("train: {kind: sensor, windos: x}", 2, "train: unknown key 'windos'; did you mean 'windows'?"),
         ("model: {kind: classifier}", 2, "model: key 'backbone' is missing"),
         ("train: {kind: sensor, windows: no.npy, labels: no.npy}", 1, "no.npy: no such file"),

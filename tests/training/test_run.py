@@ -201,6 +201,30 @@ def test_early_stopping_may_change_on_the_way(tmp_path):
     assert result.steps == 6 * 3, "the first score, and five validations that are no better"
 
 
+def test_the_step_of_the_best_weights_is_known_also_when_the_run_is_resumed(tmp_path):
+    changes = {"learning_rate": 1e-9}
+    result, lines = run(sensor_settings(tmp_path / "run", epochs=2, **changes))
+    assert [line for line in lines if line.endswith("(best)")][-1].startswith("epoch 1, step 3: ")
+    assert (result.step, result.steps) == (3, 6)
+    assert (
+        str(result) == f"{result.weights}: the best weights of step 3, score {result.score:.4f}, after 6 steps in all"
+    )
+    for epochs in (2, 3):
+        result, _ = run(sensor_settings(tmp_path / "run", epochs=epochs, **changes))
+        assert (result.step, result.steps) == (3, 3 * epochs)
+    last, _ = run(sensor_settings(tmp_path / "last", epochs=1, validate=None))
+    assert str(last) == f"{tmp_path / 'last' / 'last.safetensors'}: after 3 steps"
+
+
+def test_one_is_singular_in_what_is_logged(tmp_path):
+    settings = sensor_settings(tmp_path / "run", epochs=1, batch_size=24)
+    _, lines = run(changed(settings, validate={"rows": [24, 25]}))
+    assert lines[1:3] == ["train: 24 clips, 1 step of 24 an epoch, 1 in all", "validate: 1 clip every epoch"]
+    assert lines[-1].startswith("1 step in ")
+    _, lines = run(changed(settings, validate={"rows": [24, 25]}))
+    assert "is finished, after 1 step: nothing to do" in lines[0]
+
+
 def test_scores_on_other_data_are_not_compared(tmp_path):
     result, _ = run(sensor_settings(tmp_path / "run", epochs=12, early_stopping=3))
     assert result.score == 1.0
@@ -476,6 +500,28 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="it has a classifier, and this is of a detector"):
         run(detector_settings(tmp_path / "run"))
     assert not (tmp_path / "run" / "config.yaml").read_text().startswith("model:\n  kind: detector")
+
+
+def test_a_run_whose_settings_this_version_does_not_know_is_refused_by_name(tmp_path):
+    run(sensor_settings(tmp_path / "run", epochs=1))
+    path = tmp_path / "run" / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    state["res3d"]["settings"]["lookahead"] = 5
+    torch.save(state, path)
+    with pytest.raises(
+        ValueError, match=r"its settings are not valid here \(unknown key 'lookahead'.*; choose another out"
+    ):
+        run(sensor_settings(tmp_path / "run", epochs=2))
+
+
+def test_a_default_that_is_written_out_is_no_difference(tmp_path):
+    run(sensor_settings(tmp_path / "run", epochs=1, optimizer="sgd"))
+    model = {"dropout": 0.0, "head": "load"}
+    settings = changed(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd", momentum=0.9), model=model)
+    result, _ = run(settings)
+    assert result.steps == 6
+    with pytest.raises(ValueError, match=r"optimizer\.momentum is 0\.9 there and 0\.5 here"):
+        run(changed(settings, optimizer={"kind": "sgd", "momentum": 0.5}))
 
 
 def test_a_setting_that_is_null_instead_of_absent_hides_no_other_difference(tmp_path):
