@@ -32,8 +32,7 @@ class BatchSampler:
 
     def __post_init__(self) -> None:
         if self.num_clips < self.batch_size:
-            clips = "1 clip to train on is" if self.num_clips == 1 else f"{self.num_clips} clips to train on are"
-            raise ValueError(f"{clips} fewer than a batch of {self.batch_size}")
+            raise ValueError(f"batch_size must be ≤ {self.num_clips}, the clips to train on, not {self.batch_size}")
 
     @property
     def steps_per_epoch(self) -> int:

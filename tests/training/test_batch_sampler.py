@@ -41,7 +41,7 @@ def test_a_step_has_the_same_clips_however_it_is_divided(processes, accumulate):
 
 
 def test_fewer_clips_than_a_batch_are_refused():
-    with pytest.raises(ValueError, match="3 clips to train on are fewer than a batch of 4"):
+    with pytest.raises(ValueError, match="batch_size must be ≤ 3, the clips to train on, not 4"):
         BatchSampler(num_clips=3, batch_size=4)
 
 

@@ -383,7 +383,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, monkeypatch):
         ({"augment": {"flip": 2}}, "augment: flip must be a probability, not 2"),
         ({"mean": [0.5]}, "mean and std are not for a detector, which has its own"),
         ({"warm_up": 9}, "warm_up must be ≤ 8, the steps of the run, not 9"),
-        ({"batch_size": 9}, "8 clips to train on are fewer than a batch of 9"),
+        ({"batch_size": 9}, "batch_size must be ≤ 8, the clips to train on, not 9"),
         ({"rates": {"nek": 1.0}}, "rates: the model has no part 'nek'; did you mean 'neck'"),
         ({"model": {"kind": "detector", "freeze_at": 2}}, "model has no key 'freeze_at': it is a setting of the run"),
         ({"model": {"kind": "detector", "chanels": 2}}, "model: unknown key 'chanels'; did you mean 'channels'"),
