@@ -15,7 +15,7 @@ CHANNEL_ORDERS = ("rgb", "bgr")
 VALUE_RANGES = (1.0, 255.0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """Resize, centre crop, scale, normalise: in this order, as torchvision's video presets do.
 
