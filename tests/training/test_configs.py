@@ -8,9 +8,9 @@ import yaml
 from made_runs import changed
 
 import res3d
-from res3d.cli.command import run_command
 from res3d.data import Facts, mirror_pairs
 from res3d.data.facts import named
+from res3d.settings import read_settings, split_words
 from res3d.structures import COCO_KEYPOINTS, Category
 from res3d.training import TrainingSettings
 from res3d.training.parameter_groups import build_optimizer
@@ -23,15 +23,7 @@ MODELS = {"detector": res3d.detection.MaskRCNN3d, "classifier": res3d.ClipClassi
 
 def settings_of(path: Path) -> TrainingSettings:
     """As the command reads them."""
-    found: list[TrainingSettings] = []
-
-    def keep(settings: TrainingSettings) -> int:
-        found.append(settings)
-        return 0
-
-    keep.__annotations__ = {"settings": TrainingSettings, "return": int}
-    assert run_command(keep, "train", ["--config", str(path)]) == 0
-    return found[0]
+    return read_settings(TrainingSettings, split_words(TrainingSettings, ["--config", str(path)]))
 
 
 def facts_of(settings: TrainingSettings) -> Facts:
