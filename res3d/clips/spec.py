@@ -105,6 +105,11 @@ class ClipSpec(Preprocessing, FrameChoice):
         if self.views > 1 and self.crop is None:
             raise ValueError(f"{self.views} views need a crop")
 
+    def _check_crop(self, sides: tuple[int, ...]) -> None:
+        """Leave a crop of frames with a given shorter side to the frames: it may fit into the longer one."""
+        if not isinstance(self.resize, int):
+            Preprocessing._check_crop(self, sides)
+
     @classmethod
     def of(cls, preprocessing: Preprocessing, **changes: Any) -> "ClipSpec":
         """Return a ClipSpec with the fields of ``preprocessing``, and those of ``changes`` in addition or instead."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from res3d.backbone import ClipClassifier
 from res3d.clips import ClipSpec
-from res3d.data import Facts
+from res3d.data import DatasetInfo
 from res3d.training.options import keywords_of, make_options, override_keywords
 from res3d.training.task import FeatureMaps, Options, Sample, Target, Task
 from res3d.weights import create_backbone, create_classifier
@@ -33,12 +33,12 @@ class ClassifierTask(Task[ClipClassifier, Tensor, int]):
     scores_one_by_one = False
 
     @classmethod
-    def build(cls, options: Options, facts: Facts) -> "ClassifierTask":
+    def build(cls, options: Options, info: DatasetInfo) -> "ClassifierTask":
         """Build a classifier with ``create_classifier``, by default with as many classes as the data have."""
-        keywords = {"num_classes": facts.num_classes, **options}
-        if keywords["num_classes"] < facts.num_classes:
+        keywords = {"num_classes": info.num_classes, **options}
+        if keywords["num_classes"] < info.num_classes:
             raise ValueError(
-                f"model.num_classes must be ≥ {facts.num_classes}, the data's, not {keywords['num_classes']}"
+                f"model.num_classes must be ≥ {info.num_classes}, the data's, not {keywords['num_classes']}"
             )
         return cls(create_classifier(keywords.pop("backbone"), **keywords))
 

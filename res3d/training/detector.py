@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from res3d.data import Facts
+from res3d.data import DatasetInfo
 from res3d.detection import DetectorSettings, MaskRCNN3d, mask_rcnn_3d
 from res3d.evaluation import score_tubes
 from res3d.settings import change_dataclass
@@ -39,13 +39,13 @@ class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
     scores_one_by_one = True
 
     @classmethod
-    def build(cls, options: Options, facts: Facts) -> "DetectorTask":
+    def build(cls, options: Options, info: DatasetInfo) -> "DetectorTask":
         """Build a detector of the data's classes with ``mask_rcnn_3d``.
 
         ``spec`` among the options changes what the others make: a mapping shaped like ``DetectorSpec``, with only what
         is to differ.
         """
-        keywords = {"num_classes": facts.num_classes, "categories": facts.categories, **options}
+        keywords = {"num_classes": info.num_classes, "categories": info.categories, **options}
         changes = keywords.pop("spec", None)
         model = mask_rcnn_3d(**keywords)
         if changes is None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from res3d.clips import ClipSpec
-from res3d.data import Augmentation, ClipData, Facts, mirror_pairs
+from res3d.data import Augmentation, ClipData, DatasetInfo, mirror_pairs
 from res3d.settings import Variant
 from res3d.training.batch_sampler import BatchSampler
 from res3d.training.datasets import Augment
@@ -53,7 +53,7 @@ def make_plan(settings: TrainingSettings) -> Plan:
     """
     data = _open("train", settings.train)
     validation = None if settings.validate is None else _open("validate", settings.validate)
-    _check_classes(data.facts, None if validation is None else validation.facts)
+    _check_classes(data.info, None if validation is None else validation.info)
     sampler = BatchSampler(
         num_clips=len(data),
         batch_size=settings.batch_size,
@@ -62,13 +62,13 @@ def make_plan(settings: TrainingSettings) -> Plan:
         processes=settings.processes,
     )
     rate_factor = _plan_rates(settings, sampler.steps_per_epoch)
-    pairs = mirror_pairs(data.facts.categories, settings.augment.pairs) if settings.augment.flip else ()
-    task = build_task(settings, data.facts)
-    if (clip := _recorded_clip(settings, (validation or data).facts)) is not None:
-        task.record_clips(clip, [category.name for category in data.facts.categories])
-    _check_targets("train", data.facts, task)
+    pairs = mirror_pairs(data.info.categories, settings.augment.pairs) if settings.augment.flip else ()
+    task = build_task(settings, data.info)
+    if (clip := _recorded_clip(settings, (validation or data).info)) is not None:
+        task.record_clips(clip, [category.name for category in data.info.categories])
+    _check_targets("train", data.info, task)
     if validation is not None:
-        _check_targets("validate", validation.facts, task)
+        _check_targets("validate", validation.info, task)
     _check_pairs(settings.augment, pairs, task)
     return Plan(
         settings=settings,
@@ -83,7 +83,7 @@ def make_plan(settings: TrainingSettings) -> Plan:
     )
 
 
-def build_task(settings: TrainingSettings, facts: Facts) -> AnyTask:
+def build_task(settings: TrainingSettings, info: DatasetInfo) -> AnyTask:
     """Build the model of a run, with random weights drawn from its seed, frozen as in the first epoch.
 
     Raises:
@@ -91,7 +91,7 @@ def build_task(settings: TrainingSettings, facts: Facts) -> AnyTask:
         WeightsError: weights that do not fit the model.
     """
     seed_step(settings.seed)
-    task = MODELS[settings.model.tag].build(settings.model.arguments, facts)
+    task = MODELS[settings.model.tag].build(settings.model.arguments, info)
     task.backbone.freeze(settings.freeze_at)
     return task
 
@@ -114,9 +114,9 @@ def _plan_rates(settings: TrainingSettings, steps_per_epoch: int) -> RateFactor:
     )
 
 
-def _recorded_clip(settings: TrainingSettings, facts: Facts) -> ClipSpec | None:
+def _recorded_clip(settings: TrainingSettings, info: DatasetInfo) -> ClipSpec | None:
     """Return the clips that weights say they are for: those that are scored, else those that are trained on."""
-    clip = facts.clip
+    clip = info.clip
     if clip is None:
         return None
     if clip.crop is None and settings.validate is None and settings.augment.crop is not None:
@@ -136,24 +136,24 @@ def _describe(settings: TrainingSettings, task: AnyTask, clips: int) -> RunDescr
     }
 
 
-def _check_classes(train: Facts, validate: Facts | None) -> None:
+def _check_classes(train: DatasetInfo, validate: DatasetInfo | None) -> None:
     if train.empty:
         raise ValueError(f"train: no clip shows {', '.join(train.empty)}; leave such classes out, or add examples")
     if validate is not None and train != validate:
         a, b = (
-            ", ".join(category.name for category in facts.categories) or f"{facts.num_classes} classes"
-            for facts in (train, validate)
+            ", ".join(category.name for category in info.categories) or f"{info.num_classes} classes"
+            for info in (train, validate)
         )
         raise ValueError(f"train and validate must be of the same classes and keypoints, not {a} and {b}")
 
 
-def _check_targets(name: str, facts: Facts, task: AnyTask) -> None:
+def _check_targets(name: str, info: DatasetInfo, task: AnyTask) -> None:
     for field, shape in task.target_shapes.items():
-        if field not in facts.targets:
-            why = f": {facts.partial[field]}" if field in facts.partial else ""
+        if field not in info.targets:
+            why = f": {info.partial[field]}" if field in info.partial else ""
             raise ValueError(f"{name}: the model has a head for {field}, which its data lack{why}")
-        if facts.targets[field] != shape:
-            raise ValueError(f"{name}: {field} are [{facts.targets[field]}], and the model's [{shape}]")
+        if info.targets[field] != shape:
+            raise ValueError(f"{name}: {field} are [{info.targets[field]}], and the model's [{shape}]")
 
 
 def _check_pairs(augment: Augmentation, pairs: Pairs, task: AnyTask) -> None:

@@ -113,7 +113,7 @@ def _describe(plan: Plan) -> Iterator[str]:
         every = "every epoch" if settings.validate_every == 1 else f"every {settings.validate_every} epochs"
         yield f"validate: {count_of(len(plan.validation), 'clip')} {every}"
     if plan.flip_pairs:
-        names = next(category.keypoints for category in plan.data.facts.categories if category.keypoints)
+        names = next(category.keypoints for category in plan.data.info.categories if category.keypoints)
         swapped = ", ".join(f"{names[a]} and {names[b]}" for a, b in plan.flip_pairs)
         yield f"a flip swaps {count_of(len(plan.flip_pairs), 'pair')} of keypoints: {swapped}"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from math import inf, isfinite
 from typing import Annotated, Any, TypedDict
 
-from res3d.data import DATA_KINDS, Augmentation, ClipData
+from res3d.data import DATASETS, Augmentation, ClipData
 from res3d.settings import Alias, Choice, Group, Tagged, Variant, build_value, dump_dataclass, load_yaml, settings_of
 from res3d.training.classifier import ClassifierTask
 from res3d.training.detector import DetectorTask
@@ -20,7 +20,6 @@ ACCELERATORS = ("auto", "cpu", "gpu")
 MODELS: Mapping[str, type[AnyTask]] = {"detector": DetectorTask, "classifier": ClassifierTask}
 """Kinds of models, and how each is trained."""
 MODEL_OPTIONS = {kind: task.options for kind, task in MODELS.items()}
-DATA_OPTIONS = {kind: row.data for kind, row in DATA_KINDS.items()}
 SHORTHANDS: Mapping[str, str] = {"momentum": "optimizer", "milestones": "schedule", "decay": "schedule"}
 """Settings of an optimizer or a schedule that can be given beside it, and where they belong."""
 
@@ -41,9 +40,9 @@ class TrainingSettings:
     model: Annotated[Variant[object], Tagged(MODEL_OPTIONS), NETWORK]
     """The model: its kind (detector or classifier), and the keywords of res3d.detection.mask_rcnn_3d or
     res3d.create_classifier."""
-    train: Annotated[Variant[ClipData], Tagged(DATA_OPTIONS), INPUT]
+    train: Annotated[Variant[ClipData], Tagged(DATASETS), INPUT]
     """The data to train on: its kind (docs/training.md has the table), and the settings of that kind."""
-    validate: Annotated[Variant[ClipData] | None, Tagged(DATA_OPTIONS), INPUT] = None
+    validate: Annotated[Variant[ClipData] | None, Tagged(DATASETS), INPUT] = None
     """The data that is scored, likewise; without it the last weights are exported."""
     augment: Augmentation = field(default_factory=Augmentation)
     """How training clips are changed at random: scale, crop, flip, color."""
@@ -175,8 +174,8 @@ class TrainingSettings:
     def _check_kinds(self) -> None:
         kind = self.model.tag
         for name, data in (("train", self.train), ("validate", self.validate)):
-            if data is not None and (task := DATA_KINDS[data.tag].task) != kind:
-                fitting = ", ".join(tag for tag, row in DATA_KINDS.items() if row.task == kind)
+            if data is not None and (task := data.kind.task) != kind:
+                fitting = ", ".join(tag for tag, dataset in DATASETS.items() if dataset.task == kind)
                 raise ValueError(f"{name}.kind {data.tag!r} is for a {task}, not for a {kind} (accepted: {fitting})")
         if "freeze_at" in self.model.arguments:
             raise ValueError("model has no key 'freeze_at': it is a setting of the run, beside unfreeze")

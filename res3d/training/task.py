@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from res3d.backbone import ResNet3d
 from res3d.clips import ClipSpec
-from res3d.data import Facts
+from res3d.data import DatasetInfo
 
 Target: TypeAlias = int | Mapping[str, Tensor]
 """The class of a clip, or the targets of a detector."""
@@ -46,12 +46,12 @@ class Task(ABC, Generic[Model, Result, Truth]):
 
     @classmethod
     @abstractmethod
-    def build(cls, options: Options, facts: Facts) -> "Task[Model, Result, Truth]":
+    def build(cls, options: Options, info: DatasetInfo) -> "Task[Model, Result, Truth]":
         """Build a model with nothing frozen.
 
         Args:
             options: fields of ``options``.
-            facts: metadata of the training data.
+            info: metadata of the training data.
 
         Raises:
             ValueError: options that are invalid or do not fit the data.

@@ -8,8 +8,8 @@ import yaml
 from made_runs import changed
 
 import res3d
-from res3d.data import Facts, mirror_pairs
-from res3d.data.facts import named
+from res3d.data import DatasetInfo, mirror_pairs
+from res3d.data.dataset_info import named
 from res3d.settings import read_settings, split_words
 from res3d.structures import COCO_KEYPOINTS, Category
 from res3d.training import TrainingSettings
@@ -26,11 +26,11 @@ def settings_of(path: Path) -> TrainingSettings:
     return read_settings(TrainingSettings, split_words(TrainingSettings, ["--config", str(path)]))
 
 
-def facts_of(settings: TrainingSettings) -> Facts:
+def info_of(settings: TrainingSettings) -> DatasetInfo:
     keypoints = settings.model.arguments.get("keypoints") or 0
     if settings.model.tag == "detector":
-        return Facts(num_classes=2, categories=(Category(name="x", keypoints=COCO_KEYPOINTS[:keypoints]),))
-    return Facts(num_classes=3, categories=named("abc"))
+        return DatasetInfo(num_classes=2, categories=(Category(name="x", keypoints=COCO_KEYPOINTS[:keypoints]),))
+    return DatasetInfo(num_classes=3, categories=named("abc"))
 
 
 def test_there_are_configs_for_all_that_is_trained():
@@ -52,13 +52,13 @@ def test_a_config_makes_its_model(path, monkeypatch):
     monkeypatch.chdir(ROOT)  # specs are named from there
     settings = changed(settings_of(path), model={"weights": None, "weights_backbone": None})  # they would be downloaded
     with torch.device("meta"):
-        task = build_task(settings, facts_of(settings))
+        task = build_task(settings, info_of(settings))
         optimizer = build_optimizer(task, settings)
     assert isinstance(task.model, MODELS[settings.model.tag])
     assert len(task.backbone.frozen_stages) == settings.freeze_at
     assert all(group["lr"] > 0 for group in optimizer.param_groups)
     if settings.augment.flip and settings.model.arguments.get("keypoints"):
-        assert mirror_pairs(facts_of(settings).categories, settings.augment.pairs)
+        assert mirror_pairs(info_of(settings).categories, settings.augment.pairs)
 
 
 def test_detect_and_tracks_recipe_is_its_authors():

@@ -3,14 +3,14 @@ import torch
 from made_detectors import SMALL, THIN, tiny
 
 import res3d
-from res3d.data import CATEGORIES, Facts, SyntheticClips
+from res3d.data import CATEGORIES, DatasetInfo, SyntheticClips
 from res3d.training.detector import DetectorTask
 
-FACTS = Facts(num_classes=4, categories=CATEGORIES)
+INFO = DatasetInfo(num_classes=4, categories=CATEGORIES)
 
 
 def test_classes_and_their_names_are_the_datas():
-    model = DetectorTask.build({"backbone": str(THIN), **SMALL}, FACTS).model
+    model = DetectorTask.build({"backbone": str(THIN), **SMALL}, INFO).model
     assert model.spec.num_classes == 4
     assert [c.name for c in model.spec.categories] == ["disc", "square", "triangle"]
 
@@ -18,7 +18,7 @@ def test_classes_and_their_names_are_the_datas():
 def test_parts_of_the_spec_can_be_changed():
     options = {"backbone": str(THIN), "keypoints": 5, **SMALL}
     changes = {"box": {"convs": [8, 4], "fcs": [16]}, "keypoints": {"convs": [8]}, "proposals": {"depth": 2}}
-    model, plain = (DetectorTask.build(given, FACTS).model for given in ({**options, "spec": changes}, options))
+    model, plain = (DetectorTask.build(given, INFO).model for given in ({**options, "spec": changes}, options))
     assert (model.spec.box.convs, model.spec.box.fcs) == ((8, 4), (16,))
     assert model.spec.keypoints.convs == (8,)
     assert model.spec.proposals.depth == 2
@@ -30,22 +30,22 @@ def test_a_changed_detector_keeps_the_weights_of_its_backbone(tmp_path, thin):
     res3d.save_weights(thin, tmp_path / "backbone.safetensors")
     options = {"backbone": str(THIN), "weights_backbone": str(tmp_path / "backbone.safetensors"), **SMALL}
     for spec in ({}, {"box": {"convs": [8]}}):
-        model = DetectorTask.build({**options, "spec": spec}, FACTS).model
+        model = DetectorTask.build({**options, "spec": spec}, INFO).model
         assert all(torch.equal(value, thin.state_dict()[name]) for name, value in model.backbone.state_dict().items())
 
 
 def test_changes_and_weights_of_a_whole_detector_do_not_go_together(tmp_path):
     options = {"backbone": str(THIN), **SMALL}
-    res3d.save_weights(DetectorTask.build(options, FACTS).model, tmp_path / "whole.safetensors")
+    res3d.save_weights(DetectorTask.build(options, INFO).model, tmp_path / "whole.safetensors")
     weights = {"weights": str(tmp_path / "whole.safetensors")}
-    DetectorTask.build({**options, **weights}, FACTS)
+    DetectorTask.build({**options, **weights}, INFO)
     with pytest.raises(ValueError, match=r"model\.spec changes a detector without weights"):
-        DetectorTask.build({**options, **weights, "spec": {"box": {"convs": [8]}}}, FACTS)
+        DetectorTask.build({**options, **weights, "spec": {"box": {"convs": [8]}}}, INFO)
 
 
 def test_only_what_the_heads_need_is_learned_from():
     """The data have masks and keypoints; this detector has no use for them."""
-    task = DetectorTask.build({"backbone": str(THIN), "mask": False, **SMALL}, FACTS)
+    task = DetectorTask.build({"backbone": str(THIN), "mask": False, **SMALL}, INFO)
     task.model.train()
     data = SyntheticClips(length=2, side=64)
     losses = task.losses([data[0], data[1]])
