@@ -19,6 +19,19 @@ stages:
 """
 
 
+def changed(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
+    """The same run with some settings changed; of ``model``, ``train`` and ``validate`` the keys that are given.
+
+    ``None`` removes a key.
+    """
+    values = settings.to_plain()
+    for name, change in changes.items():
+        if isinstance(change, dict) and name in ("model", "train", "validate"):
+            change = {key: value for key, value in {**values[name], **change}.items() if value is not None}
+        values[name] = change
+    return TrainingSettings(**values)
+
+
 def detector_settings(out: Path, **changes: Any) -> TrainingSettings:
     """A thin detector on eight clips of 32×32."""
     small = {**SMALL, "min_size": 32, "max_size": 32, "anchor_sizes": [8, 12, 16, 24, 32]}
@@ -70,9 +83,9 @@ def write_sensor(folder: Path) -> None:
 
 
 def run(settings: TrainingSettings) -> tuple[TrainingResult, list[str]]:
-    """The result and what was said."""
+    """The result, and the lines that were logged."""
     lines: list[str] = []
-    return train(settings, say=lines.append), lines
+    return train(settings, log=lines.append), lines
 
 
 def curve(out: Path, name: str = "train") -> list[dict[str, float]]:

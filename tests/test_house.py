@@ -29,7 +29,7 @@ ARROWS = {
     "features": "backbone clips inference structures video weights",
     "tracking": "clips ops structures video",
     "evaluation": "ops structures",
-    "training": "backbone data detection evaluation weights",
+    "training": "backbone clips data detection evaluation weights",
     "viz": "backbone structures video",
     "cli": (
         "backbone clips data detection evaluation features inference structures tracking training video viz weights"

@@ -166,25 +166,66 @@ def _dilate(block: BlockSpec, before: int, after: int) -> BlockSpec:
     return replace(block, convs=tuple(dilated(i, conv) for i, conv in enumerate(block.convs)))
 
 
-def _set_shortcut(block: BlockSpec, kind: str) -> BlockSpec:
-    """Another kind of shortcut starts from that kind's defaults: its kernel and bias were the old one's."""
-    old = block.shortcut
-    same = kind == old.kind
-    return block if same else replace(block, shortcut=ShortcutSpec(kind=kind, source=old.source, where=old.where))
+def set_in_channels(spec: BackboneSpec, channels: int) -> BackboneSpec:
+    """Set the number of channels of clips."""
+    return replace(spec, in_channels=channels)
 
 
+def set_norm(spec: BackboneSpec, kind: str) -> BackboneSpec:
+    """Set the kind of every norm."""
+    return replace(spec, norm=replace(spec.norm, kind=kind))
+
+
+def set_norm_eps(spec: BackboneSpec, eps: float) -> BackboneSpec:
+    """Set the eps of every norm."""
+    return replace(spec, norm=replace(spec.norm, eps=eps))
+
+
+def set_norm_momentum(spec: BackboneSpec, momentum: float) -> BackboneSpec:
+    """Set the share of a new batch in the running statistics of every norm."""
+    return replace(spec, norm=replace(spec.norm, momentum=momentum))
+
+
+def set_temporal_padding(spec: BackboneSpec, mode: str) -> BackboneSpec:
+    """Set what convolutions see before the first frame and after the last."""
+    return replace(spec, temporal_padding=mode)  # type: ignore[arg-type]
+
+
+def set_stride_on(spec: BackboneSpec, place: str) -> BackboneSpec:
+    """Set the convolution of each bottleneck that strides."""
+    return _map_blocks(spec, lambda block: replace(block, stride_on=place))  # type: ignore[arg-type]
+
+
+def set_shortcut(spec: BackboneSpec, kind: str) -> BackboneSpec:
+    """Set the kind of every shortcut; another kind starts from its own defaults, not from the old kernel and bias."""
+
+    def changed(block: BlockSpec) -> BlockSpec:
+        old = block.shortcut
+        if kind == old.kind:
+            return block
+        return replace(block, shortcut=ShortcutSpec(kind=kind, source=old.source, where=old.where))
+
+    return _map_blocks(spec, changed)
+
+
+def set_attention(spec: BackboneSpec, kind: str) -> BackboneSpec:
+    """Set the attention of every block."""
+    return _map_blocks(spec, lambda block: replace(block, attention=kind))
+
+
+# The names and types of the values are read from the functions, by whoever offers these changes as settings.
 OVERRIDES: dict[str, Callable[[BackboneSpec, Any], BackboneSpec]] = {
     "width": set_width,
-    "in_channels": lambda spec, channels: replace(spec, in_channels=channels),
-    "norm": lambda spec, kind: replace(spec, norm=replace(spec.norm, kind=kind)),
-    "norm_eps": lambda spec, eps: replace(spec, norm=replace(spec.norm, eps=eps)),
-    "norm_momentum": lambda spec, momentum: replace(spec, norm=replace(spec.norm, momentum=momentum)),
+    "in_channels": set_in_channels,
+    "norm": set_norm,
+    "norm_eps": set_norm_eps,
+    "norm_momentum": set_norm_momentum,
     "temporal_kernel": set_temporal_kernel,
     "middle": set_middle,
     "temporal_stride": set_temporal_stride,
-    "temporal_padding": lambda spec, mode: replace(spec, temporal_padding=mode),
-    "stride_on": lambda spec, place: _map_blocks(spec, lambda block: replace(block, stride_on=place)),
-    "shortcut": lambda spec, kind: _map_blocks(spec, lambda block: _set_shortcut(block, kind)),
-    "attention": lambda spec, kind: _map_blocks(spec, lambda block: replace(block, attention=kind)),
+    "temporal_padding": set_temporal_padding,
+    "stride_on": set_stride_on,
+    "shortcut": set_shortcut,
+    "attention": set_attention,
     "output_stride": set_output_stride,
 }

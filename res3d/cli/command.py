@@ -19,6 +19,7 @@ import yaml
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ActionYesNo, ArgumentParser
 
+from res3d.settings import Tagged, format_help, read_settings, settings_of, split_words
 from res3d.version import __version__
 
 USAGE_ERROR = 2
@@ -32,6 +33,9 @@ class UsageError(ValueError):
 def run_command(function: Callable[..., int], name: str, arguments: Sequence[str]) -> int:
     """Parse ``arguments`` for ``function``, call it, and return the exit code. Errors are one line on stderr."""
     program = f"res3d {name}"
+    kind = next((hint for name, hint in get_type_hints(function).items() if name != "return"), None)
+    if is_dataclass(kind) and any(setting.mark(Tagged) for setting in settings_of(kind)):  # type: ignore[arg-type]
+        return _run_dataclass(function, kind, program, arguments)
     parser = build_parser(function, program)
     try:
         flags, loose, changes = _split(function, arguments)
@@ -48,6 +52,21 @@ def run_command(function: Callable[..., int], name: str, arguments: Sequence[str
         return _fail(program, str(error))
     except (UnicodeDecodeError, RecursionError) as error:  # a config or spec that is no text, or nested without end
         return _fail(program, f"a config or spec cannot be read ({type(error).__name__})")
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted; what was finished is kept", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run_dataclass(function: Callable[..., int], kind: Any, program: str, arguments: Sequence[str]) -> int:
+    """Run a function whose only parameter is a dataclass of settings."""
+    try:
+        words = split_words(kind, arguments)
+        if words.requests:
+            print(f"{program} {__version__}" if "version" in words.requests else format_help(kind, program))
+            return 0
+        return function(read_settings(kind, words))
+    except ValueError as error:
+        return _fail(program, str(error))
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted; what was finished is kept", file=sys.stderr)
         return INTERRUPTED

@@ -26,8 +26,7 @@ def train(settings: TrainingSettings) -> int:
 
     if not is_first_process():
         return 0
-    shown = "" if result.score is None else f", score {result.score:.4f}"
-    print(f"{result.weights}: after {result.steps} steps{shown}; res3d.load_model({str(result.weights)!r}) rebuilds it")
+    print(f"{result}; res3d.load_model({str(result.weights)!r}) rebuilds it")
     return 0
 
 

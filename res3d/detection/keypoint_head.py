@@ -54,6 +54,7 @@ class KeypointHead(TaskHead):
     field = "keypoints"
     values = "coordinates"
     loss_name = "loss_keypoint"
+    score_name = "pck"
 
     def __init__(self, spec: KeypointHeadSpec, channels: int) -> None:
         super().__init__()

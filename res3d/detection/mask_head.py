@@ -47,6 +47,7 @@ class MaskHead(TaskHead):
     shape = "N T H W"
     values = "binary"
     loss_name = "loss_mask"
+    score_name = "mask_ap"
 
     def __init__(self, spec: MaskHeadSpec, channels: int, num_classes: int) -> None:
         super().__init__()

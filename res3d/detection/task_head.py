@@ -28,6 +28,9 @@ class TaskHead(nn.Module, ABC):
     values: ClassVar[TargetValues]
     """Values of that target."""
     loss_name: ClassVar[str]
+    """Name of the loss."""
+    score_name: ClassVar[str | None] = None
+    """The score of ``TubeScores`` that measures the head, the higher the better: it counts in a run's ``quality``."""
     results: Mapping[str, str]
     """Shapes of what the head adds to results, like {"masks": "D T 1 H W"}."""
     roi_size: int

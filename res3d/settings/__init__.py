@@ -1,21 +1,76 @@
-"""Settings as dataclasses: built from YAML and plain values, checked, with suggestions for misspelt names."""
+"""Settings as frozen dataclasses: read from YAML, Python values and the command line; checked; documented by field.
+
+A field's type says what is accepted, the docstring under it what it means, and markers in ``Annotated`` the rest::
+
+    @dataclass(frozen=True, kw_only=True)
+    class ClipSettings:
+        length: int = 8
+        \"\"\"Frames per clip.\"\"\"
+        pool: Annotated[str, Choice(POOLS)] = "avg"
+        \"\"\"How a clip's map becomes a vector.\"\"\"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Run:
+        clips: Annotated[ClipSettings, Short("clip_{}")] = ClipSettings()
+        \"\"\"How videos are cut into clips.\"\"\"
+        data: Annotated[Variant[ClipData], Tagged(DATA)] = ...   # {kind: sprites, seed: 3}
+        \"\"\"The clips to train on.\"\"\"
+
+``build_dataclass(Run, {"clips": {"length": 16}}, root="run")`` reads plain values, ``parse_dataclass`` YAML, and
+``read_settings(Run, split_words(Run, words))`` a command line: ``--clips.length 16``, or short ``--clip-length 16``.
+Errors are ``ValueError``s of one line that name the path, the value, what is accepted and the nearest name.
+``format_help`` writes ``--help`` from the same fields, and ``dump_dataclass`` YAML.
+
+A tagged union (``Tagged``) is a mapping whose key ``kind`` names one of a table of dataclasses. The member is built at
+once where the field's type is a dataclass or a union of them; where it is ``Variant``, its keys and types are checked
+at once, and ``variant.build()`` makes it later. ``build_value(Annotated[...], value, where)`` reads a single value.
+"""
 
 from res3d.settings.checks import Range, check_choice, check_ranges, check_triple, check_width
+from res3d.settings.command_line import deprecation_lines, read_settings, split_words
 from res3d.settings.extras import missing_extra
-from res3d.settings.suggest import did_you_mean, nearest_name
-from res3d.settings.yaml_form import build_dataclass, change_dataclass, dump_dataclass, parse_dataclass
+from res3d.settings.fields import Setting, field_docs, settings_of
+from res3d.settings.help import choices_of, format_help
+from res3d.settings.markers import Alias, Choice, Deprecated, Group, Positional, Short, Shown, Tagged
+from res3d.settings.reader import build_dataclass, build_value, check_arguments
+from res3d.settings.suggest import did_you_mean, name_list, nearest_name, shorten
+from res3d.settings.variant import Variant
+from res3d.settings.yaml_form import change_dataclass, dump_dataclass, load_yaml, parse_dataclass, plain
 
 __all__ = [
+    "Alias",
+    "Choice",
+    "Deprecated",
+    "Group",
+    "Positional",
     "Range",
+    "Setting",
+    "Short",
+    "Shown",
+    "Tagged",
+    "Variant",
     "build_dataclass",
+    "build_value",
     "change_dataclass",
+    "check_arguments",
     "check_choice",
     "check_ranges",
     "check_triple",
     "check_width",
+    "choices_of",
+    "deprecation_lines",
     "did_you_mean",
     "dump_dataclass",
+    "field_docs",
+    "format_help",
+    "load_yaml",
     "missing_extra",
+    "name_list",
     "nearest_name",
     "parse_dataclass",
+    "plain",
+    "read_settings",
+    "settings_of",
+    "shorten",
+    "split_words",
 ]

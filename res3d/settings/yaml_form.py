@@ -1,18 +1,22 @@
-"""Frozen dataclasses to and from YAML: every key is a field, and an unknown one is refused by name, with its place."""
+"""Dataclasses to and from YAML."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 
-from res3d.settings.suggest import did_you_mean
+from res3d.settings.fields import Setting, markers_of, settings_of
+from res3d.settings.markers import Tagged
+from res3d.settings.reader import REPEAT, build_dataclass, build_value
+from res3d.settings.suggest import shorten
+from res3d.settings.variant import Variant
 
 T = TypeVar("T")
 
-MOST = 1000  # items that one "repeat" may stand for
-REPEAT = "repeat"  # a key of a list's item: the item stands there so many times
+MOST_NODES = 200_000  # of a document, its aliases written out
+MERGE = "tag:yaml.org,2002:merge"  # of the key in {<<: *base, length: 16}
 
 
 class _FlowList(list[Any]):
@@ -20,14 +24,38 @@ class _FlowList(list[Any]):
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, and no key twice."""
+    """Plain values only, no key twice, and aliases that stand for a bounded number of values."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _count_nodes(node, {}) > MOST_NODES:
+            raise yaml.YAMLError(f"aliases stand for more than {MOST_NODES} values")
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if isinstance(key, str) and keys.count(key) > 1:
-                raise yaml.YAMLError(f"key {key!r} stands twice")
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = None if key.tag == MERGE else self.construct_object(key, deep=True)
+            if isinstance(name, str) and name in seen:
+                raise yaml.YAMLError(f"key {shorten(name)} stands twice")
+            seen |= {name} if isinstance(name, str) else set()
         return super().construct_mapping(node, deep)
+
+
+def _count_nodes(node: yaml.Node, sizes: dict[int, int | None]) -> int:
+    """The nodes of a document, those behind an alias as often as it is used."""
+    if id(node) in sizes:
+        if (size := sizes[id(node)]) is None:
+            raise yaml.YAMLError("an alias stands for something that holds it")
+        return size
+    sizes[id(node)] = None
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        children = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        children = node.value
+    sizes[id(node)] = size = 1 + sum(_count_nodes(child, sizes) for child in children)
+    return size
 
 
 class _Dumper(yaml.SafeDumper):
@@ -40,146 +68,95 @@ _Dumper.add_representer(
 )
 
 
-def dump_dataclass(value: Any) -> str:
-    """YAML of a dataclass; fields at their default are left out, equal items in a row written once with ``repeat``."""
-    return yaml.dump(_plain(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+def load_yaml(text: str, *, root: str) -> Any:
+    """Return the plain values of a YAML document; ``root`` is what errors call it.
+
+    Raises:
+        ValueError: no valid YAML, a key that stands twice, or aliases that stand for too much.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise ValueError(f"{root} is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"{root} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def dump_dataclass(value: Any, *, defaults: bool = False) -> str:
+    """Return YAML of a dataclass; equal items in a row are written once with ``repeat``.
+
+    Args:
+        value: the dataclass.
+        defaults: write fields at their default too.
+    """
+    return yaml.dump(plain(value, defaults), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def parse_dataclass(kind: type[T], text: str, *, root: str) -> T:
-    """The ``kind`` that ``text`` describes; ``root`` is what errors call the whole.
-
-    Raises ValueError for a key, type or value that has no place in it, naming where it stands.
-    """
-    try:
-        data = yaml.load(text, _Loader)
-    except RecursionError:
-        raise ValueError(f"{root} is nested too deeply") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{root} is not valid YAML: {' '.join(str(error).split())}") from None
-    built: T = _build(kind, data, root)
-    return built
-
-
-def build_dataclass(kind: type[T], data: Mapping[str, Any], *, root: str) -> T:
-    """The ``kind`` that plain values describe, as ``parse_dataclass`` makes it of YAML; ``root`` as there.
+    """Build the dataclass that a YAML document describes; ``root`` is what errors call the whole.
 
     Raises:
-        ValueError: likewise.
+        ValueError: no valid YAML, or a key, type or value that has no place in it, naming where it stands.
     """
-    built: T = _build(kind, data, root)
+    built: T = build_value(kind, load_yaml(text, root=root), root)
     return built
 
 
 def change_dataclass(value: T, changes: Mapping[str, Any], *, root: str) -> T:
-    """``value`` with what ``changes`` says in its place: fields by name, those of dataclasses within it likewise.
+    """Return ``value`` with the fields in ``changes`` replaced, those of dataclasses within it likewise.
 
     Raises:
         ValueError: as ``build_dataclass``.
     """
-    return build_dataclass(type(value), _merge(_plain(value), changes), root=root)
+    return build_dataclass(type(value), merge(plain(value), changes), root=root)
 
 
-def _merge(old: Any, new: Any) -> Any:
+def merge(old: Any, new: Any) -> Any:
+    """Return two trees of mappings as one; where both have a value, the new one."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return new
-    return {**old, **{key: _merge(old.get(key), item) for key, item in new.items()}}
+    return {**old, **{key: merge(old.get(key), item) for key, item in new.items()}}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any, defaults: bool = False) -> Any:
+    """Return a value as YAML holds it: dataclasses as mappings, tuples as lists."""
     if is_dataclass(value):
-        pairs = {f.name: getattr(value, f.name) for f in fields(value)}
-        return {f.name: _plain(pairs[f.name]) for f in fields(value) if pairs[f.name] != _default(f)}
-    if isinstance(value, tuple) and not any(is_dataclass(item) for item in value):
-        return _FlowList(map(_plain, value))
-    if isinstance(value, tuple):
-        runs: list[tuple[Any, int]] = []
-        for item in value:
-            if runs and runs[-1][0] == item:
-                runs[-1] = (item, runs[-1][1] + 1)
-            else:
-                runs.append((item, 1))
-        return [({REPEAT: count} if count > 1 else {}) | _plain(item) for item, count in runs]
-    return value
+        return _plain_fields(value, defaults)
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item, defaults) for key, item in value.items()}
+    if isinstance(value, (tuple, list)) and any(is_dataclass(item) for item in value):
+        return _plain_runs(value, defaults)
+    if isinstance(value, (tuple, list)):
+        return _FlowList(plain(item, defaults) for item in value)
+    return str(value) if isinstance(value, Path) else value
 
 
-def _default(field: Any) -> Any:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
+def _plain_fields(value: Any, defaults: bool) -> dict[str, Any]:
+    written = {setting.name: setting for setting in settings_of(value.__class__)}
+    values = {f.name: getattr(value, f.name) for f in fields(value) if f.name in written}
+    return {
+        name: _plain_field(written[name], item, defaults)
+        for name, item in values.items()
+        if defaults or item != written[name].default
+    }
 
 
-def _build(hint: Any, value: Any, where: str) -> Any:
-    """``value`` as an object of the type ``hint``; ``where`` is its path."""
-    origin, args = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
-        return _build_dataclass(hint, value, where)
-    if origin is tuple:
-        return _build_tuple(args, value, where)
-    if origin in (Union, UnionType):
-        return _build_union(args, value, where)
-    if origin is Literal and value in args and not isinstance(value, bool):
-        return value
-    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML 1.1 reads 1e-5, which has no dot, as text
-        except ValueError:
-            pass
-    if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
-        return value
-    if hint is bool and isinstance(value, bool):
-        return value
-    raise ValueError(f"{where}: expected {_name(hint)}, not {value!r}")
+def _plain_field(setting: Setting, value: Any, defaults: bool) -> Any:
+    for tagged in markers_of(setting.hint, Tagged):
+        if isinstance(value, Variant):
+            return {tagged.key: value.tag, **plain(value.given, defaults)}
+        if is_dataclass(value):
+            tag = next(tag for tag in tagged.tags if tagged.type_of(tag) is type(value))
+            inner = _plain_fields(value, defaults)
+            return tag if tagged.bare and not inner else {tagged.key: tag, **inner}
+    return plain(value, defaults)
 
 
-def _name(hint: Any) -> str:
-    return " | ".join(map(_name, get_args(hint))) if get_args(hint) else str(getattr(hint, "__name__", repr(hint)))
-
-
-def _build_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None and NoneType in choices:
-        return None
-    choices = tuple(choice for choice in choices if choice is not NoneType)
-    if len(choices) == 1:
-        return _build(choices[0], value, where)
-    for choice in choices:
-        try:
-            return _build(choice, value, where)
-        except ValueError:
-            continue
-    raise ValueError(f"{where}: expected {' or '.join(map(_name, choices))}, not {value!r}")
-
-
-def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{where}: expected the keys of {kind.__name__}, not {value!r}")
-    hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind) if f.init}
-    for key in value:
-        if key not in known:
-            hint = did_you_mean(str(key), known)
-            raise ValueError(f"{where}: unknown key {key!r}{hint} (accepted: {', '.join(known)})")
-    for name, f in known.items():
-        if name not in value and f.default is MISSING and f.default_factory is MISSING:
-            raise ValueError(f"{where}: key {name!r} is missing")
-    arguments = {key: _build(hints[key], item, f"{where}.{key}") for key, item in value.items()}
-    try:
-        return kind(**arguments)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-
-
-def _build_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{where}: expected a list, not {value!r}")
-    if args[-1] is not Ellipsis:
-        if len(value) != len(args):
-            raise ValueError(f"{where}: expected {len(args)} values, not {value!r}")
-        return tuple(_build(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
-    items: list[Any] = []
-    for index, item in enumerate(value):
-        count = 1
-        if isinstance(item, Mapping) and REPEAT in item:
-            count = item[REPEAT]
-            if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST:
-                raise ValueError(f"{where}[{index}].{REPEAT}: expected a whole number from 1 to {MOST}, not {count!r}")
-            item = {key: part for key, part in item.items() if key != REPEAT}
-        items += [_build(args[0], item, f"{where}[{index}]")] * count
-    return tuple(items)
+def _plain_runs(items: Any, defaults: bool) -> list[Any]:
+    runs: list[tuple[Any, int]] = []
+    for item in items:
+        if runs and runs[-1][0] == item:
+            runs[-1] = (item, runs[-1][1] + 1)
+        else:
+            runs.append((item, 1))
+    return [({REPEAT: count} if count > 1 else {}) | plain(item, defaults) for item, count in runs]

@@ -1,4 +1,4 @@
-"""Checkpoints to go on from, and the best weights: each file whole or not there."""
+"""Checkpoints to resume a run from, and its best weights: each file whole, or not there."""
 
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from res3d.training.resume import BEST, FINAL, LAST
 from res3d.weights import save_weights
 
 
-class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint where it is asked for: Lightning would hold it in memory, and then on the disk of /tmp."""
+class DirectCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint straight to its path. Lightning would hold it in memory, and then on the disk of /tmp."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
         with Path(path).open("wb") as file:
             try:
                 torch.save(checkpoint, file)
@@ -26,14 +26,14 @@ class WholeFiles(TorchCheckpointIO):
                 raise
 
 
-class Checkpoints(Checkpoint):
+class Checkpoints(Checkpoint):  # Lightning keeps the state of callbacks in checkpoints by this name
     """Writes ``last.ckpt`` every so many steps and after each epoch, and ``best.safetensors`` when scores are best.
 
     Args:
-        folder: of the run.
-        every: steps; None writes after epochs only.
+        folder: the run's folder.
+        every: steps from one checkpoint to the next; None writes them after epochs only.
         monitor: the score that decides, the higher the better.
-        comparable: whether scores before a checkpoint that is gone on from compare with those after it.
+        comparable: whether scores before the checkpoint that a run is resumed from compare with those after it.
     """
 
     def __init__(self, folder: Path, *, every: int | None, monitor: str, comparable: bool) -> None:
@@ -42,17 +42,18 @@ class Checkpoints(Checkpoint):
         self.monitor = monitor
         self.comparable = comparable
         self.best: float | None = None
-        self.stopped: int | None = None  # by which ``early_stopping``
+        self.best_step: int | None = None
+        self.stopped: int | None = None  # the ``early_stopping`` that has ended the run
 
     def is_best(self, trainer: pl.Trainer) -> bool:
-        """Whether the validation that has just been is better than all before it."""
+        """Return whether the last validation is better than all before it."""
         return self.best is None or self._score(trainer) > self.best
 
     def _score(self, trainer: pl.Trainer) -> float:
         return float(trainer.callback_metrics[f"validate/{self.monitor}"])
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         ends_epoch = batch_idx + 1 >= trainer.num_training_batches  # the epoch's end writes one, after validation
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
@@ -60,9 +61,8 @@ class Checkpoints(Checkpoint):
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, TrainingModule)
         if self.is_best(trainer):
-            self.best = self._score(trainer)
+            self.best, self.best_step = self._score(trainer), trainer.global_step
             self._export(trainer, pl_module, BEST)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -71,17 +71,17 @@ class Checkpoints(Checkpoint):
         self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, TrainingModule)
         self._export(trainer, pl_module, FINAL)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "stopped": self.stopped}
+        return {"best": self.best, "best_step": self.best_step, "stopped": self.stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"] if self.comparable else None
+        if self.comparable:
+            self.best, self.best_step = state_dict["best"], state_dict.get("best_step")  # 0.1.0 saved no step
 
     def _save(self, trainer: pl.Trainer) -> None:
-        """On every process: the state of some is in all of them."""
+        """Write a checkpoint. Every process calls this, as some have parts of the state."""
         path, unfinished = self.folder / LAST, self.folder / f".{LAST}.unfinished"
         try:
             trainer.save_checkpoint(unfinished)
@@ -89,9 +89,10 @@ class Checkpoints(Checkpoint):
                 unfinished.replace(path)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
-            kept = "the one before it is kept" if path.exists() else "there is none"
-            raise OSError(f"{path}: the checkpoint cannot be written ({error.strerror or error}); {kept}") from None
+            rest = "the one before it is kept" if path.exists() else "there is none"
+            raise OSError(f"{path}: the checkpoint cannot be written ({error.strerror or error}); {rest}") from None
 
-    def _export(self, trainer: pl.Trainer, module: TrainingModule, name: str) -> None:
+    def _export(self, trainer: pl.Trainer, module: pl.LightningModule, name: str) -> None:
+        assert isinstance(module, TrainingModule)
         if trainer.is_global_zero:
-            save_weights(module.scored, self.folder / name)
+            save_weights(module.exported, self.folder / name)

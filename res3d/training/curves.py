@@ -1,4 +1,4 @@
-"""What becomes of losses and scores over a run: CSV files, TensorBoard, and lines for people."""
+"""Losses and scores over a run: CSV files, TensorBoard, and lines on the screen."""
 
 import csv
 import time
@@ -12,33 +12,31 @@ import torch
 import torch.distributed as dist
 
 from res3d.files import unfinished
-from res3d.training.checkpoints import Checkpoints
-from res3d.training.loading import Waiting
+from res3d.training.loaders import LoadingTime
 
 Row = Mapping[str, float]
 
 
 class CurveFile:
-    """A CSV file of rows with a ``step``; columns that are new are added.
+    """A CSV file of rows with a ``step``. Columns that first appear in a later row are added to all.
 
     Args:
-        path: of the file; one that is there is gone on with.
-        after: rows of later steps are dropped: the run went on from a checkpoint before them.
+        path: the file; rows are added to one that is there.
+        after: rows of later steps are dropped: the run is resumed from a checkpoint before them.
     """
 
     def __init__(self, path: Path, *, after: int) -> None:
         self.path = path
-        rows: list[dict[str, Any]] = []
+        self._rows: list[dict[str, str]] = []
         if path.exists():
             with path.open(encoding="utf-8", newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= after]
-        self._rows = rows
+                self._rows = [row for row in csv.DictReader(file) if int(row["step"]) <= after]
         self._write()
 
     def add(self, row: Row) -> None:
         """Write a row."""
         new = [name for name in row if self._rows and name not in self._rows[0]]
-        self._rows.append({name: _shown(value) for name, value in row.items()})
+        self._rows.append({name: _format(value) for name, value in row.items()})
         if new or len(self._rows) == 1:
             self._rows[0] |= {name: self._rows[0].get(name, "") for name in row}
             self._write()
@@ -54,34 +52,41 @@ class CurveFile:
                 writer.writerows(self._rows)
 
 
-def _shown(value: float) -> str:
+def _format(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
-class Curves(pl.Callback):
-    """Writes ``train.csv`` and ``validate.csv``, TensorBoard's files, and a line a validation.
+class Curves(pl.Callback):  # Lightning keeps the state of callbacks in checkpoints by this name
+    """Writes ``train.csv``, ``validate.csv`` and TensorBoard's files, and logs a line per validation.
 
     A row of training has the mean of each loss over the steps since the row before it, the learning rates, the seconds
-    that a step took and the share of them spent waiting for data.
+    per step and the share of them spent waiting for data. ``epoch`` counts the epochs that are over, in rows from 0,
+    as they are written during an epoch, and in logged lines from 1, as they are logged at its end.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         every: steps from one row to the next.
-        waiting: of the loader.
-        checkpoints: which know the best score.
-        say: takes a line.
+        loading_time: the loader's.
+        is_best: says whether the last validation is better than all before it.
+        log: called with each line.
     """
 
     def __init__(
-        self, folder: Path, *, every: int, waiting: Waiting, checkpoints: Checkpoints, say: Callable[[str], None]
+        self,
+        folder: Path,
+        *,
+        every: int,
+        loading_time: LoadingTime,
+        is_best: Callable[[pl.Trainer], bool],
+        log: Callable[[str], None],
     ) -> None:
         self.folder = folder
         self.every = every
-        self.checkpoints = checkpoints
-        self.say = say
-        self.clock = Clock(waiting)
+        self.is_best = is_best
+        self.log_line = log  # Lightning sets an attribute ``log`` of its own
+        self.clock = Clock(loading_time)
         self._row = Totals()
-        self._run = Totals()  # since the process began
+        self._run = Totals()  # since the process was started
         self._losses: dict[str, float] = {}  # sums over the parts of the row's batches
         self._parts = 0
         self._files: dict[str, CurveFile] = {}
@@ -93,8 +98,9 @@ class Curves(pl.Callback):
         self.clock.lap()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
+        assert isinstance(outputs, Mapping)
         names = [name for name in outputs if name != "loss"]  # their sum, which Lightning scales
         losses = torch.stack([outputs[name].float() for name in names])
         if trainer.world_size > 1:
@@ -117,18 +123,17 @@ class Curves(pl.Callback):
             for name, value in trainer.callback_metrics.items()
             if name.startswith("validate/")
         }
-        self._log(trainer, "validate", scores)
-        best = self.checkpoints.is_best(trainer)
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-        self.say(f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}: {shown}{' (best)' if best else ''}")
+        self._record(trainer, "validate", scores)
+        best = " (best)" if self.is_best(trainer) else ""
+        values = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        self.log_line(f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}: {values}{best}")
         self.clock.lap()  # scoring is no part of a step
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         run = self._run
         if run.steps:
-            self.say(
-                f"{run.steps} steps in {run.seconds:.1f} s, {100 * run.waited / run.seconds:.1f} % waiting for data"
-            )
+            steps = "1 step" if run.steps == 1 else f"{run.steps} steps"
+            self.log_line(f"{steps} in {run.seconds:.1f} s, {100 * run.waited / run.seconds:.1f} % waiting for data")
 
     def state_dict(self) -> dict[str, Any]:
         return {"losses": dict(self._losses), "parts": self._parts}
@@ -146,40 +151,45 @@ class Curves(pl.Callback):
             "step_seconds": self._row.seconds / self._row.steps,
             "data_wait": self._row.waited / self._row.seconds,
         }
-        self._log(trainer, "train", row)
+        self._record(trainer, "train", row)
         self._row, self._losses, self._parts = Totals(), {}, 0
 
-    def _log(self, trainer: pl.Trainer, kind: str, row: Mapping[str, float]) -> None:
+    def _record(self, trainer: pl.Trainer, name: str, row: Row) -> None:
         if not trainer.is_global_zero:
             return
-        self._files[kind].add({"step": trainer.global_step, "epoch": trainer.current_epoch, **row})
+        self._files[name].add({"step": trainer.global_step, "epoch": trainer.current_epoch, **row})
         for logger in trainer.loggers:
-            logger.log_metrics({f"{kind}/{name}": value for name, value in row.items()}, step=trainer.global_step)
+            logger.log_metrics({f"{name}/{key}": value for key, value in row.items()}, step=trainer.global_step)
 
 
 @dataclass
 class Totals:
-    """Of some steps."""
+    """Steps, the seconds that they took, and the seconds of these spent waiting for data."""
 
     steps: int = 0
     seconds: float = 0.0
     waited: float = 0.0
 
     def add(self, lap: tuple[float, float]) -> None:
+        """Add a step of ``Clock.lap``."""
         self.steps += 1
         self.seconds += lap[0]
         self.waited += lap[1]
 
 
 class Clock:
-    """Seconds that pass, and those of them spent waiting for data."""
+    """Measures time, and the part of it spent waiting for data.
 
-    def __init__(self, waiting: Waiting) -> None:
-        self.waiting = waiting
+    Args:
+        loading_time: the loader's.
+    """
+
+    def __init__(self, loading_time: LoadingTime) -> None:
+        self.loading_time = loading_time
         self._last = (0.0, 0.0)
 
     def lap(self) -> tuple[float, float]:
-        """Since the lap before."""
-        now = time.perf_counter(), self.waiting.seconds
+        """Return the seconds since the last lap, and how many of them were spent waiting for data."""
+        now = time.perf_counter(), self.loading_time.seconds
         before, self._last = self._last, now
         return now[0] - before[0], now[1] - before[1]

@@ -1,17 +1,17 @@
-"""An end to runs whose scores rise no more."""
+"""Early stopping that can be resumed with another patience."""
 
 from typing import Any
 
 import pytorch_lightning as pl
 
 
-class EarlyStopping(pl.callbacks.EarlyStopping):  # by this name Lightning keeps its state in checkpoints
-    """Lightning's, but that a run which goes on has the patience that is asked for now.
+class EarlyStopping(pl.callbacks.EarlyStopping):  # Lightning keeps the state of callbacks in checkpoints by this name
+    """Lightning's early stopping, except that a resumed run has the patience of its own settings.
 
     Args:
         monitor: the score, the higher the better.
-        patience: validations without a better one.
-        comparable: whether scores before a checkpoint compare with those after it; else it counts anew.
+        patience: validations without a better score after which the run stops.
+        comparable: whether scores before the checkpoint compare with those after it; else counting starts anew.
     """
 
     def __init__(self, monitor: str, patience: int, *, comparable: bool) -> None:

@@ -1,49 +1,50 @@
-"""Maps of the stages that stay frozen, computed once for each view of a clip and kept on disk."""
+"""Feature maps of stages that stay frozen, computed once for each view of a clip and kept on disk."""
 
 import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
+from res3d.data import ClipData
 from res3d.files import UNFINISHED, unfinished
-from res3d.training.loading import Loaded
-from res3d.training.plan import Plan
-from res3d.training.resume import describe_run
-from res3d.training.tasks import Maps
+from res3d.training.datasets import TrainingSample, ViewIndex
+from res3d.training.settings import RunDescription, TrainingSettings
+from res3d.training.task import AnyTask, FeatureMaps, Target
 from res3d.version import __version__
 from res3d.weights import hash_weights
 
-DECIDES = ("train", "augment", "views", "mean", "std", "seed", "precision")  # what a view shows, and how it is computed
-DIGEST = re.compile("[0-9a-f]{16}")  # names of the folders in a cache
-ABANDONED = 3600  # seconds after which nobody is writing a file any more
+# The settings that decide what a view shows, and how its maps are computed.
+DECIDING = ("train", "augment", "views", "mean", "std", "seed", "precision")
+DIGEST = re.compile("[0-9a-f]{16}")
+"""Names of the folders in a cache."""
+ABANDONED_SECONDS = 3600
+"""Age at which an unfinished file has nobody any more who is writing it."""
 
 
-class KeptMaps:
-    """A folder of files, one for each view of each clip: its size, its target, and the maps that training goes on from.
+@dataclass(frozen=True, slots=True)
+class CacheFolder:
+    """A folder with one file for each cached view of a clip: its size, its target and its feature maps."""
 
-    Args:
-        folder: of the files.
-    """
+    folder: Path
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def path(self, index: ViewIndex) -> Path:
+        """Return the file of a view of a clip."""
+        return self.folder / f"{index.view}" / f"{index.clip // 1000}" / f"{index.clip}.safetensors"
 
-    def path(self, asked: tuple[int, int]) -> Path:
-        """Of a view of a clip."""
-        number, view = asked
-        return self.folder / f"{view}" / f"{number // 1000}" / f"{number}.safetensors"
+    def read(self, index: ViewIndex) -> TrainingSample | None:
+        """Return a cached view of a clip; None if it is not in the cache.
 
-    def read(self, asked: tuple[int, int]) -> Loaded | None:
-        """What is kept of a view; a clip of the same size that holds no pixels stands in for the clip."""
-        path = self.path(asked)
+        Raises:
+            ValueError: a damaged file.
+        """
+        path = self.path(index)
         if not path.exists():
             return None
         try:
@@ -52,105 +53,27 @@ class KeptMaps:
             raise ValueError(f"{path}: a damaged file of the cache ({error}); delete it") from None
         clip = torch.zeros(()).expand(*tensors.pop("size").tolist())
         maps = {name.removeprefix("map."): t for name, t in tensors.items() if name.startswith("map.")}
-        target: Any = {name.removeprefix("target."): t for name, t in tensors.items() if name.startswith("target.")}
+        target: Target = {n.removeprefix("target."): t for n, t in tensors.items() if n.startswith("target.")}
         if "label" in tensors:
             target = int(tensors["label"])
-        return Loaded(asked, clip, target, maps)
+        return TrainingSample(index, clip, target, maps)
 
-
-class FeatureCache:
-    """Fills a folder of kept maps, and gives those of a batch.
-
-    Files appear whole or not at all, under a folder whose name says all that decides what is in them: settings,
-    weights, and the state of the files that clips come from.
-
-    Args:
-        kept: the maps.
-        room: bytes that may be added; views beyond that are computed every time.
-        stages: how many of the first stages it is of.
-        pixels: what a backbone is given for a clip.
-        say: told once when the cache is full.
-    """
-
-    def __init__(
-        self,
-        kept: KeptMaps,
-        *,
-        room: int,
-        stages: int,
-        pixels: Callable[[Any, Tensor], Tensor],
-        say: Callable[[str], None],
-    ) -> None:
-        self.kept = kept
-        self.room = room
-        self.stages = stages
-        self.pixels = pixels
-        self.say = say
-        self._full = False
-
-    @classmethod
-    def of_run(cls, plan: Plan, say: Callable[[str], None]) -> "FeatureCache":
-        """The cache of a run; what other runs keep in its folder counts too. Processes share out what room is left."""
-        settings, described = plan.settings, describe_run(plan)
-        backbone: Any = plan.model.backbone
-        facts = {
-            "version": __version__,
-            "model": [described["kind"], described["model"]],
-            "data": plan.data.fingerprint(),
-            "settings": {name: described["settings"][name] for name in DECIDES},
-            "weights": [hash_weights(backbone.stage(n)) for n in backbone.spec.stage_names[: settings.least_frozen]],
-        }
-        digest = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-        folder = Path(str(settings.cache))
-        return cls(
-            KeptMaps(folder / digest),
-            room=max(0, int(settings.cache_gigabytes * 1e9) - _tidy(folder)) // settings.processes,
-            stages=settings.least_frozen,
-            pixels=plan.task.pixels,
-            say=say,
-        )
-
-    def maps(self, model: nn.Module, batch: Sequence[Loaded]) -> Maps:
-        """Of every clip of a batch, by stage [N, C, T, H, W]; those that are not kept yet are computed, and kept.
+    def write(self, sample: TrainingSample, maps: FeatureMaps, *, most: int) -> int | None:
+        """Write a view of a clip and return the bytes of its tensors; None, and nothing is written, beyond ``most``.
 
         Raises:
-            ValueError: clips of a batch with frames of different sizes.
-            OSError: a file that cannot be written.
+            OSError: the file cannot be written.
         """
-        device = next(model.parameters()).device
-        found = []
-        for item in batch:
-            maps = item.maps
-            if maps is None:
-                backbone: Any = model.backbone
-                with torch.random.fork_rng(
-                    devices=[]
-                ):  # a detector draws sizes: the step is to draw what it always does
-                    pixels = self.pixels(model, item.clip.to(device))
-                maps = {name: m[0] for name, m in backbone.leading_maps(pixels, self.stages).items()}
-                self._keep(item, maps)
-            found.append(maps)
-        sizes = {tuple(maps[name].shape[1:]) for maps in found for name in list(maps)[-1:]}
-        if len(sizes) > 1:
-            raise ValueError(f"a cache needs clips of one size; their last maps are {sorted(sizes)}: crop them")
-        return {name: torch.stack([maps[name].to(device) for maps in found]) for name in found[0]}
-
-    def _keep(self, item: Loaded, maps: Mapping[str, Tensor]) -> None:
         tensors = {f"map.{name}": value.cpu().contiguous() for name, value in maps.items()}
-        if isinstance(item.target, Mapping):
-            tensors |= {f"target.{name}": value.contiguous() for name, value in item.target.items()}
+        if isinstance(sample.target, Mapping):
+            tensors |= {f"target.{name}": value.contiguous() for name, value in sample.target.items()}
         else:
-            tensors["label"] = torch.tensor(item.target)
-        tensors["size"] = torch.tensor(item.clip.shape)
+            tensors["label"] = torch.tensor(sample.target)
+        tensors["size"] = torch.tensor(sample.clip.shape)
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        if size > self.room:
-            if not self._full:
-                self.say(
-                    f"{self.kept.folder.parent}: the cache is full; clips that it does not hold are computed every time"
-                )
-            self._full = True
-            return
-        path = self.kept.path(item.asked)
+        if size > most:
+            return None
+        path = self.path(sample.index)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with unfinished(path) as place:
@@ -160,17 +83,107 @@ class FeatureCache:
             raise OSError(
                 f"{path}: the cache cannot be written ({reason}); a smaller cache_gigabytes may help"
             ) from None
-        self.room -= size
+        return size
+
+
+class FeatureCache:
+    """The feature maps of the frozen stages for batches: read from a folder, or computed and written there.
+
+    Files appear whole or not at all, in a folder whose name is a hash of all that decides what is in them: settings,
+    weights, and the state of the files that clips come from.
+
+    Args:
+        files: the files of the cache.
+        budget: bytes that may be added; the maps of further views are computed every time.
+        stages: number of leading stages whose maps are cached.
+        log: called once with a line, when the cache is full.
+    """
+
+    def __init__(self, files: CacheFolder, *, budget: int, stages: int, log: Callable[[str], None]) -> None:
+        self.files = files
+        self.budget = budget
+        self.stages = stages
+        self.log = log
+        self._full = False
+
+    def maps(self, task: AnyTask, batch: Sequence[TrainingSample]) -> FeatureMaps:
+        """Return the feature maps of a batch, [N, C, T, H, W] by stage.
+
+        Raises:
+            ValueError: clips of a batch with frames of different sizes.
+            OSError: a file that cannot be written.
+        """
+        device = next(task.model.parameters()).device
+        maps = [self._compute(task, sample) if sample.maps is None else sample.maps for sample in batch]
+        sizes = {tuple(of_clip[list(of_clip)[-1]].shape[1:]) for of_clip in maps}
+        if len(sizes) > 1:
+            raise ValueError(f"a cache needs clips of one size; their last maps are {sorted(sizes)}: crop them")
+        return {name: torch.stack([of_clip[name].to(device) for of_clip in maps]) for name in maps[0]}
+
+    def _compute(self, task: AnyTask, sample: TrainingSample) -> FeatureMaps:
+        """Compute the maps of one clip, [C, T, H, W] by stage, and write them where the budget allows."""
+        device = next(task.model.parameters()).device
+        # A detector draws the size of frames, even of one; the step is to draw what it draws without a cache.
+        with torch.random.fork_rng(devices=[]):
+            pixels = task.backbone_input(sample.clip.to(device))
+        maps = {name: m[0] for name, m in task.backbone.leading_maps(pixels, self.stages).items()}
+        size = self.files.write(sample, maps, most=self.budget)
+        if size is not None:
+            self.budget -= size
+        elif not self._full:
+            self._full = True
+            folder = self.files.folder.parent
+            self.log(f"{folder}: the cache is full; clips that it does not hold are computed every time")
+        return maps
+
+
+def open_cache(
+    settings: TrainingSettings,
+    task: AnyTask,
+    data: ClipData,
+    description: RunDescription,
+    *,
+    log: Callable[[str], None],
+) -> FeatureCache | None:
+    """Open the cache of a run, if it has one.
+
+    What other runs have in its folder counts towards its size. The processes of a run share what is left.
+
+    Args:
+        settings: the run's.
+        task: the model, with its weights at the start of the run.
+        data: the clips to train on.
+        description: the run's.
+        log: called once with a line, when the cache is full.
+    """
+    if settings.cache is None:
+        return None
+    folder = Path(settings.cache)
+    frozen = task.backbone.spec.stage_names[: settings.least_frozen]
+    deciding = {
+        "version": __version__,
+        "model": [description["kind"], description["model"]],
+        "data": data.fingerprint(),
+        "settings": {name: description["settings"][name] for name in DECIDING},
+        "weights": [hash_weights(task.backbone.stage(name)) for name in frozen],
+    }
+    digest = sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+    return FeatureCache(
+        CacheFolder(folder / digest),
+        budget=max(0, int(settings.cache_gigabytes * 1e9) - _tidy(folder)) // settings.processes,
+        stages=settings.least_frozen,
+        log=log,
+    )
 
 
 def _tidy(folder: Path) -> int:
-    """The bytes of all maps in a folder of caches, without what runs that were killed left unfinished in it."""
-    held = 0
+    """Return the bytes of all maps in a folder of caches; delete what killed runs left unfinished there."""
+    total = 0
     for file in folder.glob("*/*/*/*"):
         if not DIGEST.fullmatch(file.relative_to(folder).parts[0]):
             continue
         if file.suffix == ".safetensors":
-            held += file.stat().st_size
-        elif file.suffix == UNFINISHED and time.time() - file.stat().st_mtime > ABANDONED:
+            total += file.stat().st_size
+        elif file.suffix == UNFINISHED and time.time() - file.stat().st_mtime > ABANDONED_SECONDS:
             file.unlink(missing_ok=True)
-    return held
+    return total

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -18,77 +18,90 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 from torch import nn
 
-from res3d.training.checkpoints import Checkpoints, WholeFiles
+from res3d.training.batch_sampler import split_clips
+from res3d.training.checkpoints import Checkpoints, DirectCheckpointIO
 from res3d.training.curves import Curves
+from res3d.training.datasets import AugmentedClips, Normalization, TrainingClips
 from res3d.training.early_stopping import EarlyStopping
-from res3d.training.feature_cache import FeatureCache
-from res3d.training.loading import Normalization, ScoringLoader, TrainingLoader, Views
+from res3d.training.feature_cache import FeatureCache, open_cache
+from res3d.training.loaders import ScoringLoader, TrainingLoader
 from res3d.training.module import TrainingModule
-from res3d.training.order import share_out
 from res3d.training.plan import Plan
 from res3d.training.resume import FINAL, Checkpoint
-from res3d.training.settings import TrainingSettings
+from res3d.training.settings import PRECISIONS, TrainingSettings
 from res3d.weights import save_weights
 
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-# What Lightning warns of and is meant here.
+# Warnings of Lightning about what is intended here.
 EXPECTED = (
     "Found .* in eval mode at the start of training",  # frozen stages are
-    "The '.*_dataloader' does not have many workers",  # how many is the user's to say
+    "The '.*_dataloader' does not have many workers",  # how many is the user's choice
     "You're resuming from a checkpoint that ended before the epoch ended",  # the loader goes by the step
     "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # torch's, of a line of Lightning's
     r"You passed `Trainer\(accelerator='cpu', precision='16-mixed'\)`",  # refused by ``_check_device``
-    "You defined a `validation_step` but have no `val_dataloader`",  # nothing to validate on
+    "You defined a `validation_step` but have no `val_dataloader`",  # there is nothing to validate on
     "GPU available but not used",  # the user's choice
     "The number of training batches .* is smaller than the logging interval",  # Lightning's logging is not used
 )
 
 
 def is_first_process() -> bool:
-    """Whether this is the process that writes files and says what happens."""
+    """Return whether this is the process that writes files and logs lines."""
     return int(rank_zero_only.rank or 0) == 0  # type: ignore[attr-defined]
 
 
 def export_last(plan: Plan, checkpoint: Checkpoint) -> None:
-    """The weights of a run's last checkpoint, as its end would have written them."""
+    """Write the weights of a run's last checkpoint, as the end of the run would have."""
     if is_first_process():
         module = TrainingModule(plan)
         state = torch.load(checkpoint.path, map_location="cpu", weights_only=True, mmap=True)
         module.load_state_dict(state["state_dict"])
-        save_weights(module.scored, Path(plan.settings.out) / FINAL)
+        save_weights(module.exported, Path(plan.settings.out) / FINAL)
 
 
-def fit(plan: Plan, checkpoint: Checkpoint | None, *, say: Callable[[str], None]) -> tuple[float | None, int]:
-    """Train to the end, from a checkpoint where there is one: the best score, where there are scores, and the steps.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitResult:
+    """The end of a run."""
+
+    best: float | None
+    """The best score, where there are scores."""
+    best_step: int | None
+    """The step that it was reached at."""
+    steps: int
+    """Steps of the whole run."""
+
+
+def fit(plan: Plan, checkpoint: Checkpoint | None, *, log: Callable[[str], None]) -> FitResult:
+    """Train to the end, from a checkpoint where there is one.
 
     Raises:
-        as ``train``.
+        ValueError, OSError, FloatingPointError: as ``train``.
     """
     settings = plan.settings
     folder = Path(settings.out)
-    cache = None if settings.cache is None else FeatureCache.of_run(plan, say)
+    cache = open_cache(settings, plan.task, plan.data, plan.description, log=log)
     module = TrainingModule(plan, cache)
     normalize = Normalization(mean=settings.mean, std=settings.std)
-    loader = TrainingLoader(
-        Views(plan.data, plan.change, normalize, settings.seed),
-        plan.order,
-        lambda: module.global_step,
-        num_views=settings.views,
-        workers=settings.workers,
-        kept=None if cache is None else cache.kept,
-    )
+    loader = _training_loader(plan, normalize, cache, lambda: module.global_step)
     comparable = checkpoint is None or checkpoint.comparable
-    checkpoints = Checkpoints(folder, every=settings.checkpoint_every, monitor=plan.task.best, comparable=comparable)
-    curves = Curves(folder, every=settings.log_every, waiting=loader.waiting, checkpoints=checkpoints, say=say)
+    checkpoints = Checkpoints(
+        folder, every=settings.checkpoint_every, monitor=plan.task.best_score, comparable=comparable
+    )
+    curves = Curves(
+        folder,
+        every=settings.log_every,
+        loading_time=loader.loading_time,
+        is_best=checkpoints.is_best,
+        log=log,
+    )
     with _quiet():
         trainer = _trainer(settings, [curves, checkpoints, *_more_callbacks(plan, comparable)])
         _check_device(plan, trainer)
-        loader.order = replace(plan.order, process=trainer.global_rank)
+        loader.sampler = replace(plan.sampler, process=trainer.global_rank)
         scoring = _scoring_loader(plan, normalize, trainer.global_rank)
         path = None if checkpoint is None else checkpoint.path
         _run(trainer, lambda: trainer.fit(module, loader, scoring, ckpt_path=path, weights_only=True))
-    return checkpoints.best, trainer.global_step
+    return FitResult(best=checkpoints.best, best_step=checkpoints.best_step, steps=trainer.global_step)
 
 
 def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -97,14 +110,14 @@ def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Tra
         devices=settings.devices,
         num_nodes=settings.nodes,
         strategy="ddp" if settings.processes > 1 else "auto",
-        precision=PRECISIONS[str(settings.precision)],  # type: ignore[arg-type]
+        precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_gradient,
         check_val_every_n_epoch=settings.validate_every,
         num_sanity_val_steps=0,
         callbacks=callbacks,
-        plugins=[WholeFiles()],
+        plugins=[DirectCheckpointIO()],
         logger=TensorBoardLogger(settings.out, name="tensorboard", version=""),
         enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
         enable_model_summary=False,
@@ -113,21 +126,34 @@ def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Tra
 
 
 def _more_callbacks(plan: Plan, comparable: bool) -> list[pl.Callback]:
-    made: list[pl.Callback] = []
+    callbacks: list[pl.Callback] = []
     if (patience := plan.settings.early_stopping) is not None:
-        made.append(EarlyStopping(f"validate/{plan.task.best}", patience, comparable=comparable))
+        callbacks.append(EarlyStopping(f"validate/{plan.task.best_score}", patience, comparable=comparable))
     if sys.stderr.isatty():
-        made.append(TQDMProgressBar())
-    return made
+        callbacks.append(TQDMProgressBar())
+    return callbacks
+
+
+def _training_loader(
+    plan: Plan, normalize: Normalization, cache: FeatureCache | None, next_step: Callable[[], int]
+) -> TrainingLoader:
+    clips = AugmentedClips(plan.data, plan.augment, normalize, plan.settings.seed)
+    return TrainingLoader(
+        TrainingClips(clips, None if cache is None else cache.files),
+        plan.sampler,
+        next_step,
+        num_views=plan.settings.views,
+        workers=plan.settings.workers,
+    )
 
 
 def _scoring_loader(plan: Plan, normalize: Normalization, process: int) -> ScoringLoader | None:
     if plan.validation is None:
         return None
     return ScoringLoader(
-        Views(plan.validation, None, normalize, plan.settings.seed),
-        share_out(len(plan.validation), plan.settings.processes, process),
-        batch_size=1 if plan.task.scored_alone else plan.order.part_size,
+        AugmentedClips(plan.validation, None, normalize, plan.settings.seed),
+        split_clips(len(plan.validation), plan.settings.processes, process),
+        batch_size=1 if plan.task.scores_one_by_one else plan.sampler.part_size,
         workers=plan.settings.workers,
     )
 
@@ -135,7 +161,7 @@ def _scoring_loader(plan: Plan, normalize: Normalization, process: int) -> Scori
 def _check_device(plan: Plan, trainer: pl.Trainer) -> None:
     if trainer.strategy.root_device.type != "cpu":
         return
-    if any(isinstance(module, nn.SyncBatchNorm) for module in plan.model.modules()):
+    if any(isinstance(module, nn.SyncBatchNorm) for module in plan.task.model.modules()):
         raise ValueError("norm 'sync_batch' needs a GPU; on a CPU take group, frozen_batch or batch")
     if plan.settings.precision == "16":
         raise ValueError("precision 16 needs a GPU; on a CPU take 32 or bf16")
@@ -143,7 +169,7 @@ def _check_device(plan: Plan, trainer: pl.Trainer) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what Lightning says of itself and what it warns of in vain; what it refuses is a ValueError."""
+    """Suppress Lightning's messages about itself and its expected warnings; what it refuses is a ValueError."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     try:
@@ -161,9 +187,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _run(trainer: pl.Trainer, action: Callable[[], None]) -> None:
-    """Ctrl-C comes out as KeyboardInterrupt; Lightning would exit by itself, and be deaf to it afterwards.
+    """Run an action of the trainer, and raise KeyboardInterrupt on Ctrl-C and ConnectionError if another process fails.
 
-    What a process meets that waits for one which has failed is a ConnectionError.
+    Lightning would exit on Ctrl-C, and leave a handler behind that ignores the next one.
     """
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -181,5 +207,5 @@ def _run(trainer: pl.Trainer, action: Callable[[], None]) -> None:
 
 
 def _is_lost(error: RuntimeError) -> bool:
-    """Whether a backend says that another process is gone; gloo has no kind of error of its own."""
+    """Return whether a backend reports that another process is gone; gloo has no type of error for that."""
     return isinstance(error, dist.DistError) or "gloo" in str(error)

@@ -1,80 +1,88 @@
-"""The step of training and the scoring, as PyTorch Lightning runs them."""
+"""The training step and the scoring of a run, as PyTorch Lightning calls them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from res3d.training.datasets import TrainingSample
 from res3d.training.feature_cache import FeatureCache
-from res3d.training.loading import Loaded
-from res3d.training.order import seed_step
-from res3d.training.parts import build_optimizer
+from res3d.training.parameter_groups import build_optimizer
 from res3d.training.plan import Plan
-from res3d.training.resume import KEY, describe_run
+from res3d.training.resume import DESCRIPTION
+from res3d.training.seeding import seed_step
+from res3d.training.task import Target
 
 
 class TrainingModule(pl.LightningModule):
-    """A model that learns.
+    """A run's model with its losses, optimizer and scores.
 
     What a step draws at random (which proposals are sampled, what is dropped) is a function of the seed, the step and
-    the part of its batch, so that a run that was interrupted ends where one that was not does.
+    the part of its batch, so that a resumed run ends where an undisturbed one does.
 
     Args:
         plan: what the run is made of.
-        cache: of the maps of stages that stay frozen.
+        cache: feature maps of the stages that stay frozen.
     """
 
     def __init__(self, plan: Plan, cache: FeatureCache | None = None) -> None:
         super().__init__()
-        self.model = plan.model
+        self.model = plan.task.model
         self.task = plan.task
+        self.scoring_task = plan.task
+        """The task of the model that is scored and exported: the averaged one, where there is one."""
         self.settings = plan.settings
-        self.schedule = plan.schedule
+        self.rate_factor = plan.rate_factor
         self.cache = cache
-        self.run = describe_run(plan)
+        self.description = plan.description
         self.averaged: AveragedModel | None = None
         if plan.settings.averaging is not None:
             average = get_ema_multi_avg_fn(plan.settings.averaging)  # type: ignore[no-untyped-call]
-            self.averaged = AveragedModel(plan.model, multi_avg_fn=average, use_buffers=True)
+            self.averaged = AveragedModel(plan.task.model, multi_avg_fn=average, use_buffers=True)
             self.averaged.requires_grad_(False)
-        self._found: dict[int, tuple[Any, Any]] = {}  # by clip: result and truth
-        self._wrapped: set[int] = set()  # ids of the parameters whose gradients DistributedDataParallel averages
+            self.scoring_task = type(plan.task)(self.averaged.module)
+        self._scored: dict[int, tuple[object, object]] = {}  # result and truth by clip
+        self._synchronized: set[int] = set()  # ids of the parameters whose gradients DistributedDataParallel averages
 
     @property
-    def scored(self) -> nn.Module:
-        """The model that is scored and exported: the averaged one, where there is one."""
-        return self.model if self.averaged is None else self.averaged.module
+    def exported(self) -> nn.Module:
+        """The model that is scored and exported."""
+        model: nn.Module = self.scoring_task.model
+        return model
 
-    def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.model, self.settings)
-        # A function, since the scheduler would keep an object's fields: a run that goes on may be of more epochs.
-        rates = LambdaLR(optimizer, lambda step: self.schedule(step))
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = build_optimizer(self.task, self.settings)
+        # A function, as the scheduler would save an object's fields: a resumed run may have more epochs.
+        rates = LambdaLR(optimizer, lambda step: self.rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        # Whatever took a gradient when the run was wrapped: before the first step that is what freeze_at leaves.
-        self._wrapped = {id(p) for p in self.model.parameters() if p.requires_grad}
+        # Parameters that required a gradient when DistributedDataParallel wrapped the model: before the first step
+        # these are the ones that freeze_at leaves.
+        self._synchronized = {id(p) for p in self.model.parameters() if p.requires_grad}
         self._freeze()
 
     def on_train_epoch_start(self) -> None:
         self._freeze()
 
     def _freeze(self) -> None:
-        backbone: Any = self.model.backbone
-        backbone.freeze(self.settings.frozen_in(self.global_step // self.schedule.steps_per_epoch))
+        self.task.backbone.freeze(self.settings.frozen_in(self.global_step // self.rate_factor.steps_per_epoch))
 
-    def on_train_batch_start(self, batch: list[Loaded], batch_idx: int) -> None:
-        # Numbered as the order has them: parts of a batch draw the same whether processes or time divide it.
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+        # Parts of a batch draw the same whether processes or time divide it.
         part = batch_idx % self.settings.accumulate * self.settings.processes + self.global_rank
         seed_step(self.settings.seed, self.global_step, part)
 
-    def training_step(self, batch: list[Loaded], batch_idx: int) -> dict[str, Tensor]:
-        known = None if self.cache is None else self.cache.maps(self.model, batch)
-        losses = self.task.losses(self.model, [(item.clip, item.target) for item in batch], known)
+    def training_step(self, batch: Sequence[TrainingSample], batch_idx: int) -> dict[str, Tensor]:
+        maps = None if self.cache is None else self.cache.maps(self.task, batch)
+        losses = self.task.losses([(sample.clip, sample.target) for sample in batch], maps)
         total = torch.stack([loss.float() for loss in losses.values()]).sum()
         if not torch.isfinite(total):
             values = ", ".join(f"{name} {loss.item():.3g}" for name, loss in losses.items())
@@ -84,12 +92,12 @@ class TrainingModule(pl.LightningModule):
             )
         return {"loss": total, **{name: loss.detach() for name, loss in losses.items()}}
 
-    def on_before_optimizer_step(self, optimizer: Any) -> None:
-        """Average the gradients of parameters that were unfrozen since DistributedDataParallel looked."""
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Average the gradients of parameters that were unfrozen after DistributedDataParallel wrapped the model."""
         if self.trainer.world_size == 1:
             return
         for parameter in self.model.parameters():
-            if parameter.grad is not None and id(parameter) not in self._wrapped:
+            if parameter.grad is not None and id(parameter) not in self._synchronized:
                 dist.all_reduce(parameter.grad)
                 parameter.grad /= self.trainer.world_size
 
@@ -98,27 +106,26 @@ class TrainingModule(pl.LightningModule):
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
 
-    def validation_step(self, batch: list[tuple[int, Tensor, Any]], batch_idx: int) -> None:
-        samples = [(clip, target) for _, clip, target in batch]
+    def validation_step(self, batch: Sequence[tuple[int, Tensor, Target]], batch_idx: int) -> None:
         with torch.autocast(self.device.type, enabled=False):  # scores are of float32, whatever training is in
-            results = self.task.predict(self.scored, samples)
-        for (number, _, target), result in zip(batch, results, strict=True):
-            self._found[number] = result, self.task.truth(target)
+            results = self.scoring_task.predict([(clip, target) for _, clip, target in batch])
+        for (index, _, target), result in zip(batch, results, strict=True):
+            self._scored[index] = result, self.task.truth(target)
 
     def on_validation_epoch_end(self) -> None:
-        found = self._found
-        self._found = {}
+        scored = self._scored
+        self._scored = {}
         if self.trainer.world_size > 1:
-            parts: list[Any] = [None] * self.trainer.world_size
-            dist.all_gather_object(parts, found)
-            found = {number: pair for part in parts for number, pair in part.items()}
-        results, truths = zip(*(found[number] for number in sorted(found)), strict=True)
-        scores = self.task.score(results, truths)
-        # The same on every process, which all saw everything; of the loggers, ``Curves`` takes care.
+            parts: list[dict[int, tuple[object, object]]] = [{}] * self.trainer.world_size
+            dist.all_gather_object(parts, scored)
+            scored = {index: pair for part in parts for index, pair in part.items()}
+        results, truths = zip(*(scored[index] for index in sorted(scored)), strict=True)
+        scores = self.scoring_task.score(results, truths)
+        # Every process has all results, and so the same scores; ``Curves`` gives them to the loggers.
         self.log_dict({f"validate/{name}": value for name, value in scores.items()}, logger=False, sync_dist=True)
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch  # clips of a list have sizes of their own: the task moves them
+    def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
+        return batch  # the task moves clips, which differ in size, one by one
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[KEY] = self.run
+        checkpoint[DESCRIPTION] = dict(self.description)

@@ -1,111 +1,164 @@
-"""What a run is made of, before anything runs."""
+"""Everything that a run is made of, before anything runs."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from torch import nn
+from res3d.clips import ClipSpec
+from res3d.data import Augmentation, ClipData, DatasetInfo, mirror_pairs
+from res3d.settings import Variant
+from res3d.training.batch_sampler import BatchSampler
+from res3d.training.datasets import Augment
+from res3d.training.schedules import RateFactor
+from res3d.training.seeding import seed_step
+from res3d.training.settings import MODELS, RunDescription, TrainingSettings
+from res3d.training.task import AnyTask
+from res3d.weights.kinds import kind_of
 
-from res3d.data import Augmentation, ClipData, mirror_pairs
-from res3d.settings import build_dataclass
-from res3d.training.kinds import build_data, build_model, find_task
-from res3d.training.loading import Change
-from res3d.training.order import Order, seed_step
-from res3d.training.schedule import Schedule
-from res3d.training.settings import TrainingSettings
-from res3d.training.tasks import Task
+Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Everything that a run is made of."""
+    """The parts of a run."""
 
     settings: TrainingSettings
-    task: Task
-    model: nn.Module
+    task: AnyTask
+    """The model and how it is trained."""
     data: ClipData
-    change: Change  # of what is trained on
-    flip_pairs: tuple[tuple[int, int], ...]  # of keypoints that change places in it
+    """The clips to train on."""
+    augment: Augment
+    """Changes these clips at random."""
+    flip_pairs: Pairs
+    """Keypoints that a flip swaps, by index."""
     validation: ClipData | None
-    order: Order  # of the first process
-    schedule: Schedule
+    """The clips that are scored."""
+    sampler: BatchSampler
+    """The batches of the first process."""
+    rate_factor: RateFactor
+    """What learning rates are multiplied by, step by step."""
+    description: RunDescription
+    """What checkpoints say of the run."""
 
     @property
     def steps(self) -> int:
-        """Of the whole run."""
-        return self.settings.epochs * self.order.steps_per_epoch
+        """Steps of the whole run."""
+        return self.settings.epochs * self.sampler.steps_per_epoch
 
 
 def make_plan(settings: TrainingSettings) -> Plan:
-    """Data opened, model built.
+    """Open the data and build the model.
 
     Raises:
         ValueError, FileNotFoundError, WeightsError: as ``train``.
     """
-    task = find_task(settings)
-    kind = settings.model["kind"]
-    if task.normalizes and (settings.mean or settings.std):
-        raise ValueError(f"mean and std are not for a {kind}, which has its own (model.image_mean and model.image_std)")
-    data = build_data("train", settings.train, kind)
-    validation = None if settings.validate is None else build_data("validate", settings.validate, kind)
-    _check_classes(data, validation)
-    order = Order(
+    data = _open("train", settings.train)
+    validation = None if settings.validate is None else _open("validate", settings.validate)
+    _check_classes(data.info, None if validation is None else validation.info)
+    sampler = BatchSampler(
         num_clips=len(data),
         batch_size=settings.batch_size,
         seed=settings.seed,
         accumulate=settings.accumulate,
         processes=settings.processes,
     )
-    if settings.warm_up > (steps := settings.epochs * order.steps_per_epoch):
-        raise ValueError(f"warm_up must be ≤ {steps}, the steps of the run, not {settings.warm_up}")
-    schedule = Schedule(
-        kind=settings.schedule,
-        warm_up=settings.warm_up,
-        epochs=settings.epochs,
-        steps_per_epoch=order.steps_per_epoch,
-        milestones=settings.milestones,
-        decay=settings.decay,
-    )
-    augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
-    flip_pairs = mirror_pairs(data.info.categories, augmentation.pairs) if augmentation.flip else ()
-    seed_step(settings.seed)  # of random weights
-    model = build_model(task, settings, data.info)
-    task.note_input(model, settings, (data if validation is None else validation).info)
-    _check_targets("train", data, task.needs(model))
+    rate_factor = _plan_rates(settings, sampler.steps_per_epoch)
+    pairs = mirror_pairs(data.info.categories, settings.augment.pairs) if settings.augment.flip else ()
+    task = build_task(settings, data.info)
+    if (clip := _recorded_clip(settings, (validation or data).info)) is not None:
+        task.record_clips(clip, [category.name for category in data.info.categories])
+    _check_targets("train", data.info, task)
     if validation is not None:
-        _check_targets("validate", validation, task.needs(model))
-    if augmentation.flip and augmentation.pairs is None and not flip_pairs and "keypoints" in task.needs(model):
-        raise ValueError(
-            "augment: no keypoint's name says left or right; name the pairs that a flip swaps (augment.pairs), or say "
-            "that there are none ([])"
-        )
+        _check_targets("validate", validation.info, task)
+    _check_pairs(settings.augment, pairs, task)
     return Plan(
         settings=settings,
         task=task,
-        model=model,
         data=data,
-        change=partial(augmentation, flip_pairs=flip_pairs),
-        flip_pairs=flip_pairs,
+        augment=partial(settings.augment, flip_pairs=pairs),
+        flip_pairs=pairs,
         validation=validation,
-        order=order,
-        schedule=schedule,
+        sampler=sampler,
+        rate_factor=rate_factor,
+        description=_describe(settings, task, len(data)),
     )
 
 
-def _check_classes(data: ClipData, validation: ClipData | None) -> None:
-    if data.info.empty:
-        raise ValueError(f"train: no clip shows {', '.join(data.info.empty)}; leave such classes out, or add examples")
-    if validation is not None and data.info != validation.info:
-        a, b = data.info, validation.info
-        names = [", ".join(c.name for c in info.categories) or f"{info.num_classes} classes" for info in (a, b)]
-        raise ValueError(f"train and validate must be of the same classes and keypoints, not {names[0]} and {names[1]}")
+def build_task(settings: TrainingSettings, info: DatasetInfo) -> AnyTask:
+    """Build the model of a run, with random weights drawn from its seed, frozen as in the first epoch.
+
+    Raises:
+        ValueError: options that are invalid or do not fit the data.
+        WeightsError: weights that do not fit the model.
+    """
+    seed_step(settings.seed)
+    task = MODELS[settings.model.tag].build(settings.model.arguments, info)
+    task.backbone.freeze(settings.freeze_at)
+    return task
 
 
-def _check_targets(name: str, data: ClipData, needs: Mapping[str, str]) -> None:
-    info = data.info
-    for field, shape in needs.items():
+def _open(name: str, data: Variant[ClipData]) -> ClipData:
+    clips = data.build()
+    if not len(clips):
+        raise ValueError(f"{name}: holds no clip")
+    return clips
+
+
+def _plan_rates(settings: TrainingSettings, steps_per_epoch: int) -> RateFactor:
+    if settings.warm_up > (steps := settings.epochs * steps_per_epoch):
+        raise ValueError(f"warm_up must be ≤ {steps}, the steps of the run, not {settings.warm_up}")
+    return RateFactor(
+        schedule=settings.schedule,
+        warm_up=settings.warm_up,
+        epochs=settings.epochs,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def _recorded_clip(settings: TrainingSettings, info: DatasetInfo) -> ClipSpec | None:
+    """Return the clips that weights say they are for: those that are scored, else those that are trained on."""
+    clip = info.clip
+    if clip is None:
+        return None
+    if clip.crop is None and settings.validate is None and settings.augment.crop is not None:
+        # Augmentation adds black around frames that are smaller than its crop; nobody else does.
+        height, width = (min(n, clip.resize) if isinstance(clip.resize, int) else n for n in settings.augment.crop)
+        clip = replace(clip, crop=(height, width))
+    return replace(clip, mean=settings.mean or clip.mean, std=settings.std or clip.std)
+
+
+def _describe(settings: TrainingSettings, task: AnyTask, clips: int) -> RunDescription:
+    kind = kind_of(task.model)
+    return {
+        "kind": kind.name,
+        "model": kind.describe(task.model),
+        "settings": settings.to_plain(),
+        "clips": clips,
+    }
+
+
+def _check_classes(train: DatasetInfo, validate: DatasetInfo | None) -> None:
+    if train.empty:
+        raise ValueError(f"train: no clip shows {', '.join(train.empty)}; leave such classes out, or add examples")
+    if validate is not None and train != validate:
+        a, b = (
+            ", ".join(category.name for category in info.categories) or f"{info.num_classes} classes"
+            for info in (train, validate)
+        )
+        raise ValueError(f"train and validate must be of the same classes and keypoints, not {a} and {b}")
+
+
+def _check_targets(name: str, info: DatasetInfo, task: AnyTask) -> None:
+    for field, shape in task.target_shapes.items():
         if field not in info.targets:
             why = f": {info.partial[field]}" if field in info.partial else ""
             raise ValueError(f"{name}: the model has a head for {field}, which its data lack{why}")
         if info.targets[field] != shape:
             raise ValueError(f"{name}: {field} are [{info.targets[field]}], and the model's [{shape}]")
+
+
+def _check_pairs(augment: Augmentation, pairs: Pairs, task: AnyTask) -> None:
+    if augment.flip and augment.pairs is None and not pairs and "keypoints" in task.target_shapes:
+        raise ValueError(
+            "augment: no keypoint's name says left or right; name the pairs that a flip swaps (augment.pairs), or say "
+            "that there are none ([])"
+        )

@@ -1,9 +1,8 @@
-"""``train``: a run from its settings, begun or gone on with."""
+"""``train``: a run from its settings, started or resumed."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -11,64 +10,83 @@ from res3d.backbone import count_parameters
 from res3d.files import write_whole
 from res3d.settings import missing_extra
 from res3d.training.plan import Plan, make_plan
-from res3d.training.resume import BEST, CONFIG, FINAL, Checkpoint, describe_run, find_checkpoint
+from res3d.training.resume import BEST, CONFIG, FINAL, Checkpoint, find_checkpoint
 from res3d.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingResult:
-    """How a run ended."""
+    """The end of a run."""
 
-    weights: Path  # the best where scores said which those are, else the last
-    score: float | None  # of the best, by ``Task.best``
+    weights: Path
+    """The weights with the best score; without validation, those at the end."""
+    score: float | None
+    """The best score (accuracy of a classifier, ``quality`` of a detector); None without validation."""
+    step: int | None
+    """The step that ``weights`` are of; None in a run that res3d 0.1.0 validated, which did not keep it."""
     steps: int
+    """Steps of the whole run."""
+
+    def __str__(self) -> str:
+        steps = count_of(self.steps, "step")
+        if self.score is None:
+            return f"{self.weights}: after {steps}"
+        of = "" if self.step is None else f" of step {self.step}"
+        return f"{self.weights}: the best weights{of}, score {self.score:.4f}, after {steps} in all"
 
 
-def train(settings: TrainingSettings, *, say: Callable[[str], None] = print) -> TrainingResult:
-    """Train as ``settings`` say, from the checkpoint in their folder where there is one.
+def train(settings: TrainingSettings, *, log: Callable[[str], None] = print) -> TrainingResult:
+    """Train a detector or a classifier, from the checkpoint in the run's folder where there is one.
 
     The folder gets ``best.safetensors`` (with data to validate on) and ``last.safetensors``, which ``res3d.load_model``
-    reads, ``last.ckpt`` to go on from, ``train.csv`` and ``validate.csv``, and files for TensorBoard.
+    reads, ``last.ckpt`` to resume from, ``train.csv`` and ``validate.csv``, and files for TensorBoard.
 
     Args:
         settings: of the run.
-        say: takes lines that tell how it goes.
+        log: called with lines about its progress.
 
     Raises:
         ImportError: PyTorch Lightning is not installed.
         ValueError: settings that do not fit together or with the data, or a folder with another run.
-        FileNotFoundError: data that is not there.
+        FileNotFoundError: data that are not there.
         WeightsError: weights that do not fit the model, or a checkpoint that cannot be read.
         OSError: a file that cannot be written; the last checkpoint is kept. A ConnectionError: another of the run's
             processes has failed.
-        FloatingPointError: a loss that is not finite; likewise.
+        FloatingPointError: a loss that is not finite; the last checkpoint is kept.
     """
     try:
         from res3d.training.fit import export_last, fit, is_first_process
     except ImportError as error:
         raise missing_extra("train", "training needs PyTorch Lightning", error) from None
-    say = say if is_first_process() else _silence
+    log = log if is_first_process() else _discard
     plan = make_plan(settings)
     folder = Path(settings.out)
-    checkpoint = find_checkpoint(folder, describe_run(plan))
-    if checkpoint is not None and (ended := _why_finished(checkpoint, plan)):
+    checkpoint = find_checkpoint(settings, plan.description)
+    if checkpoint is not None and (reason := _why_finished(checkpoint, plan)):
         if not checkpoint.exported:
             export_last(plan, checkpoint)
-        say(f"{folder} is finished, after {checkpoint.step} steps: nothing to do; {ended}")
-        return _result(folder, checkpoint.best, checkpoint.step)
+        steps = count_of(checkpoint.step, "step")
+        log(f"{folder} is finished, after {steps}: nothing to do; {reason}")
+        return _result(folder, checkpoint.best, checkpoint.best_step, checkpoint.step)
     if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / CONFIG, yaml.safe_dump(asdict(settings), sort_keys=False, allow_unicode=True))
+        text = yaml.safe_dump(settings.to_plain(), sort_keys=False, allow_unicode=True)
+        write_whole(folder / CONFIG, text)
     for line in _describe(plan):
-        say(line)
+        log(line)
     if checkpoint is not None:
-        say(f"going on from {checkpoint.path}, after {checkpoint.step} of {plan.steps} steps")
-    best, step = fit(plan, checkpoint, say=say)
-    return _result(folder, best, step)
+        log(f"resuming from {checkpoint.path}, after {checkpoint.step} of {count_of(plan.steps, 'step')}")
+    end = fit(plan, checkpoint, log=log)
+    return _result(folder, end.best, end.best_step, end.steps)
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun, in the singular or the plural."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _why_finished(checkpoint: Checkpoint, plan: Plan) -> str | None:
-    """With what it would go on; None where it does."""
+    """Return what would make a finished run go on; None if it is not finished."""
     if checkpoint.step >= plan.steps:
         return "with more epochs it would go on"
     if checkpoint.stops(plan.settings):
@@ -76,30 +94,32 @@ def _why_finished(checkpoint: Checkpoint, plan: Plan) -> str | None:
     return None
 
 
-def _silence(line: str) -> None:
+def _discard(line: str) -> None:
     pass
 
 
 def _describe(plan: Plan) -> Iterator[str]:
-    settings, order = plan.settings, plan.order
-    backbone: Any = plan.model.backbone
-    trained = sum(p.numel() for p in plan.model.parameters() if p.requires_grad)
+    settings, sampler, backbone = plan.settings, plan.sampler, plan.task.backbone
+    trained = sum(p.numel() for p in plan.task.model.parameters() if p.requires_grad)
     frozen = f"; frozen: {', '.join(backbone.frozen_stages)}" if backbone.frozen_stages else ""
     yield (
-        f"{settings.model['kind']}: {backbone.spec.name}, {count_parameters(plan.model):,} parameters, "
+        f"{settings.model.tag}: {backbone.spec.name}, {count_parameters(plan.task.model):,} parameters, "
         f"{trained:,} of them trained{frozen}"
     )
     yield (
-        f"train: {len(plan.data)} clips, {order.steps_per_epoch} steps of {settings.batch_size} an epoch, "
-        f"{plan.steps} in all"
+        f"train: {count_of(len(plan.data), 'clip')}, {count_of(sampler.steps_per_epoch, 'step')} of "
+        f"{settings.batch_size} an epoch, {plan.steps} in all"
     )
     if plan.validation is not None:
-        yield f"validate: {len(plan.validation)} clips every {settings.validate_every} epochs"
+        every = "every epoch" if settings.validate_every == 1 else f"every {settings.validate_every} epochs"
+        yield f"validate: {count_of(len(plan.validation), 'clip')} {every}"
     if plan.flip_pairs:
         names = next(category.keypoints for category in plan.data.info.categories if category.keypoints)
         swapped = ", ".join(f"{names[a]} and {names[b]}" for a, b in plan.flip_pairs)
-        yield f"a flip swaps {len(plan.flip_pairs)} pairs of keypoints: {swapped}"
+        yield f"a flip swaps {count_of(len(plan.flip_pairs), 'pair')} of keypoints: {swapped}"
 
 
-def _result(folder: Path, best: float | None, steps: int) -> TrainingResult:
-    return TrainingResult(weights=folder / (FINAL if best is None else BEST), score=best, steps=steps)
+def _result(folder: Path, best: float | None, best_step: int | None, steps: int) -> TrainingResult:
+    if best is None:
+        return TrainingResult(weights=folder / FINAL, score=None, step=steps, steps=steps)
+    return TrainingResult(weights=folder / BEST, score=best, step=best_step, steps=steps)

@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def config_of(settings) -> Path:
     path = Path(settings.out).with_suffix(".yaml")
-    path.write_text(yaml.safe_dump(asdict(settings)))
+    path.write_text(yaml.safe_dump(settings.to_plain()))
     return path
 
 
@@ -48,27 +47,30 @@ def wait_for_rows(process: subprocess.Popen[str], path: Path, rows: int) -> None
 def test_a_config_trains_and_flags_override_it(tmp_path, capsys):
     config = config_of(sensor_settings(tmp_path / "run"))
     flags = ["--epochs", "2", "--model.dropout", "0.25", "--train.rows", "[0, 16]", "--model.norm=group"]
+    flags += ["--optimizer", "sgd", "--optimizer.momentum", "0.8"]
     assert main(["train", "--config", str(config), *flags]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("classifier: tiny_sensor, ")
     assert said[1] == "train: 16 clips, 2 steps of 8 an epoch, 4 in all"
-    assert said[-1].startswith(f"{tmp_path / 'run' / 'best.safetensors'}: after 4 steps, score ")
+    assert said[-1].startswith(f"{tmp_path / 'run' / 'best.safetensors'}: the best weights of step ")
     model = res3d.load_model(tmp_path / "run" / "best.safetensors")
     assert model.dropout.p == 0.25
     assert isinstance(model.backbone.stem.norm, torch.nn.GroupNorm)
     kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert (kept["epochs"], kept["train"]["rows"]) == (2, [0, 16])
+    assert kept["optimizer"] == {"kind": "sgd", "momentum": 0.8}
     assert main(["train", "--config", str(tmp_path / "run" / "config.yaml")]) == 0
     assert "is finished, after 4 steps" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("given", [32, "32", "bf16"])
-def test_precision_needs_no_quotes(tmp_path, given):
+@pytest.mark.parametrize(("given", "precision"), [(32, "32"), ("32", "32"), ("bf16", "bf16"), ("bfloat16", "bf16")])
+def test_precision_needs_no_quotes(tmp_path, given, precision):
     config = config_of(sensor_settings(tmp_path / "run", epochs=1))
     config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "precision": given}))
     assert main(["train", "--config", str(config)]) == 0
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == str(given)
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == precision
     assert main(["train", "--config", str(config), "--precision", str(given)]) == 0
+    assert main(["train", "--config", str(config), "--dtype", str(given), "--device", "cpu"]) == 0
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -104,12 +106,18 @@ def test_ctrl_c_keeps_what_there_is(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "code", "message"),
     [
-        ("lerning_rate: 1", 2, "unknown option 'lerning_rate'; did you mean 'learning_rate'?"),
-        ("epochs: many", 2, "--epochs must be int, not 'many'"),
-        ("optimizer: lion", 2, "--optimizer must be one of 'adamw', 'adam', 'sgd', not 'lion'"),
+        ("lerning_rate: 1", 2, "unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
+        ("epochs: many", 2, "epochs: expected a whole number, not 'many'"),
+        ("optimizer: lion", 2, "optimizer.kind must be one of adamw, adam, sgd, not 'lion'"),
         ("batch_size: 0", 2, "batch_size must be a whole number ≥ 1, not 0"),
+        (
+            "model: {kind: classifier, backbone: r3d_18, widht: 1}",
+            2,
+            "model: unknown key 'widht'; did you mean 'width'?",
+        ),
+        ("augment: {flop: 1}", 2, "augment: unknown key 'flop'; did you mean 'flip'?"),
         ("train: {kind: sensor, windos: x}", 2, "train: unknown key 'windos'; did you mean 'windows'?"),
-        ("model: {kind: classifier}", 2, "model.backbone is missing"),
+        ("model: {kind: classifier}", 2, "model: key 'backbone' is missing"),
         ("train: {kind: sensor, windows: no.npy, labels: no.npy}", 1, "no.npy: no such file"),
         ("model: {kind: classifier, backbone: r3d_18, weights: no.pth}", 1, "no.pth: no such weight file"),
     ],
@@ -117,8 +125,8 @@ def test_ctrl_c_keeps_what_there_is(tmp_path):
 def test_bad_input_ends_with_one_line(tmp_path, capsys, lines, code, message):
     settings = {"kind": "classifier", "backbone": "r3d_18"}
     config = tmp_path / "c.yaml"
-    sensor = sensor_settings(tmp_path / "run")
-    given = {"model": settings, "train": sensor.train, "out": sensor.out, **yaml.safe_load(lines)}
+    sensor = sensor_settings(tmp_path / "run").to_plain()
+    given = {"model": settings, "train": sensor["train"], "out": sensor["out"], **yaml.safe_load(lines)}
     config.write_text(yaml.safe_dump(given))
     assert main(["train", "--config", str(config)]) == code
     complaint = capsys.readouterr().err

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from made_runs import changed
 
 import res3d
-from res3d.cli.command import run_command
-from res3d.data import Augmentation, DatasetInfo, mirror_pairs
+from res3d.data import DatasetInfo, mirror_pairs
 from res3d.data.dataset_info import named
-from res3d.settings import build_dataclass
+from res3d.settings import read_settings, split_words
 from res3d.structures import COCO_KEYPOINTS, Category
 from res3d.training import TrainingSettings
-from res3d.training.kinds import TASKS, build_model
-from res3d.training.parts import build_optimizer
+from res3d.training.parameter_groups import build_optimizer
+from res3d.training.plan import build_task
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if "epochs:" in path.read_text())
@@ -23,20 +23,12 @@ MODELS = {"detector": res3d.detection.MaskRCNN3d, "classifier": res3d.ClipClassi
 
 def settings_of(path: Path) -> TrainingSettings:
     """As the command reads them."""
-    found: list[TrainingSettings] = []
-
-    def keep(settings: TrainingSettings) -> int:
-        found.append(settings)
-        return 0
-
-    keep.__annotations__ = {"settings": TrainingSettings, "return": int}
-    assert run_command(keep, "train", ["--config", str(path)]) == 0
-    return found[0]
+    return read_settings(TrainingSettings, split_words(TrainingSettings, ["--config", str(path)]))
 
 
-def facts_of(settings: TrainingSettings) -> DatasetInfo:
-    keypoints = settings.model.get("keypoints") or 0
-    if settings.model["kind"] == "detector":
+def info_of(settings: TrainingSettings) -> DatasetInfo:
+    keypoints = settings.model.arguments.get("keypoints") or 0
+    if settings.model.tag == "detector":
         return DatasetInfo(num_classes=2, categories=(Category(name="x", keypoints=COCO_KEYPOINTS[:keypoints]),))
     return DatasetInfo(num_classes=3, categories=named("abc"))
 
@@ -58,19 +50,15 @@ def test_there_are_configs_for_all_that_is_trained():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_makes_its_model(path, monkeypatch):
     monkeypatch.chdir(ROOT)  # specs are named from there
-    settings = settings_of(path)
-    for key in ("weights", "weights_backbone"):
-        settings.model.pop(key, None)  # they would be downloaded
-    task = TASKS[settings.model["kind"]]
+    settings = changed(settings_of(path), model={"weights": None, "weights_backbone": None})  # they would be downloaded
     with torch.device("meta"):
-        model = build_model(task, settings, facts_of(settings))
-        optimizer = build_optimizer(model, settings)
-    assert isinstance(model, MODELS[settings.model["kind"]])
-    assert len(model.backbone.frozen_stages) == settings.freeze_at
+        task = build_task(settings, info_of(settings))
+        optimizer = build_optimizer(task, settings)
+    assert isinstance(task.model, MODELS[settings.model.tag])
+    assert len(task.backbone.frozen_stages) == settings.freeze_at
     assert all(group["lr"] > 0 for group in optimizer.param_groups)
-    augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
-    if augmentation.flip and settings.model.get("keypoints"):
-        assert mirror_pairs(facts_of(settings).categories, augmentation.pairs)
+    if settings.augment.flip and settings.model.arguments.get("keypoints"):
+        assert mirror_pairs(info_of(settings).categories, settings.augment.pairs)
 
 
 def test_detect_and_tracks_recipe_is_its_authors():

@@ -5,14 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import detector_settings, losses, run, sensor_settings
+from made_runs import changed, detector_settings, losses, run, sensor_settings
 
 from res3d.data import SensorWindows, SyntheticClips
 from res3d.training import feature_cache
+from res3d.training.datasets import AugmentedClips, Normalization, TrainingClips
 from res3d.training.feature_cache import FeatureCache
-from res3d.training.loading import Normalization, Views, _Loading
 from res3d.training.module import TrainingModule
 from res3d.training.plan import make_plan
+
+
+def cache_of(plan) -> FeatureCache:
+    return feature_cache.open_cache(plan.settings, plan.task, plan.data, plan.description, log=print)
+
 
 AUGMENT = {"scale": [0.8, 1.2], "crop": [32, 32], "flip": 0.5}
 
@@ -146,8 +151,8 @@ def test_processes_share_out_the_room_that_is_left(tmp_path):
     (tmp_path / "cache" / "runs" / "a" / "b").mkdir(parents=True)
     (tmp_path / "cache" / "runs" / "a" / "b" / "best.safetensors").write_bytes(b"0" * 10**6)
     settings = sensor_settings(tmp_path / "two", **changes, cache_gigabytes=(held + 1000) / 1e9, devices=2)
-    assert FeatureCache.of_run(make_plan(settings), print).room in (499, 500), "nobody else's files count"
-    assert FeatureCache.of_run(make_plan(replace(settings, cache_gigabytes=1e-6)), print).room == 0
+    assert cache_of(make_plan(settings)).budget in (499, 500), "nobody else's files count"
+    assert cache_of(make_plan(replace(settings, cache_gigabytes=1e-6))).budget == 0
 
 
 def test_what_killed_runs_left_unfinished_is_removed(tmp_path):
@@ -158,7 +163,7 @@ def test_what_killed_runs_left_unfinished_is_removed(tmp_path):
     for path in (old, new):
         path.touch()
     os.utime(old, (1, 1))
-    FeatureCache.of_run(make_plan(sensor_settings(tmp_path / "next", **changes)), print)
+    cache_of(make_plan(sensor_settings(tmp_path / "next", **changes)))
     assert not old.exists()
     assert new.exists(), "somebody may be writing it"
 
@@ -168,8 +173,9 @@ def test_kept_maps_go_to_workers_that_are_started_afresh(tmp_path, settings_of):
     settings = settings_of(tmp_path / "run", freeze_at=2, views=1, cache=str(tmp_path / "cache"), epochs=1)
     run(settings)
     plan = make_plan(settings)
-    kept = FeatureCache.of_run(plan, lambda line: None).kept
-    found = pickle.loads(pickle.dumps(_Loading(Views(plan.data, plan.change, Normalization(), 0), kept)))
+    files = cache_of(plan).files
+    clips = AugmentedClips(plan.data, plan.augment, Normalization(), 0)
+    found = pickle.loads(pickle.dumps(TrainingClips(clips, files)))
     assert found[0, 0].maps is not None
 
 
@@ -188,7 +194,6 @@ def test_what_a_cache_needs_is_said(tmp_path):
         with pytest.raises(ValueError, match=r"cache needs stages that stay frozen .* and a number of views"):
             sensor_settings(tmp_path / "run", **cache, **changes)
     settings = detector_settings(tmp_path / "run", views=1, freeze_at=2, **cache)
-    settings.model["min_size"] = (24, 32)
-    settings.model["max_size"] = 64
+    settings = changed(settings, model={"min_size": (24, 32), "max_size": 64})
     with pytest.raises(ValueError, match=r"model\.min_size must be a number, not \(24, 32\)"):
         run(settings)

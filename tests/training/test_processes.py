@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from made_runs import curve, detector_settings, losses, run, sensor_settings
 
 import res3d
 from res3d.training import TrainingSettings
-from res3d.training.order import Order
+from res3d.training.batch_sampler import BatchSampler
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -25,7 +24,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 def write_for_two(settings: TrainingSettings) -> str:
     config = Path(settings.out).with_suffix(".yaml")
-    config.write_text(yaml.safe_dump({**asdict(settings), "devices": 2, "accumulate": 1}))
+    config.write_text(yaml.safe_dump({**settings.to_plain(), "devices": 2, "accumulate": 1}))
     return str(config)
 
 
@@ -113,7 +112,7 @@ def test_two_processes_train_as_one_does(runs, norm):
 def test_an_error_of_one_process_is_a_line_of_each(tmp_path):
     config = write_for_two(sensor_settings(tmp_path / "run", epochs=1, validate=None))
     windows = np.load(tmp_path / "windows.npy")
-    bad = Order(num_clips=24, batch_size=8, processes=2, process=1).rest_of_epoch(1)[0][0]
+    bad = BatchSampler(num_clips=24, batch_size=8, processes=2, process=1).rest_of_epoch(1)[0][0]
     windows[bad] = np.nan
     np.save(tmp_path / "windows.npy", windows)
     first, second = start_two(str(ROOT / "tools" / "train.py"), "--config", config)
@@ -147,7 +146,7 @@ def test_the_command_trains_a_detector_in_two_processes(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for line in ("8 clips, 2 steps of 4 an epoch", "best.safetensors: after 2 steps"):
+    for line in ("8 clips, 2 steps of 4 an epoch", "best.safetensors: the best weights of step 2, score"):
         assert done.stdout.count(line) == 1, "one process speaks"
     assert_same_run(tmp_path / "one", tmp_path / "two")
     one, two = (curve(tmp_path / name, "validate") for name in ("one", "two"))

@@ -9,17 +9,15 @@ import pytorch_lightning as pl
 import torch
 from made_cifar10 import write_cifar10
 from made_detectors import THIN
-from made_runs import curve, detector_settings, losses, run, sensor_files, sensor_settings
+from made_runs import changed, curve, detector_settings, losses, run, sensor_files, sensor_settings
 from torch import nn
 
 import res3d
 from res3d.data import CATEGORIES, SyntheticVideo, synthetic_clips
 from res3d.structures.formats import write_cocovid
 from res3d.training import TrainingSettings
-from res3d.training.checkpoints import Checkpoints, WholeFiles
-from res3d.training.kinds import build_data, build_model, find_task
+from res3d.training.checkpoints import Checkpoints, DirectCheckpointIO
 from res3d.training.module import TrainingModule
-from res3d.training.order import seed_step
 from res3d.training.plan import make_plan
 from res3d.weights import WeightsError
 
@@ -58,7 +56,8 @@ def kill_at(step: int, monkeypatch) -> None:
 
 def test_a_detector_learns_and_its_best_weights_are_kept(tmp_path):
     settings = detector_settings(tmp_path / "run", epochs=2, averaging=0.5, warm_up=3, clip_gradient=5.0)
-    settings.model.update(mask=True, keypoints=5, spec={"keypoints": {"convs": [8]}, "mask": {"convs": [8]}})
+    heads = {"mask": True, "keypoints": 5, "spec": {"keypoints": {"convs": [8]}, "mask": {"convs": [8]}}}
+    settings = changed(settings, model=heads)
     result, lines = run(settings)
     assert result.steps == 8
     assert result.weights == tmp_path / "run" / "best.safetensors"
@@ -141,7 +140,7 @@ def test_a_run_that_was_killed_ends_where_another_does(tmp_path, step):
         with pytest.raises(Killed):
             run(detector_settings(tmp_path / "killed", **changes))
     _, lines = run(detector_settings(tmp_path / "killed", **changes))
-    assert f"going on from {tmp_path / 'killed' / 'last.ckpt'}, after {step} of 12 steps" in lines
+    assert f"resuming from {tmp_path / 'killed' / 'last.ckpt'}, after {step} of 12 steps" in lines
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     assert curve(tmp_path / "killed", "validate") == curve(tmp_path / "whole", "validate")
     for name in ("best.safetensors", "last.safetensors"):
@@ -202,13 +201,37 @@ def test_early_stopping_may_change_on_the_way(tmp_path):
     assert result.steps == 6 * 3, "the first score, and five validations that are no better"
 
 
+def test_the_step_of_the_best_weights_is_known_also_when_the_run_is_resumed(tmp_path):
+    changes = {"learning_rate": 1e-9}
+    result, lines = run(sensor_settings(tmp_path / "run", epochs=2, **changes))
+    assert [line for line in lines if line.endswith("(best)")][-1].startswith("epoch 1, step 3: ")
+    assert (result.step, result.steps) == (3, 6)
+    assert (
+        str(result) == f"{result.weights}: the best weights of step 3, score {result.score:.4f}, after 6 steps in all"
+    )
+    for epochs in (2, 3):
+        result, _ = run(sensor_settings(tmp_path / "run", epochs=epochs, **changes))
+        assert (result.step, result.steps) == (3, 3 * epochs)
+    last, _ = run(sensor_settings(tmp_path / "last", epochs=1, validate=None))
+    assert str(last) == f"{tmp_path / 'last' / 'last.safetensors'}: after 3 steps"
+
+
+def test_one_is_singular_in_what_is_logged(tmp_path):
+    settings = sensor_settings(tmp_path / "run", epochs=1, batch_size=24)
+    _, lines = run(changed(settings, validate={"rows": [24, 25]}))
+    assert lines[1:3] == ["train: 24 clips, 1 step of 24 an epoch, 1 in all", "validate: 1 clip every epoch"]
+    assert lines[-1].startswith("1 step in ")
+    _, lines = run(changed(settings, validate={"rows": [24, 25]}))
+    assert "is finished, after 1 step: nothing to do" in lines[0]
+
+
 def test_scores_on_other_data_are_not_compared(tmp_path):
     result, _ = run(sensor_settings(tmp_path / "run", epochs=12, early_stopping=3))
     assert result.score == 1.0
     rng = np.random.default_rng(0)
     np.save(tmp_path / "noise.npy", rng.normal(size=(32, 2, 16)).astype(np.float32))
     settings = sensor_settings(tmp_path / "run", epochs=result.steps // 3 + 2, early_stopping=3)
-    settings.validate["windows"] = str(tmp_path / "noise.npy")
+    settings = changed(settings, validate={"windows": str(tmp_path / "noise.npy")})
     later, _ = run(settings)
     assert later.steps == result.steps + 6, "it counts anew"
     rows = curve(tmp_path / "run", "validate")[-2:]
@@ -245,9 +268,7 @@ def test_frozen_stages_stay_and_unfreeze_by_epoch(tmp_path):
     start = detector_settings(tmp_path / "x", **changes)
     run(detector_settings(tmp_path / "one", **{**changes, "unfreeze": {}, "epochs": 1}))
     run(detector_settings(tmp_path / "two", **changes))
-    seed_step(0)
-    data = build_data("train", start.train, "detector")
-    fresh = build_model(find_task(start), start, data.info).state_dict()
+    fresh = make_plan(start).task.model.state_dict()
     one, two = (state(tmp_path / name / "last.safetensors") for name in ("one", "two"))
 
     def same(a, b, stage):
@@ -261,7 +282,7 @@ def test_a_gradient_is_clipped_to_its_norm(tmp_path):
     """Steps of SGD are as long as the gradients."""
     changes = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1.0, "validate": None, "epochs": 1}
     settings = sensor_settings(tmp_path / "run", **changes, batch_size=24, clip_gradient=1e-3)
-    before = make_plan(settings).model.state_dict()
+    before = make_plan(settings).task.model.state_dict()
     run(settings)
     after = state(tmp_path / "run" / "last.safetensors")
     moved = torch.cat([(after[name] - before[name]).flatten() for name in before if not name.endswith(STATISTICS)])
@@ -275,8 +296,8 @@ def test_clips_are_normalized_to_mean_and_std(tmp_path):
     windows = np.load(tmp_path / "windows.npy")
     made = (windows - np.array([[0.5], [-0.25]], np.float32)) / np.array([[2.0], [4.0]], np.float32)
     np.save(tmp_path / "made.npy", made)
-    for data in (settings.train, settings.validate):
-        data["windows"] = str(tmp_path / "made.npy")
+    windows = {"windows": str(tmp_path / "made.npy")}
+    settings = changed(settings, train=windows, validate=windows)
     run(settings)
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "made"), rel=1e-4)
     assert curve(tmp_path / "run", "validate")[-1] == pytest.approx(curve(tmp_path / "made", "validate")[-1], rel=1e-4)
@@ -288,8 +309,7 @@ def test_keypoints_of_named_pairs_are_learned_swapped(tmp_path):
         settings = detector_settings(
             tmp_path / name, epochs=1, validate=None, augment={"flip": 1.0, "pairs": pairs}, batch_size=8
         )
-        settings.model["keypoints"] = 5
-        run(settings)
+        run(changed(settings, model={"keypoints": 5}))
     assert losses(tmp_path / "found") == losses(tmp_path / "named") != losses(tmp_path / "none")
 
 
@@ -335,7 +355,7 @@ def test_a_disk_that_is_full_is_an_error_of_the_system(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            WholeFiles().save_checkpoint({"weights": torch.zeros(10**5)}, tmp_path / "x.ckpt")
+            DirectCheckpointIO().save_checkpoint({"weights": torch.zeros(10**5)}, tmp_path / "x.ckpt")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
@@ -353,17 +373,20 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, monkeypatch):
     [
         ({"model": {"kind": "detectr"}}, "model.kind must be one of detector, classifier, not 'detectr'; did you mean"),
         ({"model": {}}, "model.kind must be one of detector, classifier, and is missing"),
-        ({"train": {"kind": "labelled"}}, "train.kind 'labelled' is for a classifier, not for a detector"),
+        (
+            {"train": {"kind": "labelled", "source": "x"}},
+            "train.kind 'labelled' is for a classifier, not for a detector",
+        ),
         ({"train": {"kind": "synthetic", "num_clip": 3}}, "train: unknown key 'num_clip'; did you mean 'num_clips'"),
         ({"validate": {"kind": "synthetic", "labels": "heading"}}, "train and validate must be of the same classes"),
         ({"augment": {"flp": 1}}, "augment: unknown key 'flp'; did you mean 'flip'"),
         ({"augment": {"flip": 2}}, "augment: flip must be a probability, not 2"),
         ({"mean": [0.5]}, "mean and std are not for a detector, which has its own"),
         ({"warm_up": 9}, "warm_up must be ≤ 8, the steps of the run, not 9"),
-        ({"batch_size": 9}, "8 clips to train on are fewer than a batch of 9"),
+        ({"batch_size": 9}, "batch_size must be ≤ 8, the clips to train on, not 9"),
         ({"rates": {"nek": 1.0}}, "rates: the model has no part 'nek'; did you mean 'neck'"),
         ({"model": {"kind": "detector", "freeze_at": 2}}, "model has no key 'freeze_at': it is a setting of the run"),
-        ({"model": {"kind": "detector", "chanels": 2}}, "unknown option 'chanels'; did you mean 'channels'"),
+        ({"model": {"kind": "detector", "chanels": 2}}, "model: unknown key 'chanels'; did you mean 'channels'"),
         ({"model": {"kind": "detector", "spec": {"box": {"fsc": 1}}}}, "model.spec.box: unknown key 'fsc'; did you"),
         ({"model": {"kind": "detector", "weights": "nowhere.pth"}}, "nowhere.pth: no such weight file"),
     ],
@@ -388,36 +411,35 @@ def test_what_the_heads_learn_from_must_be_known_of_every_object(tmp_path, name)
     changes = {"train": data, "validate": data, name: {**data, "annotations": str(tmp_path / "partly.json")}}
     settings = detector_settings(tmp_path / "run", **changes)
     assert ("masks" in make_plan(settings).data[0][1]) == (name == "validate")
-    settings.model["mask"] = True
+    settings = changed(settings, model={"mask": True})
     missing, count = len(partly["annotations"][::2]), len(whole["annotations"])
     message = f"{name}: the model has a head for masks, which its data lack: {missing} of {count} objects in .*partly"
     with pytest.raises(ValueError, match=message):
         run(settings)
-    settings.model.update(mask=False, keypoints=4)
+    settings = changed(settings, model={"mask": False, "keypoints": 4})
     with pytest.raises(ValueError, match=r"train: keypoints are \[N T 5 3\], and the model's \[N T 4 3\]"):
         run(settings)
 
 
 def test_pairs_that_a_flip_swaps_are_found_or_asked_for(tmp_path):
-    settings = detector_settings(tmp_path / "run", validate=None, epochs=1, augment={"flip": 0.5})
-    settings.model["keypoints"] = 5
+    boxes = detector_settings(tmp_path / "run", validate=None, epochs=1, augment={"flip": 0.5})
+    settings = changed(boxes, model={"keypoints": 5})
     _, lines = run(settings)
-    assert "a flip swaps 1 pairs of keypoints: left and right" in lines
+    assert "a flip swaps 1 pair of keypoints: left and right" in lines
     plan = make_plan(replace(settings, augment={"flip": 0.5, "pairs": [["top", "bottom"]]}))
     assert plan.flip_pairs == ((1, 3),)
-    assert plan.change.keywords == {"flip_pairs": ((1, 3),)}
+    assert plan.augment.keywords == {"flip_pairs": ((1, 3),)}
     nameless = tuple(replace(category, keypoints=tuple("abcde")) for category in CATEGORIES)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(synthetic_clips, "CATEGORIES", nameless)
         with pytest.raises(ValueError, match=r"augment: no keypoint's name says left or right; name the pairs"):
             make_plan(settings)
         assert make_plan(replace(settings, augment={"flip": 0.5, "pairs": []})).flip_pairs == ()
-        del settings.model["keypoints"]
-        assert make_plan(settings).flip_pairs == ()
+        assert make_plan(boxes).flip_pairs == ()
 
 
 def test_a_classifier_needs_a_backbone_and_channels_that_fit(tmp_path):
-    with pytest.raises(ValueError, match=r"model\.backbone is missing"):
+    with pytest.raises(ValueError, match="model: key 'backbone' is missing"):
         run(sensor_settings(tmp_path / "run", model={"kind": "classifier"}))
     with pytest.raises(ValueError, match="mean has 3 numbers for clips of 2 channels"):
         run(sensor_settings(tmp_path / "run", mean=[0.1, 0.2, 0.3]))
@@ -458,8 +480,7 @@ def test_bfloat16_trains_on_a_cpu_and_scores_are_of_float32(tmp_path):
 
 def test_classes_without_an_example_are_refused(tmp_path):
     settings = sensor_settings(tmp_path / "run")
-    settings.train["num_classes"] = 5
-    settings.validate["num_classes"] = 5
+    settings = changed(settings, train={"num_classes": 5}, validate={"num_classes": 5})
     with pytest.raises(ValueError, match="train: no clip shows class 3, class 4; leave such classes out, or add"):
         run(settings)
 
@@ -467,11 +488,11 @@ def test_classes_without_an_example_are_refused(tmp_path):
 def test_another_run_in_the_same_folder_is_refused(tmp_path):
     run(sensor_settings(tmp_path / "run", epochs=1))
     with pytest.raises(
-        ValueError, match=r"last\.ckpt is of another run: optimizer is 'adamw' there and 'sgd' here; name"
+        ValueError, match=r"last\.ckpt is of another run: optimizer.kind is 'adamw' there and 'sgd' here; choose"
     ):
         run(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd"))
     settings = sensor_settings(tmp_path / "run", epochs=2)
-    settings.train["rows"] = [0, 16]
+    settings = changed(settings, train={"rows": [0, 16]})
     with pytest.raises(ValueError, match=r"another run: train\.rows is \[0, 24\] there and \[0, 16\] here"):
         run(settings)
     with pytest.raises(ValueError, match="its classifier has another architecture"):
@@ -481,37 +502,55 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path):
     assert not (tmp_path / "run" / "config.yaml").read_text().startswith("model:\n  kind: detector")
 
 
+def test_a_run_whose_settings_this_version_does_not_know_is_refused_by_name(tmp_path):
+    run(sensor_settings(tmp_path / "run", epochs=1))
+    path = tmp_path / "run" / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    state["res3d"]["settings"]["lookahead"] = 5
+    torch.save(state, path)
+    with pytest.raises(
+        ValueError, match=r"its settings are not valid here \(unknown key 'lookahead'.*; choose another out"
+    ):
+        run(sensor_settings(tmp_path / "run", epochs=2))
+
+
+def test_a_default_that_is_written_out_is_no_difference(tmp_path):
+    run(sensor_settings(tmp_path / "run", epochs=1, optimizer="sgd"))
+    model = {"dropout": 0.0, "head": "load"}
+    settings = changed(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd", momentum=0.9), model=model)
+    result, _ = run(settings)
+    assert result.steps == 6
+    with pytest.raises(ValueError, match=r"optimizer\.momentum is 0\.9 there and 0\.5 here"):
+        run(changed(settings, optimizer={"kind": "sgd", "momentum": 0.5}))
+
+
 def test_a_setting_that_is_null_instead_of_absent_hides_no_other_difference(tmp_path):
     settings = sensor_settings(tmp_path / "run", epochs=1)
-    settings.train["num_classes"] = None
-    run(settings)
+    run(replace(settings, train={"kind": "sensor", **settings.train.given, "num_classes": None}))
     run(sensor_settings(tmp_path / "run", epochs=2))
-    with pytest.raises(ValueError, match="optimizer is 'adamw' there and 'sgd' here"):
+    with pytest.raises(ValueError, match=r"optimizer\.kind is 'adamw' there and 'sgd' here"):
         run(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd"))
 
 
 def test_tuples_are_the_lists_that_a_config_has_for_them(tmp_path):
-    settings = sensor_settings(tmp_path / "run", epochs=1)
-    settings.train["rows"] = (0, 24)
-    run(settings)
+    run(changed(sensor_settings(tmp_path / "run", epochs=1), train={"rows": (0, 24)}))
     result, _ = run(sensor_settings(tmp_path / "run", epochs=2))
     assert result.steps == 6
 
 
 def test_data_that_grew_are_another_runs(tmp_path):
-    settings = sensor_settings(tmp_path / "run", epochs=1)
-    del settings.train["rows"]
+    settings = changed(sensor_settings(tmp_path / "run", epochs=1), train={"rows": None})
     run(settings)
     for path in sensor_files(tmp_path).values():
         np.save(path, np.concatenate([np.load(path)] * 2))
-    with pytest.raises(ValueError, match="its data had 32 clips to train on, and now have 64; name another out"):
+    with pytest.raises(ValueError, match="its data had 32 clips to train on, and now have 64; choose another out"):
         run(replace(settings, epochs=3))
 
 
 def test_a_folder_with_weights_but_no_run_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "best.safetensors").write_bytes(b"of something")
-    with pytest.raises(ValueError, match=r"holds best\.safetensors but no last\.ckpt: it is no run to go on with"):
+    with pytest.raises(ValueError, match=r"holds best\.safetensors but no last\.ckpt, so there is no run to resume"):
         run(sensor_settings(tmp_path / "run"))
 
 

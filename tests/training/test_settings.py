@@ -1,13 +1,21 @@
-import pytest
+import re
 
+import pytest
+import yaml
+
+from res3d.settings import dump_dataclass, parse_dataclass
 from res3d.training import TrainingSettings
+from res3d.training.optimizers import Adam, AdamW, Sgd
+from res3d.training.schedules import Cosine, StepDecay
+
+KINDS = {"model": {"kind": "classifier", "backbone": "r3d_18"}, "train": {"kind": "cifar10", "folder": "x"}}
 
 
 def test_the_frozen_stages_of_an_epoch():
-    settings = TrainingSettings(freeze_at=3, unfreeze={5: 0, 2: 1})
+    settings = TrainingSettings(**KINDS, freeze_at=3, unfreeze={5: 0, 2: 1})
     assert [settings.frozen_in(epoch) for epoch in range(7)] == [3, 3, 1, 1, 1, 0, 0]
     assert settings.least_frozen == 0
-    assert TrainingSettings(freeze_at=2).least_frozen == 2
+    assert TrainingSettings(**KINDS, freeze_at=2).least_frozen == 2
 
 
 @pytest.mark.parametrize(
@@ -20,18 +28,18 @@ def test_the_frozen_stages_of_an_epoch():
         ({"learning_rate": float("nan")}, "learning_rate must be > 0, not nan"),
         ({"weight_decay": -1.0}, "weight_decay must be ≥ 0, not -1.0"),
         ({"averaging": 1.0}, r"averaging must be in \[0, 1\), not 1.0"),
-        ({"precision": 8}, "precision must be one of 32, bf16, 16, not '8'"),
-        ({"optimizer": "lion"}, "optimizer must be one of adamw, adam, sgd, not 'lion'"),
+        ({"precision": 8}, "precision: expected one of 32, bf16, 16, not 8"),
+        ({"optimizer": "lion"}, "optimizer.kind must be one of adamw, adam, sgd, not 'lion'"),
         ({"freeze_at": 6}, r"freeze_at must be 0 \(nothing\) to 5 \(everything\), not 6"),
         ({"freeze_at": 2, "unfreeze": {2: -1}}, "unfreeze must give a lower freeze_at from epoch to epoch"),
         ({"freeze_at": 2, "unfreeze": {0: 1}}, r"from epoch to epoch \(from 1\), below 2 here, not 0: 1"),
         ({"freeze_at": 3, "unfreeze": {2: 1, 4: 2}}, r"below 1 here, not 4: 2"),
         ({"rates": {"neck": -0.1}}, "rates: that of 'neck' must be ≥ 0, not -0.1"),
-        ({"std": [0.0]}, r"mean must be finite numbers and std numbers > 0, not \[\] and \[0.0\]"),
+        ({"std": [0.0]}, r"mean must be finite numbers and std numbers > 0, not \(\) and \(0.0,\)"),
         ({"milestones": [3.0]}, "milestones are of the schedule 'step', not of 'constant'"),
         ({"schedule": "step"}, "schedule 'step' needs milestones"),
         (
-            {"validate": {}, "validate_every": 5, "epochs": 4},
+            {"validate": KINDS["train"], "validate_every": 5, "epochs": 4},
             "validate_every must be ≤ 4, the run's epochs, not 5",
         ),
         ({"clip_gradient": 0.0}, "clip_gradient must be > 0, not 0.0"),
@@ -49,4 +57,97 @@ def test_the_frozen_stages_of_an_epoch():
 )
 def test_wrong_settings_are_named(fields, message):
     with pytest.raises(ValueError, match=message):
-        TrainingSettings(**fields)
+        TrainingSettings(**{**KINDS, **fields})
+
+
+def settings(**changes) -> TrainingSettings:
+    return TrainingSettings(**{**KINDS, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"model": {"kind": "classifier", "backbone": "r3d_18", "widht": 1}},
+            "model: unknown key 'widht'; did you mean 'width'?",
+        ),
+        ({"model": {"kind": "detector", "kepoints": 3}}, "model: unknown key 'kepoints'; did you mean 'keypoints'?"),
+        ({"model": {"kind": "detector", "min_sise": 3}}, "model: unknown key 'min_sise'; did you mean 'min_size'?"),
+        ({"model": {"kind": "classifier"}}, "model: key 'backbone' is missing"),
+        (
+            {"model": {"kind": "classifier", "backbone": "x", "dropout": "y"}},
+            "model.dropout: expected a number, not 'y'",
+        ),
+        (
+            {"model": {"kind": "classifier", "backbone": "x", "head": "old"}},
+            "model.head: expected one of load, new, not 'old'",
+        ),
+        ({"model": {**KINDS["model"], "freeze_at": 2}}, "model has no key 'freeze_at': it is a setting of the run"),
+        ({"train": {"kind": "cifar10", "foldr": "x"}}, "train: unknown key 'foldr'; did you mean 'folder'?"),
+        (
+            {"train": {"kind": "cifr10"}},
+            "train.kind must be one of tracked, synthetic, labelled, cifar10, sensor, not 'cifr10'; did",
+        ),
+        ({"validate": {"kind": "sensor"}}, "validate: key 'windows' is missing"),
+        (
+            {"validate": {"kind": "tracked", "annotations": "x", "videos": "x"}},
+            "validate.kind 'tracked' is for a detector, not for a",
+        ),
+        ({"augment": {"flop": 1}}, "augment: unknown key 'flop'; did you mean 'flip'?"),
+        ({"optimizer": {"kind": "sgd", "momentun": 1}}, "optimizer: unknown key 'momentun'; did you mean 'momentum'?"),
+        ({"optimizer": {"kind": "sgd", "momentum": 1}}, "optimizer: momentum must be in [0, 1), not 1.0"),
+        ({"optimizer": "adm"}, "optimizer.kind must be one of adamw, adam, sgd, not 'adm'; did you mean 'adam'?"),
+        ({"schedule": {"kind": "cosin"}}, "schedule.kind must be one of constant, step, cosine, not 'cosin'; did you"),
+        ({"precision": "bf"}, "precision: expected one of 32, bf16, 16, not 'bf'; did you mean 'bf16'?"),
+        ({"accelerator": "tpu"}, "accelerator: expected one of auto, cpu, gpu, not 'tpu'"),
+        ({"epochs": "many"}, "epochs: expected a whole number, not 'many'"),
+        ({"unfreeze": {"soon": 1}}, "unfreeze: expected a whole number, not 'soon'"),
+    ],
+)
+def test_a_wrong_key_kind_or_type_is_named_with_its_place(changes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        settings(**changes)
+    text = yaml.safe_dump({**KINDS, **changes})
+    with pytest.raises(ValueError, match=re.escape(message)):  # the same message, whoever reads it
+        parse_dataclass(TrainingSettings, text, root="")
+
+
+def test_an_optimizer_and_a_schedule_are_words_or_mappings_and_their_settings_may_stand_beside_them():
+    assert settings().optimizer == AdamW()
+    assert settings(optimizer="sgd").optimizer == Sgd(momentum=0.9)
+    for given in ({"optimizer": {"kind": "sgd", "momentum": 0.5}}, {"optimizer": "sgd", "momentum": 0.5}):
+        assert settings(**given).optimizer == Sgd(momentum=0.5)
+    assert settings(optimizer="adam", momentum=0.5).optimizer == Adam(), "a config may name another optimizer"
+    assert settings(schedule="cosine", decay=0.5, milestones=[]).schedule == Cosine()
+    step = StepDecay(milestones=(1.0, 2.5), decay=0.2)
+    assert settings(schedule="step", milestones=[1, 2.5], decay=0.2).schedule == step
+    assert settings(schedule={"kind": "step", "milestones": [1, 2.5], "decay": 0.2}).schedule == step
+    with pytest.raises(ValueError, match=r"momentum 0\.8 and optimizer\.momentum 0\.5: give one of them"):
+        settings(optimizer={"kind": "sgd", "momentum": 0.5}, momentum=0.8)
+
+
+@pytest.mark.parametrize(("given", "precision"), [("bfloat16", "bf16"), ("float32", "32"), (32, "32"), ("fp16", "16")])
+def test_number_types_have_the_names_that_other_commands_take_too(given, precision):
+    assert settings(precision=given).precision == precision
+    assert settings(accelerator="cuda").accelerator == "gpu"
+
+
+def test_settings_are_plain_values_and_back():
+    run = settings(
+        model={"kind": "classifier", "backbone": "r3d_18", "norm_eps": "1e-3", "out_features": ["conv5"]},
+        augment={"crop": [32, 32]},
+        optimizer="sgd",
+        momentum=0.7,
+        schedule="step",
+        milestones=[1.5],
+        unfreeze={2: 1},
+        freeze_at=2,
+        mean=[0.5],
+    )
+    assert run.model.arguments == {"backbone": "r3d_18", "norm_eps": 0.001, "out_features": ("conv5",)}
+    plain = run.to_plain()
+    assert plain["optimizer"] == {"kind": "sgd", "momentum": 0.7}
+    assert plain["schedule"] == {"kind": "step", "milestones": [1.5], "decay": 0.1}
+    assert not {"momentum", "milestones", "decay"} & plain.keys(), "they are in one place"
+    assert TrainingSettings(**yaml.safe_load(yaml.safe_dump(plain))) == run
+    assert parse_dataclass(TrainingSettings, dump_dataclass(run), root="") == run

@@ -21,7 +21,8 @@ from pathlib import Path
 import torch
 
 import res3d
-from res3d.training import TrainingSettings, train
+from res3d.settings import build_dataclass
+from res3d.training import TrainingResult, TrainingSettings, train
 
 DEPTHS = range(6)
 TARGETS = ("heading", "shape")  # the classes that are learned in fine-tuning
@@ -59,16 +60,19 @@ STEP = {
 }
 
 
+def train_with(**settings: object) -> TrainingResult:
+    return train(build_dataclass(TrainingSettings, settings, root=""))
+
+
 def pretrain(out: Path, steps: int) -> Path:
     """The weights of a backbone that knows shapes."""
-    settings = TrainingSettings(
+    result = train_with(
         model=MODEL,
         train={"kind": "synthetic", "seed": 1, "num_clips": 2 * steps, "labels": "shape", **SIZE},
         out=str(out / "pretrained"),
         epochs=1,
-        **STEP,  # type: ignore[arg-type]
+        **STEP,
     )
-    result = train(settings)
     path = out / "backbone.safetensors"
     res3d.save_weights(res3d.load_model(result.weights).backbone, path)
     return path
@@ -76,7 +80,7 @@ def pretrain(out: Path, steps: int) -> Path:
 
 def fine_tune(out: Path, backbone: Path, target: str, freeze_at: int, clips: int, epochs: int) -> None:
     """One run, whose last scores say how it went."""
-    settings = TrainingSettings(
+    train_with(
         model={**MODEL, "weights_backbone": str(backbone)},
         train={"kind": "synthetic", "seed": 2, "num_clips": clips, "labels": target, **SIZE},
         validate={"kind": "synthetic", "seed": 1_000_000, "num_clips": 100, "labels": target, **SIZE},
@@ -84,9 +88,8 @@ def fine_tune(out: Path, backbone: Path, target: str, freeze_at: int, clips: int
         epochs=epochs,
         validate_every=epochs,
         freeze_at=freeze_at,
-        **STEP,  # type: ignore[arg-type]
+        **STEP,
     )
-    train(settings)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -106,19 +109,17 @@ def time_cache(arguments: argparse.Namespace) -> None:
     data = {"kind": "labelled", "source": str(clips), "side": 128, "crop": [112, 112], "store": str(out / "frames")}
     for freeze_at in DEPTHS:
         for cached in (False, True)[: 2 if freeze_at else 1]:
-            train(
-                TrainingSettings(
-                    model={"kind": "classifier", "backbone": "r3d_18"},
-                    train=data,
-                    out=str(out / f"steps_{freeze_at}{'_cached' if cached else ''}"),
-                    epochs=4,
-                    batch_size=4,
-                    learning_rate=1e-3,
-                    views=1,
-                    cache=str(out / "cache") if cached else None,
-                    freeze_at=freeze_at,
-                    log_every=1,
-                )
+            train_with(
+                model={"kind": "classifier", "backbone": "r3d_18"},
+                train=data,
+                out=str(out / f"steps_{freeze_at}{'_cached' if cached else ''}"),
+                epochs=4,
+                batch_size=4,
+                learning_rate=1e-3,
+                views=1,
+                cache=str(out / "cache") if cached else None,
+                freeze_at=freeze_at,
+                log_every=1,
             )
 
 

@@ -1,4 +1,4 @@
-"""Masks of many clips in memory."""
+"""Detections or targets whose masks are compressed in memory."""
 
 import zlib
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,9 @@ MASKS = "masks"
 
 
 class PackedMasks(Mapping[str, Tensor]):
-    """A result or target of one clip whose masks, if it has any, are compressed bits until they are asked for.
+    """The detections or the target of one clip. Masks are held as compressed bits and unpacked on access.
 
-    Whole, those of all clips that are scored would fill the memory.
+    Uncompressed, the masks of all clips of a validation would fill the memory.
 
     Args:
         values: tensors on the CPU; masks of any shape, bool or probabilities, of which those above 0.5 are set.

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from res3d.data import Augmentation
-from res3d.training.loading import Normalization, ScoringLoader, TrainingLoader, Views, Waiting
-from res3d.training.order import Order
+from res3d.training.batch_sampler import BatchSampler
+from res3d.training.datasets import AugmentedClips, Normalization, TrainingClips
+from res3d.training.loaders import LoadingTime, ScoringLoader, TrainingLoader
 
 
 class Numbers:
@@ -26,17 +27,18 @@ def changed(clip, target):
 
 
 def loader_of(*, step=lambda: 0, num_views=None, workers=0, change=changed, count=6) -> TrainingLoader:
-    views = Views(Numbers(count), change, Normalization(), seed=5)
-    return TrainingLoader(views, Order(num_clips=count, batch_size=2), step, num_views=num_views, workers=workers)
+    clips = TrainingClips(AugmentedClips(Numbers(count), change, Normalization(), seed=5))
+    sampler = BatchSampler(num_clips=count, batch_size=2)
+    return TrainingLoader(clips, sampler, step, num_views=num_views, workers=workers)
 
 
 def test_batches_are_the_orders_and_a_step_says_where_they_begin():
     loader = loader_of()
     assert len(loader) == 3
     whole = [[item.target for item in batch] for batch in loader]
-    assert whole == loader.order.rest_of_epoch(0)
+    assert whole == loader.sampler.rest_of_epoch(0)
     later = loader_of(step=lambda: 4)
-    assert [[item.target for item in batch] for batch in later] == loader.order.rest_of_epoch(4)
+    assert [[item.target for item in batch] for batch in later] == loader.sampler.rest_of_epoch(4)
     assert len(later) == 3, "Lightning counts whole epochs"
 
 
@@ -69,7 +71,7 @@ def test_loading_draws_nothing_from_the_steps_generator():
 
 
 def test_time_spent_waiting_is_measured():
-    waiting = Waiting()
+    waiting = LoadingTime()
 
     def slow():
         for n in range(3):
@@ -86,7 +88,7 @@ def test_time_spent_waiting_is_measured():
 
 def test_scoring_batches_are_of_the_numbers_asked_for():
     normalize = Normalization(mean=[0.1, 0.1, 0.1], std=[0.5, 0.5, 0.5])
-    loader = ScoringLoader(Views(Numbers(), None, normalize, seed=5), [4, 1, 3], batch_size=2, workers=0)
+    loader = ScoringLoader(AugmentedClips(Numbers(), None, normalize, seed=5), [4, 1, 3], batch_size=2, workers=0)
     batches = list(loader)
     assert len(loader) == len(batches) == 2
     assert [[(n, t) for n, _, t in batch] for batch in batches] == [[(4, 4), (1, 1)], [(3, 3)]]
@@ -102,7 +104,7 @@ class RandomNumbers(Numbers):
 
 
 def test_scores_are_of_the_same_clips_every_time():
-    views = Views(RandomNumbers(), None, Normalization(), seed=5)
+    views = AugmentedClips(RandomNumbers(), None, Normalization(), seed=5)
     clips = []
     for workers, numbers in ((0, [0, 1, 2]), (1, [0, 1, 2]), (0, [2])):
         torch.manual_seed(len(clips))

@@ -2,12 +2,13 @@ from itertools import pairwise
 
 import pytest
 
-from res3d.training.schedule import Schedule
+from res3d.training.schedules import SCHEDULES, Cosine, RateFactor
 
 
 def rates(kind: str, epochs: int = 4, steps: int = 5, **more) -> list[float]:
-    schedule = Schedule(kind=kind, warm_up=more.pop("warm_up", 0), epochs=epochs, steps_per_epoch=steps, **more)
-    return [schedule(step) for step in range(epochs * steps)]
+    warm_up = more.pop("warm_up", 0)
+    factor = RateFactor(schedule=SCHEDULES[kind](**more), warm_up=warm_up, epochs=epochs, steps_per_epoch=steps)
+    return [factor(step) for step in range(epochs * steps)]
 
 
 def test_the_warm_up_rises_in_a_line_to_the_full_rate():
@@ -26,5 +27,5 @@ def test_the_cosine_goes_from_one_to_nothing():
     assert made[10] == pytest.approx(0.5)
     assert 0 < made[-1] < 0.01
     assert all(a > b for a, b in pairwise(made))
-    schedule = Schedule(kind="cosine", warm_up=0, epochs=1, steps_per_epoch=1)
-    assert schedule(7) == 0.0, "beyond the end it stays there"
+    factor = RateFactor(schedule=Cosine(), warm_up=0, epochs=1, steps_per_epoch=1)
+    assert factor(7) == 0.0, "beyond the end it stays there"

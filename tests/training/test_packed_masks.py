@@ -4,8 +4,8 @@ import pytest
 import torch
 from made_detectors import tiny
 
-from res3d.training.detector import DETECTOR
-from res3d.training.packed import PackedMasks
+from res3d.training.detector import DetectorTask
+from res3d.training.packed_masks import PackedMasks
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 1, 17, 23), (0, 4, 17, 23), (2, 1, 8, 8)])
@@ -30,10 +30,10 @@ def test_there_need_not_be_masks():
 def test_what_is_kept_of_a_clip_to_score_is_small():
     masks = torch.zeros(20, 8, 200, 300, dtype=torch.bool)
     masks[:, :, 50:120, 60:200] = True
-    assert len(pickle.dumps(DETECTOR.truth({"masks": masks}))) < masks.numel() / 100
+    assert len(pickle.dumps(DetectorTask.truth({"masks": masks}))) < masks.numel() / 100
     model = tiny(mask=True, box_score_thresh=0.0).eval()
     with torch.no_grad():
-        (found,) = DETECTOR.predict(model, [(torch.rand(3, 2, 96, 96), None)])
+        (found,) = DetectorTask(model).predict([(torch.rand(3, 2, 96, 96), {})])
     assert found["masks"].shape[1:] == (2, 1, 96, 96)
     assert len(found["boxes"])
     assert len(pickle.dumps(found)) < found["masks"].numel()

@@ -1,0 +1,122 @@
+"""Fields of settings: their types, markers, defaults, and the sentences that document them."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from res3d.settings.markers import Tagged
+
+Mark = TypeVar("Mark")
+T = TypeVar("T")
+
+
+def once_per_class(function: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
+    """Keep what a function of a class returns."""
+    return cache(function)  # type: ignore[return-value]  # mypy holds classes to be unhashable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """One field of a dataclass of settings."""
+
+    name: str
+    hint: Any
+    """The type, with its markers."""
+    default: Any
+    """``dataclasses.MISSING`` where a value has to be given."""
+    doc: str
+    """The docstring under the field, on one line; "" where there is none."""
+
+    @property
+    def bare(self) -> Any:
+        """The type without markers."""
+        return without_markers(self.hint)
+
+    @property
+    def nested(self) -> bool:
+        """True for a dataclass whose fields are settings by themselves."""
+        return isinstance(self.bare, type) and is_dataclass(self.bare) and not markers_of(self.hint, Tagged)
+
+    def mark(self, kind: type[Mark]) -> Mark | None:
+        """Return the marker of that very class, or None."""
+        return next((mark for mark in markers_of(self.hint, kind) if type(mark) is kind), None)
+
+
+@once_per_class
+def settings_of(kind: type[Any]) -> tuple[Setting, ...]:
+    """Return the fields that the constructor of a dataclass takes, in order."""
+    hints = get_type_hints(kind, include_extras=True)
+    docs = field_docs(kind)
+    return tuple(
+        Setting(
+            name=f.name,
+            hint=hints[f.name],
+            default=f.default if f.default_factory is MISSING else f.default_factory(),
+            doc=docs.get(f.name, ""),
+        )
+        for f in fields(kind)
+        if f.init
+    )
+
+
+@once_per_class
+def field_docs(kind: type[Any]) -> Mapping[str, str]:
+    """Return the docstring under each field of a class and of its bases, on one line each."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        docs |= _class_docs(base)
+    return MappingProxyType(docs)
+
+
+def _class_docs(kind: type[Any]) -> dict[str, str]:
+    node = _classes(kind.__module__).get(kind.__qualname__)
+    if node is None:
+        return {}
+    return {
+        field.target.id: " ".join(below.value.value.split())
+        for field, below in zip(node.body, node.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
+
+
+@cache
+def _classes(module: str) -> Mapping[str, ast.ClassDef]:
+    """The classes of a module by qualified name; none where its source cannot be had."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (KeyError, OSError, TypeError, SyntaxError):
+        return {}
+    found: dict[str, ast.ClassDef] = {}
+
+    def collect(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            inner = prefix
+            if isinstance(child, ast.ClassDef):
+                found[prefix + child.name] = child
+                inner = f"{prefix}{child.name}."
+            elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                inner = f"{prefix}{child.name}.<locals>."
+            collect(child, inner)
+
+    collect(tree, "")
+    return found
+
+
+def without_markers(hint: Any) -> Any:
+    """Return the type in ``Annotated[type, ...]``, or ``hint`` itself."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def markers_of(hint: Any, kind: type[Mark]) -> tuple[Mark, ...]:
+    """Return the markers of ``Annotated[type, ...]`` that are of the class ``kind``."""
+    found = hint.__metadata__ if get_origin(hint) is Annotated else ()
+    return tuple(mark for mark in found if isinstance(mark, kind))

@@ -1,0 +1,100 @@
+"""The names of every setting of a command: dotted paths, short ones, aliases; as flags and as keys of a config."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, get_args, get_origin
+
+from res3d.settings.fields import Setting, markers_of, once_per_class, settings_of, without_markers
+from res3d.settings.markers import Alias, Deprecated, Positional, Short, Tagged
+from res3d.settings.variant import Variant
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """A setting somewhere in the tree of a command, and what it is called."""
+
+    path: tuple[str, ...]
+    """Names of fields, from the command's own on."""
+    setting: Setting
+    names: tuple[str, ...]
+    """Accepted names, with underscores; ``--help`` shows the first."""
+    deprecated: tuple[str, ...] = ()
+    """Those that are accepted as flags with a line that names the first of ``names``."""
+
+    @property
+    def flag(self) -> str:
+        """The flag that ``--help`` shows."""
+        return flag_of(self.names[0])
+
+    @property
+    def is_open(self) -> bool:
+        """True for a mapping or tagged union, whose keys are flags too: ``--model.width 0.5``."""
+        return is_open(self.setting.hint)
+
+    @property
+    def is_switch(self) -> bool:
+        """True for a setting that is on or off: ``--draw``, ``--no-draw``."""
+        return self.setting.bare is bool
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of a name: "--max-lost" of "max_lost"."""
+    return "--" + name.replace("_", "-")
+
+
+def is_open(hint: Any) -> bool:
+    """Return True for a mapping, a tagged union, or one of them or None."""
+    if markers_of(hint, Tagged):
+        return True
+    bare = without_markers(hint)
+    return any((get_origin(part) or part) in (dict, Variant) for part in (bare, *get_args(bare)))
+
+
+@once_per_class
+def targets_of(kind: type[Any]) -> tuple[Target, ...]:
+    """Return every setting of a command, depth first, in the order of its fields.
+
+    Raises:
+        TypeError: two settings of one name.
+    """
+    targets = tuple(_walk(kind, (), ()))
+    owners: dict[str, Target] = {}
+    for target in targets:
+        for name in (*target.names, *target.deprecated):
+            if owners.setdefault(name, target) is not target:
+                raise TypeError(f"{kind.__name__}: {name!r} is {owners[name].path} and {target.path}")
+    return targets
+
+
+@once_per_class
+def names_of(kind: type[Any]) -> Mapping[str, Target]:
+    """Return the settings of a command by all of their names."""
+    return MappingProxyType({n: target for target in targets_of(kind) for n in (*target.names, *target.deprecated)})
+
+
+def positional_of(kind: type[Any]) -> Target | None:
+    """Return the setting that takes the words without a flag, or None."""
+    return next((target for target in targets_of(kind) if target.setting.mark(Positional)), None)
+
+
+def _walk(kind: type[Any], path: tuple[str, ...], patterns: tuple[str, ...]) -> Iterator[Target]:
+    for setting in settings_of(kind):
+        here = (*path, setting.name)
+        yield _target(setting, here, patterns)
+        if setting.nested:
+            short = setting.mark(Short)
+            yield from _walk(setting.bare, here, short.patterns if short else ())
+
+
+def _target(setting: Setting, path: tuple[str, ...], patterns: tuple[str, ...]) -> Target:
+    deprecated = tuple(name for mark in markers_of(setting.hint, Deprecated) for name in mark.names)
+    aliases = tuple(name for mark in markers_of(setting.hint, Alias) for name in mark.names)
+    short = () if setting.nested else tuple(pattern.format(setting.name) for pattern in patterns)
+    names = dict.fromkeys((*short, ".".join(path), *aliases))
+    return Target(
+        path=path,
+        setting=setting,
+        names=tuple(name for name in names if name not in deprecated),
+        deprecated=deprecated,
+    )

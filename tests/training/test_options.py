@@ -1,0 +1,77 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from inspect import signature
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from torch import Tensor
+
+import res3d
+from res3d.backbone import OVERRIDES, BackboneSpec
+from res3d.detection import DetectorSettings, mask_rcnn_3d
+from res3d.training.classifier import ClassifierOptions
+from res3d.training.detector import DetectorOptions
+from res3d.training.options import Keyword, config_type, keywords_of, make_options
+
+
+def names(kind: type) -> set[str]:
+    return {field.name for field in fields(kind)}
+
+
+def test_a_configs_model_takes_what_the_factories_take():
+    backbone = {*OVERRIDES, "body", "out_features", "checkpoint_stages", "freeze_at", "weights"}
+    assert names(ClassifierOptions) == backbone | {"backbone", "num_classes", "head", "dropout"}
+    own = {p.name for p in signature(mask_rcnn_3d).parameters.values() if p.kind is not p.VAR_KEYWORD}
+    settings = {field.name for field in fields(DetectorSettings)}
+    python_only = {"tasks", "categories"}  # whose values no config can hold
+    assert names(DetectorOptions) == {*OVERRIDES, *own, *settings, "spec"} - python_only
+
+
+def test_what_has_to_be_given_is_what_has_no_default_anywhere():
+    required = {f.name for f in fields(ClassifierOptions) if f.default is MISSING and f.default_factory is MISSING}
+    assert required == {"backbone"}
+    assert ClassifierOptions(backbone="x").dropout == signature(res3d.create_classifier).parameters["dropout"].default
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        (int, int),
+        (Literal["a", "b"], Literal["a", "b"]),
+        (str | Path | BackboneSpec, str),
+        (str | Path | Mapping[str, Tensor] | None, str | None),
+        (Sequence[int] | None, tuple[int, ...] | None),
+        (int | Sequence[str], int | tuple[str, ...]),
+        (tuple[float, float], tuple[float, float]),
+        (Mapping[str, Tensor] | None, None),
+        (Sequence[Tensor], None),
+        (Tensor, None),
+    ],
+)
+def test_types_are_cut_to_what_a_config_can_hold(hint, expected):
+    assert config_type(hint) == expected
+
+
+def test_keywords_of_functions_and_dataclasses_have_their_types_and_defaults():
+    def build(name: str | Path, *, size: Sequence[int] = (1, 2), state: Tensor | None = None, **more: int) -> None: ...
+
+    @dataclass(frozen=True)
+    class Settings:
+        rate: float = 0.5
+
+    assert keywords_of(build) == {"name": Keyword(str, MISSING), "size": Keyword(tuple[int, ...], (1, 2))}
+    assert keywords_of(Settings) == {"rate": Keyword(float, 0.5)}
+
+
+def test_a_keyword_may_have_another_name_in_a_config():
+    kind = make_options(
+        "Kind",
+        {"name": Keyword(str, MISSING), "count": Keyword(int, MISSING)},
+        module="m",
+        renamed={"name": "model"},
+        optional=("count",),
+    )
+    assert (kind(model="x").model, kind(model="x").count, kind.__module__) == ("x", None, "m")
+    with pytest.raises(TypeError, match="model"):
+        kind()
