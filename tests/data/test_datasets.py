@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import pytest
 import torch
+from res3d.training.kinds import build_data
 
 from res3d.data import DATASETS, DatasetInfo
-from res3d.training.kinds import build_data
 
 
 @pytest.mark.parametrize("name", DATASETS)
