@@ -30,8 +30,10 @@ ARROWS = {
     "tracking": "clips ops structures video",
     "evaluation": "ops structures",
     "training": "backbone clips data detection evaluation weights",
-    "viz": "structures video",
-    "cli": "backbone clips data detection evaluation features inference structures tracking training video viz weights",
+    "viz": "backbone structures video",
+    "cli": (
+        "backbone clips data detection evaluation features inference structures tracking training video viz weights"
+    ),
 }
 EVERYWHERE = {"version", "files", "settings"}
 

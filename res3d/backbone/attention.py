@@ -1,4 +1,4 @@
-"""What may rescale a block's branch before the sum, in a table that a spec names. A new kind is one entry."""
+"""Kinds of attention, which rescale a block's branch before the sum. A new kind is one entry of the table."""
 
 from collections.abc import Callable
 

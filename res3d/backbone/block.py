@@ -1,4 +1,4 @@
-"""What a spec is built of: conv-norm-act layers, residual blocks, and stages that can be frozen or checkpointed."""
+"""Modules of a network: conv-norm-act layers, residual blocks, and stages that can be frozen or checkpointed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext

@@ -18,7 +18,8 @@ class ConvSpec:
     """One convolution of a block or of the stem."""
 
     kernel: Size3
-    expand: int = 1  # output channels, as a multiple of the stage's width
+    expand: int = 1
+    """Output channels, as a multiple of the stage's width."""
     factor: str = "full"
     """"full" is one convolution; "2plus1d" a spatial, then a temporal one with norm and ReLU between; "1plus2d" the
     temporal one first, as PyTorchVideo has them; "separable" k×1, 1×k and t×1×1 with nothing between."""
@@ -27,9 +28,11 @@ class ConvSpec:
     rule, per convolution); "block" applies that rule once, to the block's input and width, as torchvision does; "out"
     is the convolution's output channels, "2x" twice as many (any plain convolution
     fits into that); a number states it."""
-    groups: int | Literal["depthwise"] = 1  # "depthwise": one group a channel
+    groups: int | Literal["depthwise"] = 1
+    """"depthwise" is one group per channel."""
     dilation: Size3 = ONE
-    padding: Literal["half", "none"] = "half"  # half the dilated kernel: ceil(size / stride) positions come out
+    padding: Literal["half", "none"] = "half"
+    """"half" is half the dilated kernel: ceil(size / stride) positions come out."""
     bias: bool = False
 
     def __post_init__(self) -> None:
@@ -55,7 +58,7 @@ class ConvSpec:
 
     @property
     def is_pointwise(self) -> bool:
-        """Whether it looks at one position of one frame."""
+        """True if it sees one position of one frame."""
         return prod(self.kernel) == 1
 
     def window(self, stride: Size3) -> Window:
@@ -82,17 +85,19 @@ class ConvPlan(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShortcutSpec:
-    """What goes around a block's branch."""
+    """The path around a block's branch."""
 
     kind: str = "project"
     """"project", a convolution; "max_pool", "avg_pool"; "pool_pad", pooling and new channels of zeros (type A);
     "identity"; or "none": the block is its branch alone."""
-    kernel: Size3 = ONE  # of the convolution or pool
-    bias: bool = False  # of the convolution
-    source: Literal["input", "preact"] = (
-        "input"  # "preact": the input after a pre-activation block's first norm and ReLU
-    )
-    where: Literal["change", "always"] = "change"  # "change": only where stride or channels change, else the identity
+    kernel: Size3 = ONE
+    """Kernel of the convolution or pool."""
+    bias: bool = False
+    """Bias of the convolution."""
+    source: Literal["input", "preact"] = "input"
+    """"preact" is the input after a pre-activation block's first norm and ReLU."""
+    where: Literal["change", "always"] = "change"
+    """"change": only where stride or channels change, else the identity."""
 
     def __post_init__(self) -> None:
         check_choice("shortcut", self.kind, (*SHORTCUTS, NO_SHORTCUT))
@@ -114,11 +119,13 @@ class BlockSpec:
     """"post": every convolution is followed by its norm and ReLU, the last ReLU comes after the sum (He et al. 2015);
     "pre": norm and ReLU come before every convolution, and nothing after the sum (He et al. 2016)."""
     stride_on: Literal["3x3", "1x1"] = "3x3"
-    """Which convolution takes the block's stride: the first with a spatial kernel, or the block's first (a 1×1 in
+    """The convolution that takes the block's stride: the first with a spatial kernel, or the block's first (a 1×1 in
     bottlenecks: Caffe2's placement). The shapes are the same, the function is not."""
     shortcut: ShortcutSpec = field(default_factory=ShortcutSpec)
-    attention: str = "none"  # or "squeeze_excite": rescales the branch before the sum
-    last_act: bool = True  # the ReLU after the sum
+    attention: str = "none"
+    """"none", or "squeeze_excite", which rescales the branch before the sum."""
+    last_act: bool = True
+    """The ReLU after the sum."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.convs) <= MAX_CONVS:
@@ -141,7 +148,7 @@ class BlockSpec:
 
     @property
     def is_residual(self) -> bool:
-        """Whether it has a shortcut at all."""
+        """True if it has a shortcut."""
         return self.shortcut.kind != NO_SHORTCUT
 
     @property
@@ -154,7 +161,7 @@ class BlockSpec:
 
     @property
     def strided_index(self) -> int:
-        """Which of ``convs`` takes the stride."""
+        """Index in ``convs`` of the one that takes the stride."""
         return 0 if self.stride_on == "1x1" else self._spatial_index()
 
     def plan(self, in_channels: int, width: int, stride: Size3) -> list[ConvPlan]:

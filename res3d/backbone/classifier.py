@@ -83,7 +83,7 @@ class ClipClassifier(nn.Module):
 
 
 def pool_head(features: Tensor, head: HeadSpec, name: str) -> Tensor:
-    """What the linear layer of a classifier takes: [N, C, T, H, W] -> [N, head.inputs(C)].
+    """Pool a map for the linear layer of a classifier: [N, C, T, H, W] -> [N, head.inputs(C)].
 
     Raises:
         ValueError: a map smaller than the head's window, or of another number of windows than its positions; ``name``

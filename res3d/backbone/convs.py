@@ -55,10 +55,12 @@ def full_conv(
 
 
 class Factoring(NamedTuple):
-    """How a kernel is split into smaller ones that run one after the other."""
+    """Split of a kernel into smaller ones that run one after the other."""
 
-    factors: tuple[str, ...]  # names from AXES, in the order in which they run
-    rectified: bool  # norm and ReLU after every factor but the last
+    factors: tuple[str, ...]
+    """Names from AXES, in the order in which they run."""
+    rectified: bool
+    """Whether norm and ReLU follow every factor but the last."""
 
     def of(self, kernel: Size3) -> list[tuple[str, Size3]]:
         """Names and kernels of the factors; one that would be 1×1×1 is left out."""

@@ -1,4 +1,4 @@
-"""What a model computes, stage by stage: layers, output shapes, receptive fields, parameters and multiply-adds."""
+"""Tables of a model, stage by stage: layers, output shapes, receptive fields, parameters and multiply-adds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,14 +31,19 @@ class StageRow:
     """One stage of a model on one clip."""
 
     name: str
-    layers: str  # kernels (t×y×x) and output channels of what runs in it, block by block
-    stride: Size3  # frames, rows and columns of the clip per position of the output
-    shape: tuple[int, ...]  # (C, T, H, W); (classes,) for the classifier's head
+    layers: str
+    """Kernels (t×y×x) and output channels of its layers, block by block."""
+    stride: Size3
+    """Frames, rows and columns of the clip per position of the output."""
+    shape: tuple[int, ...]
+    """(C, T, H, W) of the output; (classes,) for the classifier's head."""
     receptive_field: Size3
     """Frames, rows and columns of the clip that one position depends on through convolutions and pools, borders apart
     (squeeze-and-excitation looks at all of the clip)."""
-    parameters: int  # learnable or frozen; affine pairs of frozen norms count as in trainable ones
-    multiply_adds: int  # of convolutions and linear layers
+    parameters: int
+    """Learnable or frozen; affine pairs of frozen norms count as in trainable ones."""
+    multiply_adds: int
+    """Multiply-adds of convolutions and linear layers."""
     frozen: bool
 
 

@@ -30,7 +30,7 @@ class FrozenBatchNorm3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.requires_grad:
-            # F.batch_norm would keep x for its backward pass; a product with constants keeps nothing of x.
+            # F.batch_norm would keep x for its backward pass; a product with constants needs no x there.
             scale = self.weight * (self.running_var + self.eps).rsqrt()
             shift = self.bias - self.running_mean * scale
             return x * scale.view(-1, 1, 1, 1).to(x.dtype) + shift.view(-1, 1, 1, 1).to(x.dtype)

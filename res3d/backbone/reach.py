@@ -1,4 +1,4 @@
-"""How far in time a spec's maps look: what frames may share, and where a map of a longer clip is the same."""
+"""Receptive fields of a spec's maps in time: which stages see single frames, and which frames a position depends on."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from res3d.backbone.windows import Window
 
 
 class TemporalReach(NamedTuple):
-    """One position of a map depends on the frames from ``before`` ahead of its own to ``after`` behind it."""
+    """Temporal receptive field of one position of a map: so many frames before its own, and after it."""
 
     before: int
     after: int
@@ -33,13 +33,13 @@ def frame_wise_stages(spec: BackboneSpec) -> tuple[str, ...]:
 
 
 def averages_time(spec: BackboneSpec, stage: str) -> bool:
-    """Whether a map up to ``stage`` depends on averages over all frames of the clip: group norm, squeeze-excitation."""
+    """True if a map up to ``stage`` depends on averages over all frames of a clip (group norm, squeeze-excitation)."""
     check_stage("stage", stage, spec.stage_names)
     return spec.norm.kind == "group" or any(map(_averages, spec.stages[: spec.stage_names.index(stage)]))
 
 
 def temporal_reach(spec: BackboneSpec, stage: str) -> TemporalReach:
-    """How many frames ahead and behind one position of the map of ``stage`` depends on.
+    """Frames before and after its own that one position of the map of ``stage`` depends on.
 
     Position i is at frame i times the map's temporal stride. Where all these frames lie inside a clip, borders and
     their padding play no part.
@@ -92,7 +92,7 @@ def _stage_paths(spec: BackboneSpec) -> Iterator[tuple[str, list[_Paths]]]:
 
 
 def _path_reach(path: Iterable[Window], jump: int) -> tuple[int, int, int]:
-    """Frames ahead, frames behind, and the frames from one position to the next after ``path``."""
+    """Frames before, frames after, and the frames from one position to the next behind ``path``."""
     before = after = 0
     for window in path:
         width = (window.kernel[0] - 1) * window.dilation[0]

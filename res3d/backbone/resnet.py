@@ -178,7 +178,7 @@ class ResNet3d(StagedNetwork):
 
     @torch.no_grad()
     def leading_maps(self, clip: Tensor, stages: int) -> dict[str, Tensor]:
-        """What ``resume`` needs of the first ``stages`` (as ``freeze`` counts them): maps that come out, and the last.
+        """Maps of the first ``stages`` (as ``freeze`` counts them) for ``resume``: those that come out, and the last.
 
         Frozen stages always give the same maps for a clip, which are worth keeping.
         """

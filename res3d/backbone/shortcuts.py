@@ -17,7 +17,8 @@ class ShortcutPlan(NamedTuple):
     stride: Size3
     kernel: Size3
     bias: bool
-    normed: bool  # a projection's output goes through a norm: in blocks of the order conv, norm, ReLU
+    normed: bool
+    """True if a norm follows a projection: in blocks of the order conv, norm, ReLU."""
 
     @property
     def padding(self) -> Size3:
@@ -89,7 +90,7 @@ def _same_shape(plan: ShortcutPlan) -> str | None:
 
 
 class ShortcutKind(NamedTuple):
-    """How a shortcut is made, which settings it takes, and why it cannot stand in for a plan (None if it can)."""
+    """Constructor of a shortcut, its settings, and the reason why it cannot serve a plan (None if it can)."""
 
     make: Callable[[ShortcutPlan, NormOf, TemporalPadding], nn.Module]
     refuse: Callable[[ShortcutPlan], str | None] = _any

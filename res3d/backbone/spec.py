@@ -41,10 +41,11 @@ def check_stage(argument: str, name: str, accepted: Sequence[str]) -> None:
 
 
 class FeatureInfo(NamedTuple):
-    """What is known of a stage's map before anything is built."""
+    """Channels and stride of a stage's map, which follow from the spec."""
 
     channels: int
-    stride: Size3  # source frames, rows and columns per position
+    stride: Size3
+    """Source frames, rows and columns per position."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +56,7 @@ class PoolSpec:
     stride: Size3
     padding: Size3 = (0, 0, 0)
     border: Literal["-inf", "zeros"] = "-inf"
-    """What is padded with. Zeros (Keras) differ from torch's minus infinity where a border window is all negative."""
+    """Value of the padding. Zeros (Keras) differ from torch's minus infinity where a border window is all negative."""
 
     def __post_init__(self) -> None:
         check_triple("kernel", self.kernel)
@@ -83,7 +84,8 @@ class StemSpec:
     conv: ConvSpec
     width: int = 64
     stride: Size3 = (1, 2, 2)
-    norm: bool = True  # norm and ReLU after the convolution; pre-activation networks have neither here
+    norm: bool = True
+    """Norm and ReLU after the convolution; pre-activation networks have neither here."""
 
     def __post_init__(self) -> None:
         check_width("stem width", self.width)
@@ -104,7 +106,8 @@ class StageSpec:
     width: int
     blocks: tuple[BlockSpec, ...]
     stride: Size3 = ONE
-    stride_at: Literal["first", "last"] = "first"  # which block takes the stride
+    stride_at: Literal["first", "last"] = "first"
+    """The block that takes the stride."""
     pool: PoolSpec | None = None
 
     def __post_init__(self) -> None:
@@ -127,7 +130,7 @@ class StageSpec:
             yield block, self.stride if index == strided else ONE
 
     def windows(self) -> Iterator[Window]:
-        """What the main path looks at, layer by layer."""
+        """The windows of the main path, layer by layer."""
         if self.pool:
             yield self.pool.window()
         for block, stride in self.steps():
@@ -157,13 +160,15 @@ class NormSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadSpec:
-    """What a classifier makes of the last map before its linear layer: pooled windows, averaged or laid out."""
+    """Pooling of the last map before a classifier's linear layer: windows, averaged or side by side."""
 
     pool: Literal["avg", "max"] = "avg"
-    window: Size3 | None = None  # (T, H, W) positions pooled together; None takes all
-    stride: Size3 = ONE  # from one window to the next
+    window: Size3 | None = None
+    """(T, H, W) positions pooled together; None pools all."""
+    stride: Size3 = ONE
+    """Positions from one window to the next."""
     positions: Size3 | None = None
-    """How many windows the linear layer takes, side by side; None averages them, however many there are."""
+    """Windows that the linear layer takes, side by side; None averages them, for any number."""
 
     def __post_init__(self) -> None:
         check_choice("head pool", self.pool, ("avg", "max"))
@@ -175,7 +180,7 @@ class HeadSpec:
             raise ValueError("head stride and positions need a head window: without one, all positions are pooled")
 
     def inputs(self, channels: int) -> int:
-        """How many numbers the linear layer takes."""
+        """Inputs of the linear layer."""
         return channels * prod(self.positions or ONE)
 
 
@@ -188,7 +193,8 @@ class BackboneSpec:
     stages: tuple[StageSpec, ...]
     in_channels: int = 3
     norm: NormSpec = field(default_factory=NormSpec)
-    temporal_padding: TemporalPadding = "zeros"  # "replicate" repeats the border frames
+    temporal_padding: TemporalPadding = "zeros"
+    """"replicate" repeats the border frames."""
     final_norm: bool = False
     """Norm and ReLU after the last stage of the body: pre-activation blocks leave their sums bare."""
     head: HeadSpec = field(default_factory=HeadSpec)
@@ -260,13 +266,13 @@ class BackboneSpec:
             raise ValueError(f"{self.name} needs clips of (T, H, W) ≥ {self.min_clip}, not {tuple(size)}")
 
     def windows(self) -> Iterator[Window]:
-        """What the main path looks at, layer by layer, stem first."""
+        """The windows of the main path, layer by layer, stem first."""
         yield self.stem.conv.window(self.stem.stride)
         for stage in self.stages:
             yield from stage.windows()
 
     def receptive_field(self, stage: str) -> Size3:
-        """How many (frames, rows, columns) of the clip one position of a stage's map depends on, borders apart.
+        """(Frames, rows, columns) of the clip that one position of a stage's map depends on, borders apart.
 
         Raises ValueError if ``stage`` is not one of ``stage_names``.
         """

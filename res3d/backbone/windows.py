@@ -1,4 +1,4 @@
-"""Where layers look: what output sizes, strides and receptive fields follow from."""
+"""Windows of layers along (t, y, x), from which output sizes, strides and receptive fields follow."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from res3d.backbone.convs import ONE, Size3
 
 
 class Window(NamedTuple):
-    """What one convolution or pool sees along (t, y, x)."""
+    """Window of one convolution or pool along (t, y, x)."""
 
     kernel: Size3
     stride: Size3
@@ -21,13 +21,13 @@ class Window(NamedTuple):
         return t, y, x
 
     def output_frames(self, frames: int) -> int:
-        """How many positions in time come out of so many frames; not positive where there are too few."""
+        """Number of output positions in time for so many frames; zero or negative for too few."""
         width = self.dilation[0] * (self.kernel[0] - 1) + 1
         return (frames + 2 * self.padding[0] - width) // self.stride[0] + 1
 
 
 def receptive_field(windows: Iterable[Window]) -> Size3:
-    """How many (frames, rows, columns) of the input one position behind these layers depends on."""
+    """(Frames, rows, columns) of the input that one position behind these layers depends on."""
     field, jump = [1, 1, 1], [1, 1, 1]
     for window in windows:
         for axis in range(3):

@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 import torch
 
-from res3d.backbone import ClipClassifier, ResNet3d, draw_network
+from res3d.backbone import ClipClassifier, ResNet3d
 from res3d.backbone import describe as describe_model
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import complain
 from res3d.files import write_whole
+from res3d.viz import draw_network
 from res3d.weights import create_backbone, create_classifier
 
 Clip = tuple[int, int, int, int]

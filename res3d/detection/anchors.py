@@ -33,7 +33,7 @@ class AnchorSpec:
 
     @property
     def per_place(self) -> int:
-        """How many anchors a place has."""
+        """Anchors per location."""
         return len(self.sizes[0]) * len(self.ratios)
 
 

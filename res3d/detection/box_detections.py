@@ -1,4 +1,4 @@
-"""What the box head found in one clip, before the other tasks add to it."""
+"""Detections of the box head in one clip, before the other heads add to them."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,13 @@ from torch import Tensor
 class BoxDetections:
     """D tubes over T frames in the coordinates of the network's input, best first."""
 
-    boxes: Tensor  # [D, T, 4]
-    visible: Tensor  # [D, T] probability
-    scores: Tensor  # [D]
-    labels: Tensor  # [D] int64 from 1
-    embeddings: Tensor  # [D, E], of length 1
+    boxes: Tensor
+    """[D, T, 4]."""
+    visible: Tensor
+    """[D, T] probability."""
+    scores: Tensor
+    """[D]."""
+    labels: Tensor
+    """[D] int64 from 1."""
+    embeddings: Tensor
+    """[D, E], of length 1."""

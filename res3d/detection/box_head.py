@@ -23,14 +23,19 @@ MIN_SIZE = 1e-2  # pixels
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoxHeadSpec:
-    """What stands between a tube's features and the predictors: stages, convolutions, linear layers, in this order."""
+    """The layers between a tube's features and the predictors: stages, convolutions, linear layers, in this order."""
 
     roi_size: int = 7
-    stages: tuple[StageSpec, ...] = ()  # of the backbone, cut off from its body (C4); their maps are averaged in space
-    convs: tuple[int, ...] = ()  # widths of 3×3 convolutions
-    fcs: tuple[int, ...] = (1024, 1024)  # widths of linear layers
-    norm: NormSpec | None = None  # after each convolution; None: biases
-    temporal_kernel: int = 1  # of convolutions and linear layers
+    stages: tuple[StageSpec, ...] = ()
+    """Stages of the backbone, cut off from its body (C4); their maps are averaged in space."""
+    convs: tuple[int, ...] = ()
+    """Widths of 3×3 convolutions."""
+    fcs: tuple[int, ...] = (1024, 1024)
+    """Widths of linear layers."""
+    norm: NormSpec | None = None
+    """Norm after each convolution; None: biases."""
+    temporal_kernel: int = 1
+    """Frames that convolutions and linear layers span."""
 
 
 class BoxHead(nn.Module):
@@ -146,7 +151,7 @@ class BoxHead(nn.Module):
     def _detect(
         self, x: Tensor, scores: Tensor, deltas: Tensor, visible: Tensor, proposals: Tensor, size: tuple[int, int]
     ) -> BoxDetections:
-        """Of one clip: every class of every proposal is a candidate; most are dropped before their boxes are made."""
+        """Detections of one clip. Every class of each proposal is a candidate; most are dropped before decoding."""
         settings = self.settings
         rows, labels = torch.where(scores[:, 1:] > settings.box_score_thresh)
         labels = labels + 1

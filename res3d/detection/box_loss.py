@@ -1,4 +1,4 @@
-"""What wrong boxes cost."""
+"""Smooth-L1 loss of tube box deltas."""
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,8 @@ def tube_box_loss(code: BoxCode, deltas: Tensor, references: Tensor, boxes: Tens
         visible: [P, T] bool.
     """
     width, height = box_sizes(references, offset=code.offset)
-    learned = visible & (width >= 1) & (height >= 1)  # of a sliver, cut off at the frame's edge, corrections explode
+    # Boxes thinner than a pixel, clipped at the frame's edge, are left out: their regression targets blow up.
+    learned = visible & (width >= 1) & (height >= 1)
     # A hidden frame's box may be empty, and its logarithm infinite: it is replaced before, not masked after.
     unit = references.new_tensor([0.0, 0.0, 1.0, 1.0])
     truth = code.encode(*(torch.where(learned[..., None], tubes, unit) for tubes in (boxes, references)))

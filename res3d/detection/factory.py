@@ -19,7 +19,7 @@ from res3d.detection.proposals import ProposalSpec
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.spec import TASKS, DetectorSpec
 from res3d.detection.task_head import TaskSpec
-from res3d.settings import did_you_mean
+from res3d.settings import build_dataclass, did_you_mean
 from res3d.structures import Category
 from res3d.weights import (
     INFLATIONS,
@@ -45,7 +45,7 @@ def mask_rcnn_3d(
     neck: Literal["fpn", "c4"] = "fpn",
     mask: bool = True,
     keypoints: int | None = None,
-    tasks: Mapping[str, TaskSpec] | None = None,
+    tasks: Mapping[str, TaskSpec | Mapping[str, Any]] | None = None,
     design: str | None = None,
     channels: int = 256,
     anchor_sizes: Sequence[int] | None = None,
@@ -68,8 +68,8 @@ def mask_rcnn_3d(
         neck: "fpn", a feature pyramid, or "c4": the heads see the map of conv4, and conv5 is part of the box head.
         mask: whether there is a mask head.
         keypoints: how many keypoints; None for no keypoint head.
-        tasks: specs of other heads, by field of ``DetectorSpec``; they are built as they are given, but for
-            ``temporal_kernel``.
+        tasks: specs of other heads, or mappings of their fields, by field of ``DetectorSpec``; they are built as they
+            are given, but for ``temporal_kernel``.
         design: the family of detectors, a key of ``FAMILIES``; None takes that of ``weights``, "torchvision" without
             them.
         channels: of the pyramid, to which the widths of the heads are in proportion.
@@ -206,7 +206,12 @@ def _head_stage(stage: StageSpec, temporal_kernel: int | None) -> StageSpec:
 
 
 def _heads(
-    family: DetectorFamily, channels: int, *, mask: bool, keypoints: int | None, tasks: Mapping[str, TaskSpec]
+    family: DetectorFamily,
+    channels: int,
+    *,
+    mask: bool,
+    keypoints: int | None,
+    tasks: Mapping[str, TaskSpec | Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Fields of ``DetectorSpec``: those that have a keyword of their own, as the family has them, and ``tasks``."""
     heads: dict[str, TaskSpec] = {}
@@ -219,9 +224,10 @@ def _heads(
         if name not in TASKS:
             hint = did_you_mean(str(name), TASKS)
             raise ValueError(f"tasks: no head is called {name!r}{hint} (accepted: {', '.join(TASKS)})")
-        if not isinstance(task, TASKS[name]):
+        heads[name] = build_dataclass(TASKS[name], task, root=f"tasks.{name}") if isinstance(task, Mapping) else task
+        if not isinstance(heads[name], TASKS[name]):
             raise ValueError(f"tasks: {name} must be a {TASKS[name].__name__}, not {task!r}")
-    return {**heads, **tasks}
+    return heads
 
 
 def _load_backbone(model: MaskRCNN3d, weights: Source, inflate: Inflation) -> None:

@@ -30,7 +30,7 @@ class KeypointHeadSpec(TaskSpec):
     temporal_kernel: int = 1
     """Frames that each 3×3 convolution spans."""
     border: Literal["replicate", "zeros"] = "replicate"
-    """What the last doubling of the heatmaps sees beyond their edge: their border (torchvision), or nothing (Detectron,
+    """Values beyond the edge of the heatmaps in their last doubling: their border (torchvision), or zeros (Detectron,
     which does it by a deconvolution with fixed weights)."""
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How other libraries name the parts of a detector, see ``res3d.weights.layouts``; stages as in ``ResNet3d``."""
+"""Other libraries' names for the parts of a detector, see ``res3d.weights.layouts``; stages as in ``ResNet3d``."""
 
 from dataclasses import replace
 

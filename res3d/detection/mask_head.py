@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -49,11 +48,11 @@ class MaskHead(TaskHead):
     values = "binary"
     loss_name = "loss_mask"
     score_name = "mask_ap"
-    results: ClassVar = {"masks": "D T 1 H W"}
 
     def __init__(self, spec: MaskHeadSpec, channels: int, num_classes: int) -> None:
         super().__init__()
         self.spec = spec
+        self.results = {"masks": "D T 1 H W"}
         self.roi_size = spec.roi_size
         self.convs = ConvStack(channels, spec.convs, spec.temporal_kernel, spec.norm)
         self.upsample = nn.ConvTranspose3d(self.convs.channels, spec.channels, (1, 2, 2), (1, 2, 2))

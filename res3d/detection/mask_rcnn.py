@@ -86,7 +86,7 @@ class MaskRCNN3d(nn.Module):
 
     @property
     def categories(self) -> dict[int, Category]:
-        """What labels stand for, by label; empty where that is not known."""
+        """Categories by label; empty where they are not known."""
         return dict(enumerate(self.spec.categories, 1))
 
     @property
@@ -137,7 +137,7 @@ class MaskRCNN3d(nn.Module):
         sizes: Sequence[tuple[int, int, int]],
         targets: Sequence[Mapping[str, Tensor]] | None = None,
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """What ``forward`` gives, computed from maps of leading stages of the backbone.
+        """Losses or results as from ``forward``, computed from maps of leading stages of the backbone.
 
         Args:
             maps: by stage, of the clips as ``transform`` makes them, see ``ResNet3d.resume``.
@@ -161,7 +161,7 @@ class MaskRCNN3d(nn.Module):
         return self._train(levels, batch, objects)
 
     def detect(self, clips: Sequence[Tensor]) -> list[dict[str, Tensor | BoxMasks]]:
-        """What ``model.eval()(clips)`` gives, but for masks: they are pasted into a frame when ``masks[d, t]`` is
+        """Results of ``model.eval()(clips)``, but for masks: they are pasted into a frame when ``masks[d, t]`` is
         asked for, since whole ones fill the memory where frames are large and objects many.
 
         Raises:

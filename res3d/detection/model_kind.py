@@ -1,4 +1,4 @@
-"""How weights files describe detectors, and how checkpoints fill them."""
+"""The detector as a kind of model in weights files."""
 
 from dataclasses import dataclass, fields, is_dataclass, replace
 
@@ -13,7 +13,7 @@ from res3d.weights import Metadata, ModelDescription, ModelKind
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorDescription(ModelDescription):
-    """What a weights file says about its detector."""
+    """Description of the detector in a weights file."""
 
     detector: DetectorSpec
     settings: DetectorSettings
@@ -41,7 +41,7 @@ def _whole_backbone(spec: DetectorSpec) -> BackboneSpec:
 NOT_COMPARED = ("name", "categories", "backbone")
 """Fields of ``DetectorSpec``: the first two compute nothing, and the backbone is compared for all kinds of models."""
 COMPARED_SETTINGS = ("image_mean", "image_std", "bbox_reg_weights")
-"""What the weights were trained with; the other settings are the user's to choose."""
+"""Settings that weights were trained with; the others are the user's to choose."""
 
 
 def _check_saved(model: MaskRCNN3d, saved: DetectorDescription) -> None:

@@ -16,8 +16,10 @@ class NeckSpec:
     """A feature pyramid over all stages after the stem."""
 
     channels: int = 256
-    temporal_kernel: int = 1  # of the output convolutions
-    norm: NormSpec | None = None  # after each convolution; None: biases
+    temporal_kernel: int = 1
+    """Frames that the output convolutions span."""
+    norm: NormSpec | None = None
+    """Norm after each convolution; None: biases."""
 
 
 def stretch_time(maps: Tensor, frames: int) -> Tensor:

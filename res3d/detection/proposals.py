@@ -26,15 +26,19 @@ class ProposalSpec:
     """The head that every level of maps shares, and its anchors."""
 
     anchors: AnchorSpec = field(default_factory=AnchorSpec)
-    depth: int = 1  # convolutions before the two predictors
-    temporal_kernel: int = 3  # of those convolutions
+    depth: int = 1
+    """Convolutions before the two predictors."""
+    temporal_kernel: int = 3
+    """Frames that those convolutions span."""
 
 
 class _Predictions(NamedTuple):
-    """Of one level; places in rows, columns and shapes, as the anchors are."""
+    """Predictions of one level, in the order of the anchors: rows, columns, shapes."""
 
-    objectness: Tensor  # [N, A] logits of tubes
-    deltas: Tensor  # [N, A, T, 4]
+    objectness: Tensor
+    """[N, A] logits of tubes."""
+    deltas: Tensor
+    """[N, A, T, 4]."""
 
 
 class TubeProposalNetwork(nn.Module):

@@ -1,4 +1,4 @@
-"""Which object a tube stands for, and which tubes are learned from."""
+"""Matching of tubes with objects, and sampling of those that losses are computed on."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -51,9 +51,12 @@ def sample_tubes(matches: Tensor, count: int, positive_fraction: float) -> tuple
 class Samples:
     """Tubes of one clip to learn from, and the object that each stands for. S tubes, T frames."""
 
-    tubes: Tensor  # [S, T, 4]
-    labels: Tensor  # [S], 0 for background
-    objects: Tensor  # [S] rows of the clip's targets; of background, of no meaning
+    tubes: Tensor
+    """[S, T, 4]."""
+    labels: Tensor
+    """[S], 0 for background."""
+    objects: Tensor
+    """[S] rows of the clip's targets; without meaning for background."""
     targets: ClipTargets
 
     def positive(self) -> "Samples":
@@ -75,8 +78,10 @@ class Samples:
 class VisibleFrames(NamedTuple):
     """The frames of positive samples in which their objects are visible, as separate boxes. V of them."""
 
-    boxes: Tensor  # [V, 4]
-    frames: Tensor  # [V], object · T + frame: rows of the clip's targets with objects and frames in one axis
+    boxes: Tensor
+    """[V, 4]."""
+    frames: Tensor
+    """[V], object · T + frame: rows of the clip's targets with objects and frames in one axis."""
 
     @classmethod
     def of(cls, samples: Samples) -> "VisibleFrames":

@@ -1,4 +1,4 @@
-"""How a detector is run: sizes, thresholds and counts, under torchvision's names."""
+"""Run-time settings of a detector: sizes, thresholds and counts, under torchvision's names."""
 
 import math
 from dataclasses import dataclass
@@ -12,13 +12,18 @@ class DetectorSettings:
     object worse than a single frame's.
     """
 
-    min_size: int | tuple[int, ...] = 800  # frames' shorter side; in training, one of several, drawn for each clip
-    max_size: int = 1333  # the longer side stays below
-    image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # in the order of the network's channels
+    min_size: int | tuple[int, ...] = 800
+    """Frames' shorter side in pixels; in training, one of several, drawn for each clip."""
+    max_size: int = 1333
+    """Limit of the longer side."""
+    image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """In the order of the network's channels."""
     image_std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    rpn_pre_nms_top_n_train: int = 2000  # of each level
+    rpn_pre_nms_top_n_train: int = 2000
+    """Proposals per level before non-maximum suppression."""
     rpn_pre_nms_top_n_test: int = 1000
-    rpn_post_nms_top_n_train: int = 2000  # of a clip
+    rpn_post_nms_top_n_train: int = 2000
+    """Proposals per clip after it."""
     rpn_post_nms_top_n_test: int = 1000
     rpn_nms_thresh: float = 0.7
     rpn_fg_iou_thresh: float = 0.4

@@ -31,7 +31,7 @@ class DetectorSpec:
     box_offset: Literal[0, 1] = 0
     """1: a box names its last pixel, and is x2 - x1 + 1 wide (Detectron)."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    """Of the backbone's input; clips are given as RGB."""
+    """Channel order of the backbone's input; clips are given as RGB."""
     categories: tuple[Category, ...] = ()
     """Labels 1, 2, ..., where they are known."""
 
@@ -68,7 +68,7 @@ class DetectorSpec:
 
     @property
     def channels(self) -> int:
-        """Of every level of maps."""
+        """Channels of every level of maps."""
         if self.neck is not None:
             return self.neck.channels
         return self.backbone.feature_info[self.map_names[-1]].channels

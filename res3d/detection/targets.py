@@ -15,7 +15,7 @@ TargetValues: TypeAlias = Literal["coordinates", "binary"]
 
 
 class TargetField(NamedTuple):
-    """What a head learns from: a tensor of every target."""
+    """A tensor of every target, from which a head learns."""
 
     shape: str
     """Like "N T 17 3": N objects, T frames, H rows, W columns, and numbers."""
@@ -33,7 +33,7 @@ class ClipTargets:
     labels: Tensor
     """[G] int64 from 1."""
     extra: Mapping[str, Tensor]
-    """What heads learn from, by name: [G, ...]."""
+    """Targets of the other heads by name, [G, ...]."""
 
 
 def check_clips(clips: Sequence[Tensor], channels: int, dtype: torch.dtype) -> None:

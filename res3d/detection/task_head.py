@@ -1,4 +1,4 @@
-"""What an RoI head besides the box head consists of: a spec that is a field of ``DetectorSpec``, and a module."""
+"""RoI heads besides the box head: each is a spec that is a field of ``DetectorSpec``, and a module."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ class TaskHead(nn.Module, ABC):
 
     @property
     def target(self) -> TargetField:
-        """What the head learns from, as ``check_targets`` takes it."""
+        """The target that the head learns from, as ``check_targets`` takes it."""
         return TargetField(self.shape, self.values)
 
     @staticmethod

@@ -62,7 +62,7 @@ class ClipTransform(nn.Module):
         )
 
     def plan(self, sizes: Sequence[tuple[int, int, int]]) -> BatchSizes:
-        """What becomes of clips of (T, height, width): in training, each one's shorter side is drawn."""
+        """Sizes of clips of (T, height, width) after resizing: in training, each one's shorter side is drawn."""
         given = tuple((height, width) for _, height, width in sizes)
         return BatchSizes(frames=sizes[0][0], given_sizes=given, sizes=tuple(self._resized(*size) for size in given))
 
@@ -97,7 +97,7 @@ def _stack(clips: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
 def resize_targets(
     targets: Sequence[ClipTargets], batch: BatchSizes, tasks: Mapping[str, TaskHead]
 ) -> list[ClipTargets]:
-    """What the clips of a batch show, in the coordinates of their resized frames."""
+    """Targets of the clips of a batch in the coordinates of their resized frames."""
     sizes = zip(batch.given_sizes, batch.sizes, strict=True)
     return [_resize_target(target, *each, tasks) for target, each in zip(targets, sizes, strict=True)]
 

@@ -9,7 +9,7 @@ FIXED_NORMS = (nn.BatchNorm3d, nn.SyncBatchNorm, FrozenBatchNorm3d)  # in eval m
 
 
 def is_fixed_norm(module: nn.Module) -> bool:
-    """Whether, in eval mode, it maps every channel by a scale and a shift that are known now."""
+    """True if, in eval mode, it maps every channel by a fixed scale and shift."""
     return isinstance(module, FIXED_NORMS) and module.running_mean is not None
 
 

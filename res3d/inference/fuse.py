@@ -1,4 +1,4 @@
-"""A network's layers put together: what runs as convolution, norm, ReLU and sum becomes one layer each."""
+"""Fusion of a network's layers: each convolution with its norm, ReLU and sum becomes one layer."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -47,7 +47,7 @@ class FusedBlock(nn.Module):
         self.shortcut = shortcut
         self.shortcut_takes_preact = shortcut_takes_preact
         self.overwrites_input = False
-        """Whether the block may always write the sum over its input, because only this block reads that."""
+        """True if the block may always write the sum over its input, because only this block reads that."""
 
     def forward(self, x: Tensor, *, overwrite_input: bool = False) -> Tensor:
         start: Tensor = self.preact(x)

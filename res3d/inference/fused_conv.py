@@ -28,7 +28,7 @@ def choose_view(conv: nn.Conv3d) -> View:
 
 
 class _Numbers(NamedTuple):
-    """Of a convolution, along the axes of its view."""
+    """Numbers of a convolution along the axes of its view."""
 
     stride: tuple[int, ...]
     padding: tuple[int, ...]
@@ -176,7 +176,7 @@ class PackedConv(FusedConv):
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether ``PackedConv`` runs there in that type, and fast."""
+    """True if ``PackedConv`` runs there in that type, and fast."""
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in ("_convolution_pointwise", "_reorder_convolution_weight")):

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from res3d.inference.fuse import FusedLayer, FusedResNet3d, fuse
 from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
-from res3d.inference.memory import keep_freed_memory
+from res3d.inference.malloc import keep_freed_memory
 from res3d.inference.winograd import PackedWinogradConv, WinogradConv, choose_axis, products_are_exact
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
@@ -243,7 +243,8 @@ class _FirstSize:
         leaves = tree_leaves(inputs)
         size = [leaf.shape[1:] if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         empty = any(isinstance(leaf, Tensor) and not leaf.numel() for leaf in leaves)
-        # What it filters is for precise products, also where less precise ones were allowed since.
+        # The compiled graph uses Winograd, which is only accurate with full-precision float32 products: fall back if
+        # TF32 or bfloat16 products have been allowed since it was compiled.
         if empty or size != (self.size or size) or not products_are_exact():
             return self.general(*args, **keywords)
         args, keywords = tree_map_only(Tensor, _of_any_number, inputs)
@@ -253,7 +254,7 @@ class _FirstSize:
 
 
 def _of_any_number(clips: Tensor) -> Tensor:
-    clips = clips.detach()  # a tensor of its own: what is said of it here is not said of the caller's
+    clips = clips.detach()  # another tensor object, so that the mark below is not on the caller's
     torch._dynamo.maybe_mark_dynamic(clips, 0)
     return clips
 
@@ -283,7 +284,7 @@ def _part(tensor: Tensor, *, n: int, parts: int) -> Tensor:
 
 
 def _check_compiler() -> None:
-    """What torch.compile needs on a CPU, and tells of at the first call only."""
+    """Refuse to compile for a CPU without a C++ compiler, which torch.compile reports at the first call only."""
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler) is None:
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""Kernels of three along an axis by half of the products: Winograd's minimal filtering.
+"""Winograd F(4, 3) convolution along one axis: half of the multiplications for kernels of size 3.
 
 Four neighbouring outputs of a kernel of three cost twelve products one by one. Sums of six inputs, multiplied by sums
 of the three weights, and summed again, give the same four by six products: F(4, 3) of S. Winograd, "Arithmetic
@@ -75,7 +75,7 @@ def choose_axis(conv: nn.Conv3d, *, sums_are_fused: bool) -> Axis | None:
 
 
 class WinogradConv(nn.Module):
-    """What a ``FusedConv`` computes, by half of its products, rounded a little differently (a few 1e-6 of the largest).
+    """A ``FusedConv`` with half of its products, rounded a little differently (a few 1e-6 of the largest).
 
     Shape: as ``FusedConv``; where so few frames come that too little is saved, it computes as that. Made of plain
     operations, for a compiler to make one pass over memory of each set of sums.
@@ -139,7 +139,7 @@ class WinogradConv(nn.Module):
         return outputs > 0 and PRODUCTS * -(-outputs // OUTPUTS) <= WORTH * one_by_one
 
     def _compute(self, x: Tensor, residual: Tensor | None, outputs: int, overwrite: bool) -> Tensor:
-        """Of and to [N, T, H, W, C]."""
+        """[N, T, H, W, C] -> [N, T', H', W', C']."""
         axis = AXES[self.axis] - 1
         steps = OUTPUTS * -(-outputs // OUTPUTS)
         behind = steps + KERNEL - 1 - self.padding - x.shape[axis]
@@ -215,7 +215,7 @@ class PackedWinogradConv(WinogradConv):
 
 
 def products_are_exact() -> bool:
-    """Whether float32 products are computed as such. With less precision, sums of them would be far off."""
+    """True if float32 products are computed as such. With less precision, sums of them would be far off."""
     backend: Any = torch.backends.mkldnn
     return all(part.fp32_precision in ("none", "ieee") for part in (backend.matmul, backend.conv))
 

@@ -1,4 +1,4 @@
-"""The account of a load: where each tensor of a checkpoint goes, and where each of the model's comes from."""
+"""The account of a load: every tensor of a checkpoint and of the model, and what becomes of it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
@@ -20,7 +20,7 @@ class Theirs(NamedTuple):
 
 
 class Account:
-    """Tensors of a model and of a checkpoint by one set of names, and what has become of each.
+    """Tensors of a model and of a checkpoint by one set of names, and what becomes of each.
 
     Names are the model's, less the prefixes of its kind; ``report`` puts them back.
 
@@ -44,8 +44,8 @@ class Account:
         self._prefixes = tuple(prefixes)
         self._layout = layout
         self._full_names = {self.short_name(key): key for key in model.state_dict()}
-        self.own = {self.short_name(key): tensor for key, tensor in model.state_dict().items()}
-        self.modules = {self.short_name(name): module for name, module in model.named_modules()}
+        self.own: dict[str, Tensor] = {self.short_name(key): tensor for key, tensor in model.state_dict().items()}
+        self.modules: dict[str, nn.Module] = {self.short_name(name): module for name, module in model.named_modules()}
         self._stages = {key.split(".")[0] for key in self.own}
         self.theirs: dict[str, Theirs] = {}
         self.filled: dict[str, Tensor] = {}

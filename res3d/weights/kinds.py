@@ -27,7 +27,7 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelDescription:
-    """What is known about the model that weights belong to; each kind of model may add fields."""
+    """Description of the model that weights belong to; each kind of model may add fields."""
 
     spec: BackboneSpec
     """All stages of the backbone, wherever the model uses them."""
@@ -41,7 +41,7 @@ class ModelDescription:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelKind:
-    """How weights files describe one kind of model, and how checkpoints fill it."""
+    """Functions by which weights files describe one kind of model, and checkpoints fill it."""
 
     name: str
     """In a file's metadata, and in ``KINDS``."""
@@ -49,15 +49,15 @@ class ModelKind:
     describe: Callable[[Any], dict[str, object]]
     """The metadata of a model: plain values."""
     parse: Callable[[Metadata], ModelDescription]
-    """What ``describe`` wrote, checked; KeyError, TypeError or ValueError for anything else."""
+    """Parse what ``describe`` wrote; KeyError, TypeError or ValueError for anything else."""
     build: Callable[[Any], nn.Module]
-    """A model, with random weights, of what ``parse`` made."""
+    """Make a model with random weights from the result of ``parse``."""
     backbone_spec: Callable[[Any], BackboneSpec]
     """The spec of a model's backbone: all stages, wherever the model uses them."""
     set_norm_eps: Callable[[Any, float], None]
     """Sets the eps of all norms, in the modules and in the spec."""
     prefixes: tuple[str, ...] = ()
-    """What stands before stages' names in the model's own keys."""
+    """Prefixes of stages' names in the model's own keys."""
     layouts: tuple[Layout, ...] = LAYOUTS
     """Layouts of the checkpoints that it can be filled from."""
     check_saved: Callable[[Any, Any], None] = lambda model, description: None

@@ -1,4 +1,4 @@
-"""How other libraries name the parts of a ResNet: one table each, recognised from a checkpoint's keys.
+"""Other libraries' names for the parts of a ResNet: one table each, recognised from a checkpoint's keys.
 
 A key pattern holds placeholders in braces; ``words`` says what each may stand for in theirs, and becomes in ours. Names
 on the right are those of ``ResNet3d``, and ``fc.*`` for a classifier's linear layer. A new family of checkpoints is one
@@ -29,13 +29,18 @@ class Layout:
     """The names of one family of checkpoints."""
 
     name: str
-    keys: Mapping[str, str]  # their pattern -> our name
+    keys: Mapping[str, str]
+    """Patterns of their keys, and our names for them."""
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    prefixes: tuple[str, ...] = ()  # in front of some or all keys, without meaning
-    stride_on: Literal["3x3", "1x1"] | None = None  # where its bottlenecks stride; None: the model's own file says
-    order: Literal["post"] | None = "post"  # of its blocks' layers; None: the model's own file says
+    prefixes: tuple[str, ...] = ()
+    """Prefixes of some or all keys, without meaning."""
+    stride_on: Literal["3x3", "1x1"] | None = None
+    """The convolution of its bottlenecks that strides; None: the file states it."""
+    order: Literal["post"] | None = "post"
+    """Order of its blocks' layers; None: the file states it."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    affine_norm: bool = False  # norms are a scale and a shift: their statistics are folded in
+    affine_norm: bool = False
+    """True if norms are a scale and a shift, with their statistics folded in."""
     neutral: Mapping[str, float] = field(default_factory=dict)
     """Tensors of ours that this family has no counterpart of, and the value at which they change nothing."""
 

@@ -107,7 +107,7 @@ def _plan(model: nn.Module, kind: ModelKind, source: WeightsSource, layout: Layo
 
 
 def _name_in_source(ours: str, account: Account, last: str) -> str:
-    """Which tensor fills ``ours``: its namesake, but for the final norm of a pre-activation body that ends early.
+    """The tensor that fills ``ours``: its namesake, but for the final norm of a pre-activation body that ends early.
 
     There it is the first norm of the block that came next, which normalised the same map.
     """
@@ -125,7 +125,7 @@ def _check_complete(account: Account, layout: Layout, spec: BackboneSpec) -> Non
 
 
 def _in_names(error: ValueError, source: WeightsSource, spec: BackboneSpec) -> str:
-    """What to say of a file that does not fit: where it holds another network, the names of both."""
+    """The message for a file that does not fit: if it holds another network, the names of both."""
     its_own = not isinstance(error, WeightsError)  # of an option: the file has no part in it
     if its_own or not source.is_saved or source.spec is None or source.spec.name == spec.name:
         return str(error)

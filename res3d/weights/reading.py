@@ -18,7 +18,7 @@ from res3d.weights.report import WeightsError
 METADATA_KEY = "res3d"
 """In the safetensors files that res3d writes; its value is JSON."""
 ARRAYS = (".npz", ".npy")
-"""What extracted features have as suffixes, and no checkpoint has."""
+"""Suffixes of arrays, such as extracted features, which no checkpoint has."""
 
 # What a pickle may name: how NumPy rebuilds arrays and numbers, and plain containers. ``_codecs.encode`` only turns
 # text into bytes, which is how Python 2's strings come.

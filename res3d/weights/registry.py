@@ -1,4 +1,4 @@
-"""Published weights by name: where they are, what they were trained on, and how their input is prepared."""
+"""Published weights by name: url, training data, licence, accuracy, and the clips that they take."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,10 +21,13 @@ class WeightsEntry:
     A detector's fits ``model`` as its backbone, and ``res3d.detection.mask_rcnn_3d`` as a whole.
     """
 
-    name: str  # "origin/model.dataset[_v2]"
-    model: str  # the catalogued backbone that it fits
+    name: str
+    """"origin/model.dataset[_v2]"."""
+    model: str
+    """The catalogued backbone that it fits."""
     url: str
-    sha256: str | None  # first digits, where the origin publishes them
+    sha256: str | None
+    """The first digits, where the origin publishes them."""
     megabytes: float | None
     licence: str
     dataset: str
@@ -53,7 +56,7 @@ def list_weights(pattern: str = "*") -> dict[str, WeightsEntry]:
 
 
 def is_registered(source: object) -> bool:
-    """Whether ``source`` is meant as a registered name: "origin/model.dataset", which is no file's path."""
+    """True if ``source`` is a name of a registered origin ("origin/model.dataset") and no file has that path."""
     origins = {name.partition("/")[0] for name in _registry()}
     return isinstance(source, str) and source.partition("/")[0] in origins and not Path(source).exists()
 

@@ -1,4 +1,4 @@
-"""What loading weights did, key by key, and the error when it cannot be done."""
+"""The report of a load, key by key, and the error of one that fails."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadReport:
-    """Where each tensor of a checkpoint went, and where each of the model's came from.
+    """Account of every tensor of a checkpoint and of the model.
 
     ``loaded``, ``inflated``, ``initialized`` and ``missing`` are the model's names, each tensor in one of them;
     ``unexpected`` and ``ignored`` are the checkpoint's.
@@ -22,7 +22,7 @@ class LoadReport:
     channel_order: str
     """"rgb" or "bgr": of the input that the checkpoint was trained on."""
     norm_eps: float
-    """Of the model's norms; a checkpoint does not say what it was trained with."""
+    """Eps of the model's norms; a checkpoint does not say what it was trained with."""
     loaded: tuple[str, ...]
     """Copied."""
     inflated: tuple[str, ...]

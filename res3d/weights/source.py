@@ -1,4 +1,4 @@
-"""``open_weights``: what a weights file, a registered name or a state dict is, found out once."""
+"""``open_weights``: one description of a registered name, a weights file or a state dict."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,9 +35,9 @@ class WeightsSource:
     kind: str | None = None
     """"backbone", "classifier" or "detector"; None: another library's file or a state dict, which does not say."""
     description: ModelDescription | None = None
-    """What is known about the model, where ``kind`` is known."""
+    """The model, where ``kind`` is known."""
     is_saved: bool = False
-    """Whether it is a file that ``save_weights`` wrote, from which ``load_model`` rebuilds the model."""
+    """True for a file that ``save_weights`` wrote, from which ``load_model`` rebuilds the model."""
     norm_eps: float | None = None
     """The eps of the norms that the weights were trained with, where the origin states it and the file does not."""
     read: Callable[[], Mapping[str, Tensor]] = field(repr=False)
@@ -74,7 +74,7 @@ class WeightsSource:
 
     @cached_property
     def num_classes(self) -> int | None:
-        """How many classes the clip classifier in these weights has; None: there is no clip classifier.
+        """Classes of the clip classifier in these weights; None: there is no clip classifier.
 
         The tensors are read only where ``kind`` is None.
 
@@ -103,7 +103,7 @@ Source: TypeAlias = WeightsSource | str | Path | Mapping[str, Tensor]
 
 
 def open_weights(source: Source) -> WeightsSource:
-    """Find out what ``source`` is, without reading tensors.
+    """Open ``source`` and identify it, without reading tensors.
 
     Args:
         source: a registered name (``list_weights()``), a file, a state dict, or a source that is open already.

@@ -30,17 +30,17 @@ class Fitted(NamedTuple):
 
     tensor: Tensor
     changed: bool
-    """Whether it differs from the checkpoint's in more than the shape."""
+    """True if it differs from the checkpoint's in more than the shape."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surgery:
-    """How the tensors of a checkpoint are changed to fit; see ``load_weights``."""
+    """Changes that make tensors of a checkpoint fit; see ``load_weights``."""
 
     inflate: Inflation
     channels: Channels
     norm_eps: float
-    """Of the model's norms."""
+    """Eps of the model's norms."""
 
     def fit(self, ours: str, mine: Tensor, theirs: Theirs) -> Fitted:
         """``theirs`` in the shape of ``mine``, the model's tensor ``ours``.
@@ -162,11 +162,12 @@ class FactoredLayer:
 
     @property
     def is_summed(self) -> bool:
-        """Whether the output is added to a shortcut before any ReLU, so that it may be negative."""
+        """True if the output is added to a shortcut before any ReLU, so that it may be negative."""
         if self.name == "stem":
             return False
         branch, name = self.name.rsplit(".", 1)
-        return [child for child, _ in self.account.modules[branch].named_children()][-1] == name
+        last: str = [child for child, _ in self.account.modules[branch].named_children()][-1]
+        return last == name
 
     @property
     def norm_leaves(self) -> list[str]:
@@ -200,7 +201,7 @@ def _check_shape(ours: str, mine: Tensor, key: str, tensor: Tensor, *, ignore_fr
 
 
 def _frames(kernel: Tensor) -> int:
-    """How many frames a convolution's kernel spans; 0 for anything else."""
+    """Frames that a convolution's kernel spans; 0 for other tensors."""
     if kernel.dim() == 5:
         return kernel.shape[2]
     return 1 if kernel.dim() == 4 else 0

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 import res3d
-from res3d.backbone import draw_network
 from res3d.backbone.describe import runs
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -154,9 +153,3 @@ def test_a_wrong_clip_is_refused(thin, clip, message):
 def test_the_tables_in_the_docs_are_what_is_printed(name, body):
     table = res3d.describe(res3d.create_backbone(name, body=body, freeze_at=2), (3, 8, 224, 224))
     assert table.to_markdown() in (DOCS / "shapes.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(("name", "freeze_at"), [("resnet18_3d", 2), ("resnet50v2_3d", 0)])
-def test_the_drawings_in_the_docs_are_what_is_drawn(name, freeze_at):
-    drawing = draw_network(res3d.create_backbone(name, freeze_at=freeze_at), (3, 8, 224, 224))
-    assert (DOCS / f"{name}.svg").read_text(encoding="utf-8") == drawing

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from res3d.cli.benchmark.timing import time_in_turns
 from res3d.inference import optimize
 from res3d.inference.fused_conv import PackedConv
-from res3d.inference.measure import time_in_turns
 from res3d.inference.winograd import WinogradConv
 
 LAYERS = [  # network, in, out, kernel, stride, T × H × W

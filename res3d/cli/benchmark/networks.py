@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from res3d.backbone import ClipClassifier, describe
 from res3d.cli.benchmark.peers import PEERS
-from res3d.inference.measure import measure_memory, time_in_turns
-from res3d.inference.memory import usual_memory
-from res3d.inference.optimize import frozen_compilation, optimize
+from res3d.cli.benchmark.timing import measure_memory, time_in_turns
+from res3d.inference import frozen_compilation, optimize, usual_memory
 from res3d.weights import create_classifier, load_weights
 
 CLASSES = 400  # Kinetics-400's

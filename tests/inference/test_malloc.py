@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of gl
 SCRIPT = """
 import resource
 import torch
-from res3d.inference.memory import give_back_freed, usual_memory
+from res3d.inference.malloc import give_back_freed, usual_memory
 
 def faults():
     torch.ones(12 * 2**20)

@@ -1,12 +1,16 @@
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import res3d
-from res3d.backbone import CATALOG, draw_network
-from res3d.backbone.diagram import COLUMN, MARGIN, text_width
+from res3d.backbone import CATALOG
+from res3d.viz import draw_network
+from res3d.viz.network_diagram import COLUMN, MARGIN, text_width
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def drawn(name: str, **keywords) -> ET.Element:
@@ -94,3 +98,9 @@ def test_names_cannot_break_the_drawing():
     spec = replace(CATALOG["resnet14_cifar"], name='<a href="x">&')
     svg = ET.fromstring(draw_network(res3d.ResNet3d(spec), (3, 1, 32, 32)))
     assert any('<a href="x">& on a clip' in text for text in texts(svg))
+
+
+@pytest.mark.parametrize(("name", "freeze_at"), [("resnet18_3d", 2), ("resnet50v2_3d", 0)])
+def test_the_drawings_in_the_docs_are_what_is_drawn(name, freeze_at):
+    drawing = draw_network(res3d.create_backbone(name, freeze_at=freeze_at), (3, 8, 224, 224))
+    assert (DOCS / f"{name}.svg").read_text(encoding="utf-8") == drawing

@@ -1,29 +1,42 @@
-"""A network as a drawing: stages side by side, blocks with their kernels, shortcuts around them (SVG)."""
+"""Drawing of a network as SVG: stages side by side, blocks with their kernels, shortcuts around them."""
 
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-from res3d.backbone.block_spec import BlockSpec, ConvPlan
-from res3d.backbone.convs import ONE, Size3
-from res3d.backbone.describe import ModelTable, StageRow, conv_label, describe, times
-from res3d.backbone.resnet import ResNet3d
-from res3d.backbone.shortcuts import ShortcutPlan
-from res3d.backbone.spec import BackboneSpec, StageSpec
+from res3d.backbone import (
+    ONE,
+    BackboneSpec,
+    BlockSpec,
+    ConvPlan,
+    ModelTable,
+    ResNet3d,
+    ShortcutPlan,
+    Size3,
+    StageRow,
+    StageSpec,
+    conv_label,
+    describe,
+    times,
+)
 
-COLUMN, GAP = 250, 40  # width of a stage, and of the space to the next
+COLUMN, GAP = 250, 40
+"""Width of a stage, and of the space to the next."""
 BOX_X, BOX_WIDTH, BOX_HEIGHT, STRIP_HEIGHT = 58, 150, 26, 15
 MARGIN, HEADER, FOOTER = 24, 40, 34
-STEP = 6  # the piece of line between two boxes
-TOP = MARGIN + HEADER + 28  # where the layers of every stage begin
-STROKES = {  # the lines of shortcuts, by kind
+STEP = 6
+"""Length of the line between two boxes."""
+TOP = MARGIN + HEADER + 28
+"""The y at which the layers of every stage begin."""
+STROKES = {
     "identity": 'stroke="#222" stroke-width="1"',
     "project": 'stroke="#b3261e" stroke-width="4"',
     "other": 'stroke="#222" stroke-width="2" stroke-dasharray="5 3"',
 }
 FLOW = 'stroke="#222" stroke-width="1.5"'
 LEGEND_WIDTH = 1030
-MOST_ALIKE = 2  # more equal blocks in a row than this are drawn once, with their number
+MOST_ALIKE = 2
+"""More equal blocks in a row than this are drawn once, with their number."""
 
 
 class _Run(NamedTuple):
@@ -32,7 +45,8 @@ class _Run(NamedTuple):
     block: BlockSpec
     convs: list[ConvPlan]
     shortcut: ShortcutPlan | None
-    alike: int  # how many there are
+    alike: int
+    """How many there are."""
 
 
 class _Canvas:

@@ -10,7 +10,7 @@ from statistics import median
 
 import torch
 
-from res3d.inference.memory import give_back_freed
+from res3d.inference import give_back_freed
 
 CEILING_SIZE = 2048  # rows and columns of the matrices whose product is taken for the most that a machine does
 

@@ -1,4 +1,4 @@
-"""Memory on a CPU: freed maps stay with the process.
+"""Settings of glibc's malloc, by which the memory of freed maps stays with the process.
 
 Left to itself, the C library hands every large block back to the system when it is freed, and the system zeroes its
 pages when it gives them out again. A network frees and asks for maps of tens of megabytes layer by layer: that can take

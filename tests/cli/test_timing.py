@@ -3,7 +3,7 @@ import time
 import pytest
 import torch
 
-from res3d.inference.measure import Timing, measure_ceiling, measure_memory, time_in_turns
+from res3d.cli.benchmark.timing import Timing, measure_ceiling, measure_memory, time_in_turns
 
 CPU = torch.device("cpu")
 
