@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import pytest
 import torch
-from res3d.training.kinds import build_data
 
 from res3d.data import DATASETS, DatasetInfo
+from res3d.training import TrainingSettings
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -43,11 +43,16 @@ class Ramps:
         return repr(self)
 
 
+def train_on(settings: dict[str, object], model: str = "classifier") -> TrainingSettings:
+    options = {"backbone": "r3d_18"} if model == "classifier" else {}
+    return TrainingSettings(model={"kind": model, **options}, train=settings)
+
+
 def test_a_row_makes_a_dataset_known_to_configs(monkeypatch):
     monkeypatch.setitem(DATASETS, "ramps", Ramps)
-    data = build_data("train", {"kind": "ramps", "count": 3}, "classifier")
+    data = train_on({"kind": "ramps", "count": 3}).train.build()
     assert (len(data), data[1][1]) == (3, 1)
     with pytest.raises(ValueError, match="train: unknown key 'cuont'; did you mean 'count'"):
-        build_data("train", {"kind": "ramps", "cuont": 3}, "classifier")
+        train_on({"kind": "ramps", "cuont": 3})
     with pytest.raises(ValueError, match=r"train\.kind 'ramps' is for a classifier, not for a detector"):
-        build_data("train", {"kind": "ramps"}, "detector")
+        train_on({"kind": "ramps"}, "detector")
