@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf, isfinite
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, TypedDict
 
 from res3d.data import DATASETS, Augmentation, ClipData
 from res3d.settings import Alias, Choice, Group, Tagged, Variant, build_value, dump_dataclass, load_yaml, settings_of
@@ -129,12 +129,12 @@ class TrainingSettings:
         for name, place in SHORTHANDS.items():
             value, chosen = getattr(self, name), getattr(self, place)
             object.__setattr__(self, name, None)
-            default = next((f.default for f in fields(chosen) if f.name == name), None)
-            if name == "milestones" and value and default is None:
+            defaults = {f.name: f.default for f in fields(chosen)}
+            if name == "milestones" and value and name not in defaults:
                 raise ValueError(f"milestones are of the schedule 'step', not of {tag_of(chosen, SCHEDULES)!r}")
-            if value is None or default is None:
+            if value is None or name not in defaults:  # a config may set the momentum, and a flag the optimizer
                 continue
-            if getattr(chosen, name) not in (default, value):
+            if getattr(chosen, name) not in (defaults[name], value):
                 raise ValueError(f"{name} {value!r} and {place}.{name} {getattr(chosen, name)!r}: give one of them")
             object.__setattr__(self, place, replace(chosen, **{name: value}))
 
@@ -213,7 +213,7 @@ class TrainingSettings:
         """Return the value of ``freeze_at`` when so many epochs are over."""
         return {0: self.freeze_at, **self.unfreeze}[max(e for e in (0, *self.unfreeze) if e <= epoch)]
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, object]:
         """Return all settings as plain values, like those of a config; ``TrainingSettings(**values)`` reads them."""
         values = load_yaml(dump_dataclass(self, defaults=True), root="settings")
         return {name: value for name, value in values.items() if name not in SHORTHANDS}
