@@ -7,7 +7,7 @@ from res3d.structures.clip_features import ClipFeatures, ClipFeaturesWriter
 from res3d.structures.frame_detections import FrameDetections
 from res3d.structures.frame_tracks import FrameTracks
 from res3d.structures.object_fields import ObjectFields
-from res3d.structures.rows import ObjectRows, item_rows, mask_rows, object_rows, rows, shared
+from res3d.structures.rows import ObjectRows, mask_rows, object_rows, rows, shared
 from res3d.structures.track import Track
 from res3d.structures.video_tracks import VideoTracks
 
@@ -25,7 +25,6 @@ __all__ = [
     "Rle",
     "Track",
     "VideoTracks",
-    "item_rows",
     "mask_rows",
     "object_rows",
     "rows",

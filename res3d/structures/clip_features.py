@@ -93,7 +93,7 @@ def _read(path: str | Path, names: tuple[str, ...]) -> tuple[Meta, dict[str, Any
     return arrays, meta
 
 
-DTYPES = {name: d.concrete for name, d in declarations(ClipFeatures) if isinstance(d, ArrayField)}
+DTYPES = {name: np.dtype(d.dtype) for name, d in declarations(ClipFeatures) if isinstance(d, ArrayField)}
 
 
 class ClipFeaturesWriter:

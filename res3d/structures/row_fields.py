@@ -38,7 +38,7 @@ def rows(
 
     Args:
         axes: shape in letters and numbers, the axis of rows first: "N T 4".
-        dtype: of the array, or a parent of it: ``np.floating`` takes float32 and float64.
+        dtype: of the array.
         default: None for an optional field.
         fill: value for rows without the (optional) field when they are joined with rows that have it; without
             ``fill``, joining them is refused.
@@ -66,15 +66,10 @@ def shared(
     return _declare(made, default)
 
 
-def item_rows(axes: str, *, default: object = MISSING, fill: object = MISSING) -> Any:
-    """Declare a tuple with one object of any type per row; nested tuples for more axes. Arguments as for ``rows``."""
-    return _declare(ItemField(axes=tuple(axes.split()), fill=fill), default)
-
-
 def mask_rows(axes: str, *, default: object = MISSING) -> Any:
-    """Declare a tuple of masks (``Rle``), as ``item_rows``; ``from_values`` encodes them. A row without one has None.
+    """Declare a tuple with one mask (``Rle``) per row, nested tuples for more axes; ``from_values`` encodes them.
 
-    Where no row has a mask, the field itself is None.
+    A row without a mask has None. Where no row has one, the field itself is None.
     """
     return _declare(ItemField(axes=tuple(axes.split()), fill=None, encode=encode_mask), default)
 
@@ -88,7 +83,7 @@ def _declare(declaration: RowField, default: object) -> object:
     kw_only_default=True,
     frozen_default=True,
     eq_default=False,
-    field_specifiers=(rows, shared, item_rows, mask_rows, field),
+    field_specifiers=(rows, shared, mask_rows, field),
 )
 def object_rows(cls: type[C]) -> type[C]:
     """Make a class of rows: a frozen dataclass with keyword arguments and slots, compared by identity."""

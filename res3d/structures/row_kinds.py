@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from res3d.structures.arrays import Array, to_array
 from res3d.structures.shapes import check_shape, describe_sizes
@@ -17,7 +17,6 @@ Numbers = NDArray[np.int64] | slice
 Items = tuple[Any, ...]
 
 MISSING = object()
-CONCRETE: Mapping[object, DTypeLike] = {np.floating: np.float64, np.integer: np.int64}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +26,6 @@ class ArrayField:
     axes: tuple[str, ...]
     """Letters and numbers. The first is the axis of rows, unless the field is shared."""
     dtype: type[np.generic]
-    """Type of the array, or a parent of it: ``np.floating``."""
     is_optional: bool = False
     is_shared: bool = False
     """True for an array that belongs to all rows together, as the frame numbers of a clip."""
@@ -39,31 +37,25 @@ class ArrayField:
     single: str | None = None
     """Name of a shared field's value at one frame, in the class that ``at_frame`` makes."""
 
-    @property
-    def concrete(self) -> np.dtype[np.generic]:
-        """Type of new arrays."""
-        return np.dtype(CONCRETE.get(self.dtype, self.dtype))
-
     def check_shape(self, name: str, values: Array, sizes: dict[str, int]) -> None:
         """Check the shape; ``sizes`` are those of the letters so far, and new letters are added to them."""
         check_shape(name, values.shape, self.axes, sizes)
 
     def check_values(self, name: str, values: Array) -> None:
         """Check the dtype, and the values by ``check``."""
-        found = values.dtype
-        if not issubclass(found.type, self.dtype) and found.name != self.dtype.__name__:  # longlong is an int64 too
-            raise ValueError(f"{name} must be {self.dtype.__name__}, not {found}")
+        if values.dtype != self.dtype:
+            raise ValueError(f"{name} must be {self.dtype.__name__}, not {values.dtype}")
         if self.check is not None:
             self.check(name.rpartition(".")[2], values)
 
     def empty(self, sizes: Mapping[str, int]) -> Array:
         """Return no rows; letters without a size are 0."""
         tail = [int(axis) if axis.isdigit() else sizes.get(axis, 0) for axis in self.axes[1:] if axis != "..."]
-        return np.zeros((0, *tail), self.concrete)
+        return np.zeros((0, *tail), self.dtype)
 
     def one(self, entry: object) -> Array:
         """Return a single row."""
-        made: Array = np.asarray(entry, self.concrete)
+        made: Array = np.asarray(entry, self.dtype)
         return made[None]
 
     def pick(self, values: Array, numbers: Numbers) -> Array:
@@ -96,7 +88,7 @@ class ArrayField:
 
     def read(self, value: object, sizes: Mapping[str, int]) -> Array:
         """Return an array, tensor or list as an array, cut to the sizes of its letters."""
-        array: NDArray[Any] = to_array(value, self.concrete)
+        array: NDArray[Any] = to_array(value, self.dtype)
         if array.size == 0 and all(axis.isdigit() for axis in self.axes[1:]):
             array = array.reshape(0, *map(int, self.axes[1:]))
         return array[tuple(slice(sizes.get(axis)) for axis in self.axes[: array.ndim])]

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from res3d.structures.arrays import Array, Doubles, Floats, Integers
-from res3d.structures.row_fields import declarations, item_rows, mask_rows, object_rows, rows, shared
+from res3d.structures.row_fields import declarations, mask_rows, object_rows, rows, shared
 from res3d.structures.row_kinds import MISSING, ArrayField, ItemField, RowField, join_parts
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ __all__ = [
     "Floats",
     "Integers",
     "ObjectRows",
-    "item_rows",
     "mask_rows",
     "object_rows",
     "rows",
@@ -208,7 +207,7 @@ class ObjectRows:
         count = len(next(iter(arrays.values()), ()))
         for name, d in accepted.items():
             if isinstance(d, ArrayField) and d.absent is not MISSING:
-                arrays.setdefault(name, np.full(count, d.absent, d.concrete))
+                arrays.setdefault(name, np.full(count, d.absent, d.dtype))
         made = _build(cls, {**arrays, **given})
         kept = np.arange(count) if keep is None else np.flatnonzero(keep(made))
         items = {

@@ -10,7 +10,6 @@ from res3d.structures import (
     ObjectRows,
     Rle,
     Track,
-    item_rows,
     mask_rows,
     object_rows,
     rows,
@@ -26,8 +25,7 @@ class Things(ObjectRows):
     name: str
     frames: Integers = shared("T", np.int64, single="frame")
     boxes: Floats = rows("N T 4")
-    weights: Doubles = rows("N", np.floating)
-    owners: tuple[object, ...] = item_rows("N")
+    weights: Doubles = rows("N", np.float64)
     codes: Floats | None = rows("N E", default=None)
     points: Floats | None = rows("N T K 3", default=None, fill=0)
     masks: tuple[tuple[Rle | None, ...], ...] | None = mask_rows("N T", default=None)
@@ -53,7 +51,6 @@ def things(n: int = 3, length: int = 2, **changes) -> Things:
         "frames": np.arange(length),
         "boxes": rng.random((n, length, 4)).astype(np.float32),
         "weights": rng.random(n),
-        "owners": tuple(object() for _ in range(n)),
         "points": rng.random((n, length, 5, 3)).astype(np.float32),
         "masks": tuple(tuple(mask(length * i + t) for t in range(length)) for i in range(n)),
     }
@@ -69,7 +66,6 @@ def test_rows_are_picked_from_every_field_alike(selection):
     assert picked.codes is None
     for name in ("boxes", "weights", "points"):
         assert np.array_equal(getattr(picked, name), getattr(made, name)[numbers])
-    assert picked.owners == tuple(made.owners[n] for n in numbers)
     assert picked.masks == tuple(made.masks[n] for n in numbers)
 
 
@@ -85,9 +81,8 @@ def test_a_single_number_picks_no_rows():
     [
         ({"boxes": None}, "Things.boxes is missing"),
         ({"boxes": np.zeros((3, 9, 4), np.float32)}, "Things.boxes must be [N, T, 4] with T = 2, N = 3, not [3, 9, 4]"),
-        ({"weights": np.zeros(3, np.int64)}, "Things.weights must be floating, not int64"),
+        ({"weights": np.zeros(3, np.int64)}, "Things.weights must be float64, not int64"),
         ({"boxes": np.zeros((3, 2, 4))}, "Things.boxes must be float32, not float64"),
-        ({"owners": (1, 2)}, "Things.owners must be [N] with T = 2, N = 3, not N = 2"),
         (
             {"masks": ((None,), (None, None), (None,))},
             "Things.masks must be [N, T] with T = 2, N = 3, K = 5, not T = 1, 2",
@@ -114,7 +109,6 @@ def test_joined_parts_give_the_whole_again():
     for name in ("frames", "boxes", "weights", "points"):
         assert np.array_equal(getattr(joined, name), getattr(made, name))
         assert getattr(joined, name).dtype == getattr(made, name).dtype
-    assert joined.owners == made.owners
     assert joined.masks == made.masks
 
 
@@ -190,7 +184,6 @@ def test_no_rows():
     empty = Things.empty(name="a", frames=np.arange(2))
     assert len(empty) == 0
     assert empty.boxes.shape == (0, 2, 4)
-    assert empty.owners == ()
     assert len(FrameTracks.empty(frame=3)) == 0
 
 

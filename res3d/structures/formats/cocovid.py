@@ -15,9 +15,12 @@ from res3d.ops import Rle, box_area
 from res3d.structures.category import Category
 from res3d.structures.formats.categories import add_unnamed, category_entry, read_categories
 from res3d.structures.formats.files import Json, read_json, reading, table_of
-from res3d.structures.formats.json_fields import JsonField, number_field, read_fields, write_fields
+from res3d.structures.formats.json_fields import JsonField, array_field, read_fields, write_fields
 from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
+from res3d.structures.row_fields import declarations
+from res3d.structures.row_kinds import ArrayField
+from res3d.structures.track import Track
 from res3d.structures.tracks_formats import TracksFormat
 from res3d.structures.video_tracks import VideoTracks
 
@@ -101,19 +104,30 @@ def _read_mask(entry: Json) -> Rle | None:
     return Rle.read((height, width), segmentation["counts"])
 
 
-FIELDS: Mapping[str, JsonField] = {  # in the order of an annotation's keys
+NOT_HELD = ("embeddings", "times")
+"""Optional arrays of tracks that are not written: vectors of hundreds of numbers, and what belongs to frames."""
+
+OWN_KEYS: Mapping[str, JsonField] = {  # in the order of an annotation's keys
     "boxes": JsonField(_write_box, _read_box),
     "scores": JsonField(
         lambda score: {"score": shortest([score])[0]},
         lambda entry: 0.0 if entry.get("iscrowd") else float(entry.get("score", 1.0)),
     ),
     "keypoints": JsonField(_write_keypoints, _read_keypoints),
-    "keypoints_scores": number_field("keypoints_scores"),
+    "keypoints_scores": array_field("keypoints_scores"),
     "masks": JsonField(
         lambda mask: {"segmentation": {"size": list(mask.size), "counts": mask.counts}, "area": mask.area}, _read_mask
     ),
-    "actions": number_field("actions"),
 }
+FIELDS: Mapping[str, JsonField] = {
+    **OWN_KEYS,
+    **{
+        name: array_field(name)
+        for name, declared in declarations(Track)
+        if isinstance(declared, ArrayField) and declared.is_optional and name not in (*OWN_KEYS, *NOT_HELD)
+    },
+}
+"""All fields that the format holds: other optional arrays of tracks, such as actions, have keys of their own names."""
 
 
 def read_cocovid(path: str | Path) -> dict[str, VideoTracks]:

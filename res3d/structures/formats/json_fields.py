@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from res3d.structures.arrays import Floats
 from res3d.structures.formats.files import Json
 from res3d.structures.formats.numbers import shortest
 from res3d.structures.track import Track
@@ -21,12 +22,16 @@ class JsonField:
     """Returns the entry, None where the annotation has none."""
 
 
-def number_field(key: str) -> JsonField:
-    """Return the field of numbers [n] that one key holds."""
+def array_field(key: str) -> JsonField:
+    """Return the field whose entries one key holds, as numbers in (nested) lists of their shape."""
     return JsonField(
-        write=lambda values: {key: shortest(values)},
+        write=lambda values: {key: _nested(values)},
         read=lambda entry: None if entry.get(key) is None else np.array(entry[key], np.float32),
     )
+
+
+def _nested(values: Floats) -> list[object]:
+    return [*shortest(values)] if values.ndim == 1 else [_nested(part) for part in values]
 
 
 def write_fields(track: Track, row: int, table: Mapping[str, JsonField]) -> Json:
