@@ -70,6 +70,8 @@ class ArrayField:
         """Join parts, each (number of rows, values or None); ``pad`` fills up entries to the largest size."""
         present = [values for _, values in parts if values is not None]
         tails = {values.shape[1:] for values in present}
+        if len(tails) == 1 and len(present) == len(parts):
+            return np.concatenate(present)
         if len(tails) > 1 and (not pad or self.fill is MISSING or len(set(map(len, tails))) > 1):
             shown = ", ".join(str(list(tail)) for tail in sorted(tails))
             raise ValueError(f"{name} of all rows must have one shape, not {shown}")
@@ -161,9 +163,11 @@ def join_parts(name: str, declared: RowField, parts: Sequence[tuple[int, Any]], 
     Raises:
         ValueError: rows without the field beside others, where it has no ``fill``; entries that differ in size.
     """
+    if all(values is None for _, values in parts):
+        return None
     parts = [part for part in parts if part[0]] or parts[:1]
     present = [values for _, values in parts if values is not None]
-    if len(present) in (0, 1) and len(parts) == 1:
+    if len(parts) == 1:
         return parts[0][1]
     if 0 < len(present) < len(parts) and declared.fill is MISSING:
         raise ValueError(f"{name}: some rows have it and others do not")

@@ -16,7 +16,8 @@ value as a whole.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -77,8 +78,7 @@ class ObjectRows:
         return ""
 
     def __len__(self) -> int:
-        entries = ((getattr(self, name), declared) for name, declared in declarations(type(self)))
-        return next(len(values) for values, declared in entries if not declared.is_shared and values is not None)
+        return len(getattr(self, _required_rows(type(self))))
 
     def __getitem__(self, selection: Selection) -> "Self":
         """Rows by numbers, mask or slice; other fields stay. Arrays are views where NumPy gives views.
@@ -89,7 +89,8 @@ class ObjectRows:
         """
         if not isinstance(selection, slice) and np.ndim(selection) != 1:
             raise TypeError(f"rows are picked by numbers [n], a mask [N] or a slice, not by {selection!r}")
-        numbers = selection if isinstance(selection, slice) else np.arange(len(self))[selection]
+        is_numbers = isinstance(selection, slice) or (isinstance(selection, np.ndarray) and selection.dtype.kind == "i")
+        numbers = selection if is_numbers else np.arange(len(self))[selection]
         return self.replace(
             **{
                 name: declared.pick(values, numbers)
@@ -100,11 +101,12 @@ class ObjectRows:
 
     def replace(self, **changes: object) -> "Self":
         """Return the same with other fields."""
-        return replace(self, **changes)
+        kind = type(self)
+        return _build(kind, {name: getattr(self, name) for name in _names(kind)} | changes)
 
     def convert(self, kind: type[R], **given: object) -> R:
         """Return these rows as another class: fields of the same name, and those that are ``given``."""
-        return _build(kind, {**{name: getattr(self, name) for name in _names(kind) if hasattr(self, name)}, **given})
+        return _build(kind, {name: getattr(self, name) for name in _names_of_both(type(self), kind)} | given)
 
     def at_frame(self, t: int, kind: type[R], **given: object) -> R:
         """Return the rows at frame ``t`` (its place on the axis T) as a class whose fields lack that axis.
@@ -145,14 +147,12 @@ class ObjectRows:
         """
         if not parts:
             raise ValueError(f"no {cls.__name__} to concatenate")
-        declared = dict(declarations(cls))
+        declared, counts = dict(declarations(cls)), [len(part) for part in parts]
         joined: dict[str, object] = {}
-        for name in (each.name for each in fields(cls) if each.name not in given):
+        for name in (name for name in _names(cls) if name not in given):
             values = [getattr(part, name) for part in parts]
             if name in declared and not declared[name].is_shared:
-                joined[name] = join_parts(
-                    name, declared[name], list(zip(map(len, parts), values, strict=True)), pad=pad
-                )
+                joined[name] = join_parts(name, declared[name], list(zip(counts, values, strict=True)), pad=pad)
             elif all(_is_same(values[0], value) for value in values[1:]):
                 joined[name] = values[0]
             else:
@@ -220,8 +220,20 @@ def _build(kind: Callable[..., R], values: Mapping[str, object]) -> R:
     return kind(**values)
 
 
-def _names(kind: type[ObjectRows]) -> list[str]:
-    return [each.name for each in fields(kind)]
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
+
+
+@cache
+def _names_of_both(one: Any, other: Any) -> tuple[str, ...]:
+    return tuple(name for name in _names(other) if name in _names(one))
+
+
+@cache
+def _required_rows(kind: Any) -> str:
+    """Return the name of a field that all values of a class have, with one entry per row."""
+    return next(name for name, d in declarations(kind) if not d.is_shared and not d.is_optional)
 
 
 def _check_fields(value: ObjectRows) -> None:

@@ -33,15 +33,15 @@ class Candidates:
         seen, visible = _visibility(detections, settings)
         found = Objects(boxes=_with_frames(detections, detections.boxes), visible=visible)
         kept, self.votes = settle_classes(detections, found, settings)
-        if len(self.votes) < len(detections):
+        if kept is not None:
             detections, seen, found = detections[kept], seen[kept], found[kept]
         self._detections = detections
         self.frames, self.labels, self.seen = frames, detections.labels, seen
-        self._everyone = np.arange(len(detections))
-        self._first, self._last = seen.argmax(axis=1), len(frames) - 1 - seen[:, ::-1].argmax(axis=1)
+        self._first, self._last = _ends(seen)
         self.last = frames[self._last]
         boxes = found.boxes.astype(np.float64)
-        self.first_boxes, self.last_boxes = boxes[self._everyone, self._first], boxes[self._everyone, self._last]
+        everyone = np.arange(len(detections))
+        self.first_boxes, self.last_boxes = boxes[everyone, self._first], boxes[everyone, self._last]
         needed = settings.needed_fields
         self._fields = {
             name: (_with_frames(detections, values) if name in fields_by_frame() else values).astype(np.float64)
@@ -50,8 +50,10 @@ class Candidates:
         }
         compared = {name: values for name, values in self._fields.items() if name in needed}
         self.objects = Objects(boxes=boxes, visible=found.visible.astype(np.float64), fields=compared)
-        counted = seen.any(axis=1) & (box_area(self.first_boxes) >= settings.min_area)
-        scores = np.where(counted, detections.scores, -1)
+        ignored = ~seen[everyone, self._first]
+        if settings.min_area > 0:
+            ignored |= box_area(self.first_boxes) < settings.min_area
+        scores = np.where(ignored, -1, detections.scores)
         self.high = scores >= settings.high_score
         self.low = (scores >= settings.min_score) & ~self.high
         self.new = scores >= settings.new_score
@@ -61,6 +63,13 @@ class Candidates:
         objects = self.objects[columns]
         at_first = (np.arange(len(self.frames)) == self._first[columns, None]) & self.seen[columns]
         return Objects(boxes=objects.boxes, visible=at_first.astype(np.float64), fields=objects.fields)
+
+    def count_seen(self, columns: Rows, after: Rows) -> Rows:
+        """Return in how many frames the objects at ``columns`` [n] are seen behind the frames ``after`` [n]."""
+        if len(self.frames) == 1:
+            return self.seen[columns, 0].astype(np.int64)
+        counts: Rows = (self.seen[columns] & (self.frames > after[:, None])).sum(axis=1)
+        return counts
 
     def first_entry(self, column: int) -> dict[str, Array]:
         """Return the fields of one object where it is first seen, by name: boxes [4], keypoints [K, 3], ..."""
@@ -99,6 +108,14 @@ def _visibility(detections: FrameDetections | ClipDetections, settings: LinkSett
         return np.ones((len(detections), 1), bool), np.ones((len(detections), 1))
     seen = detections.visible >= settings.visible_score
     return seen, np.where(seen, detections.visible, 0)
+
+
+def _ends(seen: Mask) -> tuple[Rows, Rows]:
+    """(first, last) of the frames [M, T] in which each is seen; the first and the last of all where it never is."""
+    count, length = seen.shape
+    if length == 1:
+        return np.zeros(count, np.int64), np.zeros(count, np.int64)
+    return seen.argmax(axis=1), length - 1 - seen[:, ::-1].argmax(axis=1)
 
 
 def _with_frames(detections: FrameDetections | ClipDetections, values: Array) -> Array:

@@ -5,13 +5,13 @@ import numpy as np
 from res3d.structures import ClipDetections, FrameDetections
 from res3d.tracking.identity import Votes
 from res3d.tracking.mixed_cost import mixed_cost
-from res3d.tracking.objects import Mask, Objects
+from res3d.tracking.objects import Objects, Rows
 from res3d.tracking.settings import LinkSettings
 
 
 def settle_classes(
     detections: FrameDetections | ClipDetections, objects: Objects, settings: LinkSettings
-) -> tuple[Mask, list[Votes]]:
+) -> tuple[Rows | None, list[Votes]]:
     """Find detections of several classes that are of one object (``settings.class_overlap``).
 
     Detectors suppress class by class: a car that looks a little like a truck is found as both.
@@ -21,13 +21,14 @@ def settle_classes(
         objects: where they are.
 
     Returns:
-        [M], which detections are the best of their object; and for each of these the votes of all its detections.
+        Numbers [n] of the detections that are the best of their object, None if all are; and for each of these the votes
+        of all detections of the object.
     """
     labels, scores = detections.labels, detections.scores
     votes: list[Votes] = [[vote] for vote in zip(labels.tolist(), scores.tolist(), strict=True)]
     counted = scores >= settings.min_score
     if not settings.same_object or len(set(labels[counted].tolist())) < 2:
-        return np.ones(len(labels), bool), votes
+        return None, votes
     same = np.isfinite(mixed_cost(settings.same_object, objects, objects))
     same &= (labels[:, None] != labels) & counted
     kept, undecided = np.zeros(len(labels), bool), np.ones(len(labels), bool)
@@ -38,4 +39,5 @@ def settle_classes(
         others = np.flatnonzero(same[best] & undecided)
         votes[best] += [vote for other in others.tolist() for vote in votes[other]]
         undecided[others] = False
-    return kept, [votes[n] for n in np.flatnonzero(kept).tolist()]
+    numbers = np.flatnonzero(kept)
+    return numbers, [votes[n] for n in numbers.tolist()]

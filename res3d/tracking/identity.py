@@ -41,9 +41,10 @@ class Identity:
         if self._merged_into is not None:
             self._merged_into.vote(votes)
             return
+        scores = self._scores
         for label, score in votes:
-            self._scores[label] = self._scores.get(label, 0.0) + score
-        self._label = max(self._scores, key=self._scores.__getitem__)
+            scores[label] = scores.get(label, 0.0) + score
+        self._label = max(scores, key=scores.__getitem__) if len(scores) > 1 else label
 
     def confirm(self, number: int) -> None:
         """Give it an id of its own."""

@@ -113,7 +113,8 @@ class Linker:
         """Fill the frames between the last and the new clips of tracks, unless one says that the object is not seen."""
         pool = self._pool
         gaps = self._start - pool.covered[rows] - 1
-        filled = (gaps > 0) & (gaps <= self._settings.fill_gaps)
+        if not (filled := (gaps > 0) & (gaps <= self._settings.fill_gaps)).any():
+            return
         filled &= (pool.last[rows] == pool.covered[rows]) & candidates.seen[columns, 0]
         for row, column in zip(rows[filled], columns[filled], strict=True):
             before = {"boxes": pool.boxes[row], **{name: values[row] for name, values in pool.fields.items()}}

@@ -80,13 +80,15 @@ class TrackPool(TrackArrays):
 
     def update(self, rows: Rows, candidates: Candidates, columns: Rows) -> None:
         """Continue the tracks at ``rows`` [n] with the detections at ``columns`` [n]."""
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-            self.identities[row].vote(candidates.votes[column])
-            self.labels[row] = self.identities[row].label
-        before, last = self.last[rows], candidates.last[columns]
-        self.hits[rows] += (candidates.seen[columns] & (candidates.frames > before[:, None])).sum(axis=1)
-        boxes = np.where((last >= before)[:, None], candidates.last_boxes[columns], self.boxes[rows])
-        self.boxes[rows], self.last[rows] = boxes, np.maximum(last, before)
+        identities = self.identities[rows].tolist()
+        for identity, column in zip(identities, columns.tolist(), strict=True):
+            identity.vote(candidates.votes[column])
+        self.labels[rows] = [identity.label for identity in identities]
+        before, last, boxes = self.last[rows], candidates.last[columns], candidates.last_boxes[columns]
+        self.hits[rows] += candidates.count_seen(columns, after=before)
+        if (earlier := last < before).any():  # an earlier clip saw more of the object
+            boxes[earlier], last[earlier] = self.boxes[rows[earlier]], before[earlier]
+        self.boxes[rows], self.last[rows] = boxes, last
         self.sizes[rows] = MEMORY * self.sizes[rows] + (1 - MEMORY) * box_size(boxes)
         self.covered[rows] = candidates.frames[-1]
         for name, values in candidates.last_fields(columns).items():

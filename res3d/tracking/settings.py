@@ -78,7 +78,7 @@ class LinkSettings:
     @property
     def needed_fields(self) -> tuple[str, ...]:
         """Fields of detections that the costs compare, besides boxes."""
-        return tuple(dict.fromkeys(name for term in self.costs for name in COSTS[term.name].needs))
+        return _needed_fields(self.costs)
 
     @classmethod
     def of(cls, settings: "LinkSettings | str", changes: Mapping[str, Any]) -> "LinkSettings":
@@ -97,6 +97,11 @@ class LinkSettings:
                 hint = did_you_mean(name, names)
                 raise ValueError(f"unknown setting {name!r}{hint} (accepted: {', '.join(names)})")
         return replace(settings, **changes)
+
+
+@cache
+def _needed_fields(terms: tuple[CostTerm, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for term in terms for name in COSTS[term.name].needs))
 
 
 @cache

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 
 import numpy as np
 
@@ -72,30 +73,30 @@ class Timeline:
         return self._frames[frame - self._frames[0].number]
 
     def _finish(self, frame: _Frame) -> FrameTracks:
-        parts = [part for part in map(_confirmed, frame.parts) if part[0]]
+        parts = [part for part in starmap(_confirmed, frame.parts) if part[0]]
         if not parts:
             return FrameTracks.empty(frame=frame.number, time=frame.time)
-        identities = [identity for owners, _ in parts for identity in owners]
-        ids = np.array([identity.id for identity in identities], np.int64)
-        labels = np.array([identity.label for identity in identities], np.int64)
-        rows = parts[0][1] if len(parts) == 1 else FrameRows.concatenate([part[1] for part in parts])
-        if rows.visible is None:
-            order = np.argsort(ids)
+        numbers = [number for part in parts for number in part[0]]
+        ids, labels = np.array(numbers), np.array([label for part in parts for label in part[1]])
+        rows = parts[0][2] if len(parts) == 1 else FrameRows.concatenate([part[2] for part in parts])
+        if rows.visible is not None:
+            ids, best, visible, rows = _merge(ids, rows)
+            labels, order = labels[best], np.flatnonzero(visible >= self._visible_score)
+            in_order = len(order) == len(ids)
         else:
-            ids, first, visible, rows = _merge(ids, rows)
-            labels, order = labels[first], np.flatnonzero(visible >= self._visible_score)
-        return rows[order].convert(
-            FrameTracks, frame=frame.number, time=frame.time, ids=ids[order], labels=labels[order]
-        )
+            order, in_order = np.argsort(ids), numbers == sorted(numbers)
+        if not in_order:
+            ids, labels, rows = ids[order], labels[order], rows[order]
+        return rows.convert(FrameTracks, frame=frame.number, time=frame.time, ids=ids, labels=labels)
 
 
-def _confirmed(part: tuple[Sequence[Identity], FrameRows]) -> tuple[Sequence[Identity], FrameRows]:
-    """The rows of tracks that were confirmed."""
-    identities, rows = part
+def _confirmed(identities: Sequence[Identity], rows: FrameRows) -> tuple[list[int], list[int], FrameRows]:
+    """(ids, labels, rows) of the tracks that were confirmed."""
+    ids = [number for identity in identities if (number := identity.id) is not None]
+    if len(ids) == len(identities):
+        return ids, [identity.label for identity in identities], rows
     keep = [n for n, identity in enumerate(identities) if identity.id is not None]
-    if len(keep) == len(identities):
-        return part
-    return [identities[n] for n in keep], rows[keep]
+    return ids, [identities[n].label for n in keep], rows[np.array(keep, np.int64)]
 
 
 def _merge(ids: Rows, rows: FrameRows) -> tuple[Rows, Rows, Array, FrameRows]:
