@@ -46,7 +46,7 @@ ARROWS = {
         "viz",
     },
 }
-EVERYWHERE = {"version", "files", "settings"}
+EVERYWHERE = {"version", "files", "lazy", "results", "settings", "threads"}
 
 
 def imported_rooms(path: Path) -> set[str]:

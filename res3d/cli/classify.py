@@ -1,117 +1,147 @@
 """``res3d classify``: the likeliest classes of a video and of its clips."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from res3d.cli.command import Command
+from res3d.cli.computing import NetworkComputing, find_device
+from res3d.cli.errors import FAILED, UsageError, report_error
+from res3d.cli.frame_settings import FrameSettings
+from res3d.cli.video_files import ReaderSettings, expand_videos
+from res3d.cli.video_loop import VideoLoop
+from res3d.settings import Group, Positional, Short, Shown
 
-from res3d.cli.command import UsageError
-from res3d.cli.inputs import FAILED, complain, expand_videos, process_videos
-from res3d.cli.settings import check_range, choose_preprocessing, find_device
-from res3d.features import LOGITS, FeatureExtractor
-from res3d.structures import ClipFeatures
-from res3d.video import ClipSampler, VideoReader
-from res3d.weights import WeightsError, input_of, load_classifier
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from res3d.backbone import ClipClassifier, ClipInput
+    from res3d.features import FeatureExtractor
+    from res3d.structures import ClipFeatures
+    from res3d.video import ClipSampler
 
 
-def classify(
-    videos: list[str],
-    *,
-    weights: str = "torchvision/r3d_18.kinetics400",
-    model: str | None = None,
-    categories: str | None = None,
-    top: int = 5,
-    length: int | None = None,
-    stride: int | None = None,
-    step: int | None = None,
-    start: float = 0.0,
-    end: float | None = None,
-    fps: float | None = None,
-    resize: str | None = None,
-    crop: str | None = None,
-    mean: tuple[float, float, float] | None = None,
-    std: tuple[float, float, float] | None = None,
-    batch_size: int = 4,
-    device: str = "auto",
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
-    allow_truncated: bool = False,
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class ClassifyReader(ReaderSettings):
+    """The part of each video that is read."""
+
+    fps: float | None = None
+    """Resample videos to this frame rate; by default as the weights were trained, or the video's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyClips:
+    """How videos are cut into clips."""
+
+    length: int | None = None
+    """Frames per clip; by default as the weights were trained, or 16."""
+    stride: int | None = None
+    """Frames from the start of one clip to the start of the next; by default the length times the step."""
+    step: int | None = None
+    """Frames from one frame of a clip to the next; by default as the weights were trained, or 1."""
+
+    def sampler(self, trained_on: "ClipInput | None") -> "ClipSampler":
+        """Return what cuts videos into clips, for weights that were trained on such clips.
+
+        Raises:
+            ValueError: numbers out of range.
+        """
+        from res3d.video import ClipSampler
+
+        length = self.length if self.length is not None else trained_on.length if trained_on else 16
+        step = self.step if self.step is not None else trained_on.step if trained_on else 1
+        stride = length * max(1, step) if self.stride is None else self.stride  # a wrong step is the sampler's to name
+        return ClipSampler(length, stride, step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyCommand(Command):
     """Print the likeliest classes of each video, and of each of its clips.
 
     A clip's probabilities are the softmax of its logits, a video's the mean of its clips'. Registered weights bring
     their clip length, frame rate, preprocessing and class names. Exit codes as for extract.
-
-    Args:
-        videos: files, folders (searched for videos) or globs
-        weights: a name from res3d.list_weights(), or a file with a classifier
-        model: backbone of a file that does not name it
-        categories: text file with one class name a line, for weights that bring none
-        top: how many classes to print
-        length: frames per clip; by default as the weights were trained, or 16
-        stride: frames from the start of one clip to the start of the next; by default the length times the step
-        step: frames from one frame of a clip to the next; by default as the weights were trained, or 1
-        start: seconds to begin at
-        end: seconds to end before
-        fps: resample videos to this frame rate; by default as the weights were trained, or the video's own
-        resize: shorter side, or HEIGHTxWIDTH, in pixels, or none; by default as the weights were trained
-        crop: center crop, HEIGHTxWIDTH in pixels, or none; by default as the weights were trained
-        mean: subtracted from each RGB channel, of values in 0..1; by default as the weights were trained
-        std: each RGB channel is divided by it; likewise
-        batch_size: clips that run through the network together
-        device: auto, cpu, cuda, cuda:1, ...
-        dtype: computing type; auto is bfloat16 on cuda, float32 elsewhere
-        allow_truncated: use the frames of videos that end or break early
     """
-    if not videos:
-        raise UsageError("name a video to classify")
-    if top < 1:
-        raise UsageError(f"--top must be ≥ 1, not {top}")
-    try:
-        known = input_of(weights)
-        paths = expand_videos(videos)
-        check_range(start, end, fps)
-        if length is None:
-            length = known.length if known else 16
-        if step is None:
-            step = known.step if known else 1
-        if fps is None and known:
-            fps = known.fps
-        preprocess = choose_preprocessing(known, resize=resize, crop=crop, mean=mean, std=std)
-        if stride is None:
-            stride = length * max(1, step)  # a wrong step is the sampler's to name
-        sampler = ClipSampler(length, stride, step)
-        names = Path(categories).read_text(encoding="utf-8").splitlines() if categories else None
-        classifier = load_classifier(weights, model=model)
-        extractor = FeatureExtractor(
+
+    videos: Annotated[list[str], Positional("[videos ...]")] = field(default_factory=list)
+    """Files, folders (searched for videos) or globs."""
+    weights: Annotated[str, Group("network"), Shown("NAME|FILE")] = "torchvision/r3d_18.kinetics400"
+    """A name from res3d.list_weights(), or a file with a classifier."""
+    model: Annotated[str | None, Group("network"), Shown("NAME|FILE")] = None
+    """Backbone of a file that does not name it."""
+    batch_size: Annotated[int, Group("network")] = 4
+    """Clips that run through the network together."""
+    reader: Annotated[ClassifyReader, Short()] = field(default_factory=ClassifyReader)
+    """The part of each video that is read."""
+    clips: Annotated[ClassifyClips, Short("clip_{}", "{}")] = field(default_factory=ClassifyClips)
+    """How videos are cut into clips."""
+    frames: Annotated[FrameSettings, Short()] = field(default_factory=FrameSettings)
+    """How frames are prepared."""
+    categories: Annotated[str | None, Group("output"), Shown("FILE")] = None
+    """Text file with one class name per line, for weights that bring none."""
+    top: Annotated[int, Group("output")] = 5
+    """How many classes to print."""
+    computing: Annotated[NetworkComputing, Short()] = field(default_factory=NetworkComputing)
+    """What is computed on."""
+
+    def run(self) -> int:
+        """Print classes."""
+        from res3d.weights import WeightsError, input_of, load_classifier
+
+        if not self.videos:
+            raise UsageError("name a video to classify")
+        if self.top < 1:
+            raise UsageError(f"--top must be ≥ 1, not {self.top}")
+        try:
+            trained_on = input_of(self.weights)
+            paths = expand_videos(self.videos)
+            self.reader.check()
+            sampler = self.clips.sampler(trained_on)
+            names = Path(self.categories).read_text(encoding="utf-8").splitlines() if self.categories else None
+            classifier = load_classifier(self.weights, model=self.model)
+            extractor = self._make_extractor(classifier, trained_on, sampler)
+        except (WeightsError, FileNotFoundError) as error:
+            return report_error("classify", str(error))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        names = self._names(classifier, trained_on) if names is None else names
+        if len(names) != classifier.num_classes:
+            raise UsageError(f"--categories {self.categories}: {len(names)} names for {classifier.num_classes} classes")
+        fps = trained_on.fps if trained_on and self.reader.fps is None else self.reader.fps
+
+        def classify(path: Path) -> None:
+            reader = self.reader.open(path, fps=fps)
+            _print_classes(path, extractor.extract(reader), names, self.top)
+
+        loop = VideoLoop(command="classify", smaller="--batch-size, --clip-length or --crop")
+        return FAILED if loop.run(paths, classify) else 0
+
+    def _make_extractor(
+        self, classifier: "ClipClassifier", trained_on: "ClipInput | None", sampler: "ClipSampler"
+    ) -> "FeatureExtractor":
+        from res3d.features import LOGITS, FeatureExtractor
+
+        settings: dict[str, Any] = {"dtype": self.computing.dtype, "device": find_device(self.computing.device)}
+        return FeatureExtractor(
             classifier,
             sampler=sampler,
             layer=LOGITS,
-            preprocess=preprocess,
-            batch_size=batch_size,
-            device=find_device(device),
-            dtype=dtype,
-            weights=weights,
+            preprocess=self.frames.preprocessing(trained_on),
+            batch_size=self.batch_size,
+            weights=self.weights,
+            **settings,
         )
-    except (WeightsError, FileNotFoundError) as error:
-        return complain("classify", str(error))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if names is None:
-        names = list(known.categories) if known else []
-        names = names or [f"class {number}" for number in range(classifier.num_classes)]
-    if len(names) != classifier.num_classes:
-        raise UsageError(f"--categories {categories}: {len(names)} names for {classifier.num_classes} classes")
-    class_names = names
 
-    def classify_one(path: Path) -> None:
-        reader = VideoReader(path, start=start, end=end, fps=fps, allow_truncated=allow_truncated)
-        _print_classes(path, extractor.extract(reader), class_names, top)
-
-    return FAILED if process_videos(paths, classify_one, command="classify") else 0
+    @staticmethod
+    def _names(classifier: "ClipClassifier", trained_on: "ClipInput | None") -> list[str]:
+        names = list(trained_on.categories) if trained_on else []
+        return names or [f"class {number}" for number in range(classifier.num_classes)]
 
 
-def _print_classes(path: Path, logits: ClipFeatures, names: list[str], top: int) -> None:
+def _print_classes(path: Path, logits: "ClipFeatures", names: Sequence[str], top: int) -> None:
+    import numpy as np
+
     scaled = np.exp(logits.features - logits.features.max(axis=1, keepdims=True))
     probabilities = scaled / scaled.sum(axis=1, keepdims=True)
     for row, start, end in zip(probabilities, logits.start_time, logits.end_time, strict=True):
@@ -119,6 +149,6 @@ def _print_classes(path: Path, logits: ClipFeatures, names: list[str], top: int)
     print(f"{path}: whole video         {_best(probabilities.mean(axis=0), names, top)}", flush=True)
 
 
-def _best(probabilities: NDArray[np.float32], names: list[str], top: int) -> str:
-    order = np.argsort(-probabilities, kind="stable")[:top]
+def _best(probabilities: "NDArray[np.float32]", names: Sequence[str], top: int) -> str:
+    order = (-probabilities).argsort(kind="stable")[:top]
     return ", ".join(f"{names[i]} {100 * probabilities[i]:.1f} %" for i in order)

@@ -28,6 +28,7 @@ at once, and ``variant.build()`` makes it later. ``build_value(Annotated[...], v
 
 from res3d.settings.checks import check_choice, check_triple, check_width
 from res3d.settings.command_line import deprecation_lines, read_settings, split_words
+from res3d.settings.extras import missing_extra
 from res3d.settings.fields import Setting, field_docs, settings_of
 from res3d.settings.help import choices_of, format_help
 from res3d.settings.markers import Alias, Choice, Deprecated, Group, Positional, Short, Shown, Tagged
@@ -61,6 +62,7 @@ __all__ = [
     "field_docs",
     "format_help",
     "load_yaml",
+    "missing_extra",
     "name_list",
     "nearest_name",
     "parse_dataclass",

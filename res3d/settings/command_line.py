@@ -152,11 +152,10 @@ def _name_of(flag: str) -> str:
 
 def _unknown_option(kind: type[Any], word: str) -> str:
     flag = word.partition("=")[0]
-    flags = [flag_of(name) for target in targets_of(kind) for name in target.names] + [
-        flag_of(name) for name in GENERAL
-    ]
-    near = nearest_name("--" + flag.lstrip("-"), flags)
-    return f"unknown option {shorten(flag)}" + (f"; did you mean {near!r}?" if near else "; see --help")
+    names = [name for target in targets_of(kind) for name in target.names] + [*GENERAL]
+    is_meant = word.startswith("-") or "=" in word  # and not a file, say, which the command does not take
+    near = nearest_name(_name_of(flag.lstrip("-")), names) if is_meant else None
+    return f"unknown option {shorten(flag)}" + (f"; did you mean {flag_of(near)!r}?" if near else "; see --help")
 
 
 def _read_config(kind: type[Any], path: str) -> dict[tuple[str, ...], Any]:

@@ -23,9 +23,9 @@ def from_text(hint: Any, text: str) -> Any:
     is_text = markers_of(hint, Choice) or str in kinds
     if NoneType in parts and (text == "null" or (text in NOTHING and not is_text)):
         return None
-    if markers_of(hint, Choice) or len(kinds) != 1:
-        return text if markers_of(hint, Choice) else yaml_value(text)
-    return _of_kind(kinds[0], text)
+    if is_text:
+        return text
+    return _of_kind(kinds[0], text) if len(kinds) == 1 else yaml_value(text)
 
 
 def yaml_value(text: str) -> Any:

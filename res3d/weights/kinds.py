@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 from torch import nn
@@ -92,6 +93,8 @@ def kind_of_file(metadata: str) -> tuple[ModelKind, Metadata]:
     """
     described = json.loads(metadata)
     name = described.get("kind")
+    if name not in KINDS:
+        import_module("res3d.detection")  # which adds its kinds
     if name not in KINDS:
         raise WeightsError(f"holds a {name!r}, not one of {', '.join(map(repr, KINDS))}")
     return KINDS[name], described

@@ -233,7 +233,7 @@ def test_tracks_are_scored_against_a_truth_that_is_given(track, video, capsys):
         (["--clip-stride", "8"], "clips must overlap: clip_stride must be below 8, the length, not 8"),
         (["--batch-size", "0"], "batch_size must be ≥ 1, not 0"),
         (["--formats", "posetrack"], "--formats posetrack: the detector has no keypoints"),
-        (["--formats", "avi"], "--formats must be a list like a,b of 'mot', 'posetrack', 'table', not 'avi'"),
+        (["--formats", "avi"], "--formats[0]: expected one of mot, posetrack, table, not 'avi'"),
         (["--no-draw", "--show-frames"], "--show-frames shows drawn frames: it does not go with --no-draw"),
         (["--max-tracks", "0"], "max_tracks must be a whole number ≥ 1, not 0"),
         (["--min-size", "0"], "min_size must be a whole number ≥ 1, not 0"),

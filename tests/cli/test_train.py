@@ -104,9 +104,9 @@ def test_ctrl_c_keeps_what_there_is(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "code", "message"),
     [
-        ("lerning_rate: 1", 2, "unknown option 'lerning_rate'; did you mean 'learning_rate'?"),
-        ("epochs: many", 2, "--epochs must be int, not 'many'"),
-        ("optimizer: lion", 2, "--optimizer must be one of 'adamw', 'adam', 'sgd', not 'lion'"),
+        ("lerning_rate: 1", 2, "unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
+        ("epochs: many", 2, "epochs: expected a whole number, not 'many'"),
+        ("optimizer: lion", 2, "optimizer: expected one of adamw, adam, sgd, not 'lion'"),
         ("batch_size: 0", 2, "batch_size must be a whole number ≥ 1, not 0"),
         ("train: {kind: sensor, windos: x}", 2, "train: unknown key 'windos'; did you mean 'windows'?"),
         ("model: {kind: classifier}", 2, "model.backbone is missing"),

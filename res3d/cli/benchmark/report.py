@@ -13,8 +13,9 @@ import torch
 
 from res3d.cli.benchmark.extraction import ExtractionResult
 from res3d.cli.benchmark.networks import USUAL, USUAL_BFLOAT16, Row
-from res3d.cli.command import UsageError
+from res3d.cli.errors import UsageError
 from res3d.files import unfinished, write_whole
+from res3d.settings import missing_extra
 from res3d.version import __version__
 
 
@@ -120,7 +121,7 @@ def find_figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError('the plot needs matplotlib: pip install "res3d[benchmark]"') from None
+        raise UsageError(str(missing_extra("benchmark", "the plot needs matplotlib"))) from None
     return Figure
 
 
