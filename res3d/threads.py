@@ -6,8 +6,8 @@ from collections.abc import Iterator, MutableMapping
 from math import ceil
 from pathlib import Path
 
-# What the OpenMP libraries of torch, OpenBLAS and MKL read when they are loaded
-COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# What OpenMP (of torch), MKL, OpenBLAS (of NumPy and SciPy) and OpenCV read when they are loaded
+COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 # Idle threads sleep. By default they spin, which takes the CPU from other processes: two runs with two threads each on
 # two cores gave 2.6 frames/s each spinning, and 7.0 sleeping (r3d_18, torch 2.14).
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -19,8 +19,17 @@ def available_cpus(root: Path = Path("/")) -> int:
     Args:
         root: of the file systems that say so, proc and sys.
     """
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([bound, *map(ceil, _quotas(root))]))
+    return max(1, min([_bound_cpus(), *map(ceil, _quotas(root))]))
+
+
+def decoder_threads(count: int | None) -> int:
+    """Return the number of threads for a video decoder; 0 leaves it to FFmpeg, which knows no quota.
+
+    Args:
+        count: what the user asks for; None for as many as there are CPUs.
+    """
+    cpus = available_cpus()
+    return count or (cpus if cpus < _bound_cpus() else 0)
 
 
 def let_idle_threads_sleep(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -51,6 +60,10 @@ def use_threads(count: int | None, environment: MutableMapping[str, str] = os.en
         torch.set_num_threads(threads if count else min(threads, torch.get_num_threads()))
     if (cv2 := sys.modules.get("cv2")) is not None:
         cv2.setNumThreads(threads)
+
+
+def _bound_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quotas(root: Path) -> Iterator[float]:

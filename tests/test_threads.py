@@ -75,3 +75,12 @@ def test_a_number_of_threads_is_that_of_every_library(monkeypatch):
     assert environment["OMP_NUM_THREADS"] == "2"
     with pytest.raises(ValueError, match="threads must be ≥ 1, not 0"):
         threads.use_threads(0, environment)
+
+
+def test_decoders_know_the_quota_that_ffmpeg_does_not(monkeypatch):
+    assert threads.decoder_threads(3) == 3
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(threads, "available_cpus", lambda: 8)
+    assert threads.decoder_threads(None) == 0
+    monkeypatch.setattr(threads, "available_cpus", lambda: 2)
+    assert threads.decoder_threads(None) == 2

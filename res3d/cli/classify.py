@@ -111,7 +111,7 @@ class ClassifyCommand(Command):
         fps = trained_on.fps if trained_on and self.reader.fps is None else self.reader.fps
 
         def classify(path: Path) -> None:
-            reader = self.reader.open(path, fps=fps)
+            reader = self.reader.open(path, fps=fps, threads=self.computing.threads)
             _print_classes(path, extractor.extract(reader), names, self.top)
 
         loop = VideoLoop(command="classify", smaller="--batch-size, --clip-length or --crop")

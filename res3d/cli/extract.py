@@ -111,9 +111,10 @@ class ExtractCommand(Command):
         loop = VideoLoop(
             command="extract", smaller="--batch-size, --clip-length or --crop", at_once=self.reader.at_once
         )
+        threads = self.computing.threads
         work = _Extraction(extractor=extractor, folder=folder, stopping=loop.stopping)
         failures = loop.run_and_count(
-            paths, lambda path: work.run(self.reader.open(path, decoders=self.reader.decoders))
+            paths, lambda path: work.run(self.reader.open(path, decoders=self.reader.decoders, threads=threads))
         )
         return FAILED if failures else 0
 

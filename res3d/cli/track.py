@@ -189,7 +189,7 @@ class TrackCommand(Command):
         found: dict[str, VideoTracks] = {}
 
         def track(path: Path) -> None:
-            tracks = tracker.run(self.reader.open(path))
+            tracks = tracker.run(self.reader.open(path, threads=self.computing.threads))
             if truths is not None:
                 found[path.stem] = tracks
 

@@ -107,7 +107,7 @@ def _open_extraction(settings: BenchmarkCommand) -> ExtractionRun | None:
     if wanted.video is None:
         return None
     run = ExtractionRun(
-        reader=VideoReader(wanted.video, end=wanted.seconds),
+        reader=VideoReader(wanted.video, end=wanted.seconds, threads=settings.computing.threads),
         sampler=ClipSampler(wanted.clip_length, wanted.clip_stride),
         backbone=create_backbone(settings.names[-1]),
     )
