@@ -66,18 +66,18 @@ class ClassifyCommand(Command):
 
     videos: Annotated[list[str], Positional("[videos ...]")] = field(default_factory=list)
     """Files, folders (searched for videos) or globs."""
+    reader: Annotated[ClassifyReader, Group("input"), Short()] = field(default_factory=ClassifyReader)
+    """The part of each video that is read."""
+    clips: Annotated[ClassifyClips, Short("clip_{}", "{}")] = field(default_factory=ClassifyClips)
+    """How videos are cut into clips."""
+    frames: Annotated[FrameSettings, Short()] = field(default_factory=FrameSettings)
+    """How frames are prepared."""
     weights: Annotated[str, Group("network"), Shown("NAME|FILE")] = "torchvision/r3d_18.kinetics400"
     """A name from res3d.list_weights(), or a file with a classifier."""
     model: Annotated[str | None, Group("network"), Shown("NAME|FILE")] = None
     """Backbone of a file that does not name it."""
     batch_size: Annotated[int, Group("network")] = 4
     """Clips that run through the network together."""
-    reader: Annotated[ClassifyReader, Short()] = field(default_factory=ClassifyReader)
-    """The part of each video that is read."""
-    clips: Annotated[ClassifyClips, Short("clip_{}", "{}")] = field(default_factory=ClassifyClips)
-    """How videos are cut into clips."""
-    frames: Annotated[FrameSettings, Short()] = field(default_factory=FrameSettings)
-    """How frames are prepared."""
     categories: Annotated[str | None, Group("output"), Shown("FILE")] = None
     """Text file with one class name per line, for weights that bring none."""
     top: Annotated[int, Group("output")] = 5

@@ -60,6 +60,12 @@ class ExtractCommand(Command):
 
     videos: Annotated[list[str], Positional("[videos ...]")] = field(default_factory=list)
     """Files, folders (searched for videos) or globs."""
+    reader: Annotated[ExtractReader, Group("input"), Short()] = field(default_factory=ExtractReader)
+    """The part of each video that is read."""
+    clips: Annotated[ExtractClips, Short("clip_{}", "{}")] = field(default_factory=ExtractClips)
+    """How videos are cut into clips."""
+    frames: Annotated[FrameSettings, Short()] = field(default_factory=FrameSettings)
+    """How frames are prepared."""
     model: Annotated[str | None, Group("network"), Shown("NAME|FILE")] = None
     """Backbone, a name from res3d.list_backbones() or a YAML spec file; by default the weights' own, or r3d_18."""
     weights: Annotated[str | None, Group("network"), Shown("NAME|FILE")] = None
@@ -75,12 +81,6 @@ class ExtractCommand(Command):
     clips are windows of its map, at a cost that does not depend on how much they overlap."""
     batch_size: Annotated[int, Group("network")] = 4
     """Clips that run through the network together."""
-    reader: Annotated[ExtractReader, Short()] = field(default_factory=ExtractReader)
-    """The part of each video that is read."""
-    clips: Annotated[ExtractClips, Short("clip_{}", "{}")] = field(default_factory=ExtractClips)
-    """How videos are cut into clips."""
-    frames: Annotated[FrameSettings, Short()] = field(default_factory=FrameSettings)
-    """How frames are prepared."""
     out: Annotated[str, Group("output"), Shown("FOLDER")] = "features"
     """Folder for the results, made if absent."""
     overwrite: Annotated[bool, Group("output")] = False

@@ -1,11 +1,12 @@
 """``res3d COMMAND ...``: finds the command and runs it."""
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from res3d.cli.errors import USAGE_ERROR
+from res3d.cli.errors import FAILED, USAGE_ERROR
 from res3d.settings import did_you_mean
 from res3d.threads import let_idle_threads_sleep
 from res3d.version import __version__
@@ -31,7 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may hold what a terminal cannot show
     let_idle_threads_sleep()
-    name, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
+    try:
+        return _main([*(sys.argv[1:] if arguments is None else arguments)] or ["--help"])
+    except BrokenPipeError:  # whoever read the output is gone, like ``| head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _main(arguments: Sequence[str]) -> int:
+    name, *rest = arguments
     if name == "--version":
         print(f"res3d {__version__}")
         return 0

@@ -48,6 +48,10 @@ class TrackCommand(Command):
 
     videos: Annotated[list[str], Positional("[videos ...]")] = field(default_factory=list)
     """Files, folders (searched for videos) or globs."""
+    reader: Annotated[ReaderSettings, Group("input"), Short()] = field(default_factory=ReaderSettings)
+    """The part of each video that is read."""
+    clips: Annotated[TrackClips, Short("clip_{}")] = field(default_factory=TrackClips)
+    """How videos are cut into clips."""
     weights: Annotated[str | None, Group("detector"), Shown("NAME|FILE")] = None
     """A detector, by a name from res3d.list_weights("*rcnn*") or a file of any origin."""
     backbone: Annotated[str | None, Group("detector"), Shown("NAME")] = None
@@ -60,10 +64,6 @@ class TrackCommand(Command):
     """What the longer side stays below, in pixels; by default the detector's own."""
     norm_eps: Annotated[float | None, Group("detector")] = None
     """Eps of all norms, for files that do not say it; 0 for those of torchvision's first COCO detectors."""
-    reader: Annotated[ReaderSettings, Short()] = field(default_factory=ReaderSettings)
-    """The part of each video that is read."""
-    clips: Annotated[TrackClips, Short("clip_{}")] = field(default_factory=TrackClips)
-    """How videos are cut into clips."""
     link: Annotated[LinkSettings, Short()] = field(default_factory=LinkSettings)
     """How detections are linked into tracks."""
     out: Annotated[str, Group("output"), Shown("FOLDER")] = "tracks"

@@ -30,7 +30,7 @@ def format_help(kind: type[Any], program: str) -> str:
         parts.append(_entry(positional.setting.name, positional.setting.doc, width).strip("\n"))
     for title, targets in _groups(kind).items():
         lines = [_entry(_flags(target), _meaning(target.setting), width) for target in targets]
-        parts.append("\n".join([f"{title}:", *lines]))
+        parts.append("\n".join([textwrap.fill(f"{title}:", width, subsequent_indent=" " * INDENT), *lines]))
     general = [_entry(_general_flag(name), meaning, width) for name, meaning in GENERAL.items()]
     return "\n\n".join([*parts, "\n".join(["general:", *general])])
 
@@ -93,8 +93,9 @@ def _word(setting: Setting) -> str:
         return shown.word
     many = any(get_origin(part) in (list, tuple) for part in (setting.bare, *get_args(setting.bare)))
     words = "|".join(choices_of(setting.hint))
-    if words and len(words) <= MOST_WORDS:
-        return f"{words},..." if many else words
+    if words:
+        one = words if len(words) <= MOST_WORDS else "WORD"
+        return f"{one},..." if many else one
     return _type_word(setting.bare)
 
 

@@ -5,8 +5,9 @@ They are compared by identity, so that unions and lists may hold annotated types
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
+
+from res3d.settings.tables import resolve, words_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,7 @@ class Choice:
     @property
     def words(self) -> tuple[str, ...]:
         """The accepted words, in the order of the table."""
-        return tuple(resolve(self.table) if isinstance(self.table, str) else self.table)
+        return words_of(self.table) if isinstance(self.table, str) else tuple(self.table)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +99,3 @@ class Shown:
     """The word for a value in ``--help``, where that of its type says too little: ``--clip CxTxHxW``."""
 
     word: str
-
-
-def resolve(path: str) -> Any:
-    """Import "module:NAME"."""
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

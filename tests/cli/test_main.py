@@ -9,8 +9,8 @@ import yaml
 import res3d
 from res3d.cli import main
 from res3d.cli.main import COMMANDS
-from res3d.settings.markers import resolve
 from res3d.settings.names import targets_of
+from res3d.settings.tables import resolve
 
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = {
@@ -101,9 +101,18 @@ def test_every_setting_of_every_command_is_documented():
             assert target.setting.doc, f"{name}: {target.path}"
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"], ["extrct"], ["extract", "--lenght", "3"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["extrct"], ["extract", "--lenght", "3"], ["convert", "--inflate", "x"]]
+    + [[name, "--help"] for name in COMMANDS if name not in ("track", "train")],
+)
 def test_neither_help_nor_a_wrong_word_waits_for_torch(arguments):
-    code = f"import sys; from res3d.cli import main; main({arguments}); print('torch' in sys.modules, file=sys.stderr)"
+    code = f"""
+import atexit, sys
+from res3d.cli import main
+atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))
+main({arguments})
+"""
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stderr.splitlines()[-1] == "False"
 
@@ -117,3 +126,9 @@ def test_idle_threads_sleep_where_a_command_runs():
     code = "import os; from res3d.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "PASSIVE"
+
+
+def test_output_that_nobody_reads_any_more_is_no_traceback():
+    command = f"{sys.executable} -m res3d extract --help | true"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert run.stderr == ""
