@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, TypeAlias
 
 from res3d.files import UNFINISHED, hidden_name, identify, write_whole
 from res3d.settings import shorten
 
-Metadata = Mapping[str, Any]
+Metadata: TypeAlias = Mapping[str, Any]
 
 BOOKKEEPING = ("files", "path", "version", "description")  # keys of metadata that never decide what the files hold
 IDENTITY = ("file", "bytes", "modified")  # what an input is known by
@@ -104,7 +104,7 @@ class ResultFolder:
         more = f" and {len(changes) - SHOWN_CHANGES} more" if len(changes) > SHOWN_CHANGES else ""
         return f"{main} is replaced: {', '.join(changes[:SHOWN_CHANGES])}{more}"
 
-    def bookkeeping(self, source: Path) -> dict[str, Any]:
+    def bookkeeping(self, source: Path) -> Metadata:
         """Return the ``files`` and the ``path`` for the metadata of an input's main file."""
         return {"files": [file.name for file in self.files(source.stem)], "path": str(source.resolve())}
 
@@ -190,11 +190,15 @@ def _read_json(path: Path) -> Metadata:
     return found if isinstance(found, Mapping) else {}
 
 
-def _same_file(before: Any, now: Metadata) -> bool:
-    return isinstance(before, Mapping) and all(before.get(part) == now.get(part) for part in IDENTITY)
+def _same_file(before: object, now: object) -> bool:
+    return (
+        isinstance(before, Mapping)
+        and isinstance(now, Mapping)
+        and all(before.get(part) == now.get(part) for part in IDENTITY)
+    )
 
 
-def _differences(key: str, before: Any, now: Any) -> list[str]:
+def _differences(key: str, before: object, now: object) -> list[str]:
     if key == "video":
         return [] if _same_file(before, now) else ["made from another file"]
     if isinstance(before, Mapping) and isinstance(now, Mapping):
@@ -207,10 +211,10 @@ def _differences(key: str, before: Any, now: Any) -> list[str]:
     return [f"{key} was {shorten(before)}, is {shorten(now)}" if short or words else f"another {key}"]
 
 
-def _is_running(pid: Any) -> bool:
+def _is_running(pid: object) -> bool:
     """True unless there is no process of that number on this machine."""
     try:
-        os.kill(int(pid), 0)
+        os.kill(int(str(pid)), 0)
     except (ProcessLookupError, TypeError, ValueError):
         return False
     except OSError:

@@ -1,11 +1,11 @@
 """``res3d classify``: the likeliest classes of a video and of its clips."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from res3d.cli.command import Command
+from res3d.cli.command import Command, Keywords
 from res3d.cli.computing import NetworkComputing, find_device
 from res3d.cli.errors import FAILED, UsageError, report_error
 from res3d.cli.frame_settings import FrameSettings
@@ -109,9 +109,10 @@ class ClassifyCommand(Command):
         if len(names) != classifier.num_classes:
             raise UsageError(f"--categories {self.categories}: {len(names)} names for {classifier.num_classes} classes")
         fps = trained_on.fps if trained_on and self.reader.fps is None else self.reader.fps
+        settings = replace(self.reader, fps=fps)
 
         def classify(path: Path) -> None:
-            reader = self.reader.open(path, fps=fps, threads=self.computing.threads)
+            reader = settings.open(path, threads=self.computing.threads)
             _print_classes(path, extractor.extract(reader), names, self.top)
 
         loop = VideoLoop(command="classify", smaller="--batch-size, --clip-length or --crop")
@@ -122,7 +123,7 @@ class ClassifyCommand(Command):
     ) -> "FeatureExtractor":
         from res3d.features import LOGITS, FeatureExtractor
 
-        settings: dict[str, Any] = {"dtype": self.computing.dtype, "device": find_device(self.computing.device)}
+        settings: Keywords = {"dtype": self.computing.dtype, "device": find_device(self.computing.device)}
         return FeatureExtractor(
             classifier,
             sampler=sampler,

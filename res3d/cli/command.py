@@ -6,7 +6,7 @@ Exit codes: what ``run`` returns; 2 for a wrong flag, config or value (``UsageEr
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from res3d.cli.computing import Computing
 from res3d.cli.errors import INTERRUPTED, USAGE_ERROR, UsageError
@@ -15,6 +15,7 @@ from res3d.threads import use_threads
 from res3d.version import __version__
 
 C = TypeVar("C", bound="Command")
+Keywords: TypeAlias = dict[str, Any]  # of a function that takes literals: settings have their words from tables
 
 
 class Command(ABC):

@@ -1,11 +1,14 @@
 """What a command computes on: threads, device, number type."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from res3d.cli.errors import UsageError
 from res3d.settings import Choice, Shown
 from res3d.version import __version__
+
+if TYPE_CHECKING:
+    import torch
 
 DTYPES = Choice("res3d.inference.optimize:DTYPES", {"bf16": "bfloat16", "fp32": "float32", "fp16": "float16"})
 
@@ -49,7 +52,7 @@ def find_device(name: str) -> str:
     return device
 
 
-def machine_line(device: Any, dtype: str) -> str:
+def machine_line(device: "torch.device | str", dtype: str) -> str:
     """Return the line that says what a network runs on: versions, device, threads, computing type."""
     import torch
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from res3d.cli.command import Command
+from res3d.cli.command import Command, Keywords
 from res3d.cli.computing import Computing
 from res3d.cli.errors import UsageError, report_error
 from res3d.settings import Choice, Positional, Short, Shown
@@ -96,7 +96,7 @@ class ConvertCommand(Command):
         from res3d.weights import create_backbone, create_classifier, head_classes, input_of, load_weights, save_weights
 
         reading = self.reading
-        keywords: dict[str, Any] = {"norm": reading.norm, "stride_on": reading.stride_on, "shortcut": reading.shortcut}
+        keywords: Keywords = {"norm": reading.norm, "stride_on": reading.stride_on, "shortcut": reading.shortcut}
         keywords = {name: value for name, value in keywords.items() if value is not None}
         name = self._backbone(source)
         classes = head_classes(source) if reading.head == "keep" else None
@@ -106,7 +106,7 @@ class ConvertCommand(Command):
         else:
             made = create_classifier(name, classes, **keywords)
             made.trained_on = input_of(source)
-        ways: dict[str, Any] = {"inflate": reading.inflate, "channels": reading.channels}
+        ways: Keywords = {"inflate": reading.inflate, "channels": reading.channels}
         report = load_weights(made, source, norm_eps=reading.norm_eps, **ways)
         save_weights(made, target, dtype=dtype)
         _print_report(report, target, classes)

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from res3d.cli.command import Command
+from res3d.cli.command import Command, Keywords
 from res3d.cli.computing import Computing
 from res3d.cli.errors import UsageError, report_error
 from res3d.files import write_whole
@@ -39,7 +39,7 @@ class Changes:
     output_stride: int | None = None
     """Pixels per position of the last map; stages beyond it are dilated."""
 
-    def keywords(self) -> dict[str, Any]:
+    def keywords(self) -> Keywords:
         """Return the options that are given, as ``create_backbone`` takes them."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
@@ -103,7 +103,7 @@ class DescribeCommand(Command):
 
         from res3d.weights import create_backbone, create_classifier
 
-        keywords: dict[str, Any] = {"body": self.body, "freeze_at": self.freeze_at, **self.changes.keywords()}
+        keywords: Keywords = {"body": self.body, "freeze_at": self.freeze_at, **self.changes.keywords()}
         with torch.device("meta"):  # only shapes are asked for
             if self.classes is None:
                 return create_backbone(name, **keywords)

@@ -2,12 +2,11 @@
 
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from res3d.cli.command import Command
+from res3d.cli.command import Command, Keywords
 from res3d.cli.computing import NetworkComputing, find_device, machine_line
 from res3d.cli.errors import FAILED, UsageError, report_error
 from res3d.cli.frame_settings import FrameSettings
@@ -15,7 +14,7 @@ from res3d.cli.progress import Progress, show_progress
 from res3d.cli.sample import make_sample
 from res3d.cli.video_files import ReaderSettings, expand_videos
 from res3d.cli.video_loop import VideoLoop
-from res3d.results import ResultFolder
+from res3d.results import Metadata, ResultFolder
 from res3d.settings import Choice, Group, Positional, Short, Shown
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ class ExtractCommand(Command):
         from res3d.weights import backbone_of, create_backbone, input_of
 
         trained_on = None if self.weights is None else input_of(self.weights)
-        settings: dict[str, Any] = {
+        settings: Keywords = {
             "sampler": ClipSampler(**vars(self.clips)),
             "preprocess": self.frames.preprocessing(trained_on),
             "layer": self.layer,
@@ -215,7 +214,7 @@ class _Extraction:
             print(f"{reader.path}: truncated or damaged: {reader.damage}; the frames that decode were kept")
 
 
-def _read_metadata(path: Path) -> Mapping[str, Any] | None:
+def _read_metadata(path: Path) -> Metadata | None:
     """Metadata of a file of features; {} of one that is damaged, None of any other file."""
     from res3d.structures import ClipFeatures
 

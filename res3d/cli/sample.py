@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from res3d.cli.command import Command
+from res3d.cli.command import Command, Keywords
 from res3d.cli.computing import Computing
 from res3d.cli.errors import UsageError, report_error
 from res3d.settings import Positional, Short, Shown
@@ -76,7 +76,7 @@ class SampleCommand(Command):
         """The videos by the files that they are written to."""
         from res3d.data import CLASSES, SyntheticVideo
 
-        settings: dict[str, Any] = {
+        settings: Keywords = {
             "num_frames": self.num_frames,
             "fps": self.fps,
             "size": self.size,

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from res3d.cli.command import Command
+from res3d.cli.command import Command, Keywords
 from res3d.cli.computing import NetworkComputing, find_device, machine_line
 from res3d.cli.errors import FAILED, UsageError, report_error
 from res3d.cli.sample import NAME, make_sample, sample_truth
@@ -142,7 +142,7 @@ class TrackCommand(Command):
     def _make_tracker(self) -> VideoTracker:
         from res3d.inference import optimize
 
-        model, dtype = self._load_detector(), dict[str, Any](dtype=self.computing.dtype)
+        model, dtype = self._load_detector(), Keywords(dtype=self.computing.dtype)
         drawn = [DRAWN] * self.draw + ["_tracked.png"] * self.show_frames
         return VideoTracker(
             model=model,

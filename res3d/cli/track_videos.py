@@ -1,16 +1,17 @@
 """The work of ``res3d track`` on one video after the other, and the files that it writes."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from res3d.cli.command import Keywords
 from res3d.cli.errors import Interrupted
 from res3d.cli.progress import Progress, show_progress
 from res3d.files import identify
-from res3d.results import ResultFolder
+from res3d.results import Metadata, ResultFolder
 from res3d.version import __version__
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class VideoTracker:
     model: "MaskRCNN3d"
     detector: "OptimizedModel"
     """The same model, optimized."""
-    clips: Mapping[str, Any]
+    clips: Keywords
     """Keywords of ``stream_video``."""
     link: "LinkSettings"
     formats: tuple[str, ...]
@@ -74,7 +75,7 @@ class VideoTracker:
             print(f"{path}: {line}")
         began = time.perf_counter()
         with self.folder.writing(path), show_progress(path.name, reader.num_frames) as progress:
-            tracks = self._write(reader, metadata | self.folder.bookkeeping(path), progress)
+            tracks = self._write(reader, {**metadata, **self.folder.bookkeeping(path)}, progress)
         seconds = time.perf_counter() - began
         files = ", ".join(map(str, self.folder.files(path.stem)))
         speed = f"{seconds:.1f} s, {tracks.num_frames / seconds:.1f} frames/s"
@@ -86,7 +87,7 @@ class VideoTracker:
             print(f"{path}: truncated or damaged: {reader.damage}; the frames that decode were kept")
         return tracks
 
-    def _write(self, reader: "VideoReader", metadata: dict[str, Any], progress: Progress) -> "VideoTracks":
+    def _write(self, reader: "VideoReader", metadata: Metadata, progress: Progress) -> "VideoTracks":
         """Track and write all files; after Ctrl-C, what there is under other names."""
         from res3d.structures.formats import write_cocovid
 
@@ -145,7 +146,7 @@ class VideoTracker:
             categories=self.model.categories,
         )
 
-    def _metadata(self, reader: "VideoReader") -> dict[str, Any]:
+    def _metadata(self, reader: "VideoReader") -> Metadata:
         """What decides the result, as JSON gives it back."""
         from res3d.weights import hash_weights
 
@@ -183,7 +184,7 @@ FORMATS: "dict[str, tuple[str, Callable[[VideoTracks, Path], None]]]" = {
 }
 
 
-def read_metadata(path: Path) -> Mapping[str, Any] | None:
+def read_metadata(path: Path) -> Metadata | None:
     """Return the metadata of a file of tracks that ``res3d track`` wrote; None of any other file."""
     from res3d.structures.formats import read_cocovid_info
 

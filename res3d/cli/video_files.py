@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from res3d.cli.errors import UsageError
 
@@ -47,12 +47,19 @@ class ReaderSettings:
         if self.fps is not None and not MIN_FPS <= self.fps < float("inf"):
             raise UsageError(f"--fps must be ≥ {MIN_FPS}, not {self.fps}")
 
-    def open(self, path: Path, **more: Any) -> "VideoReader":
-        """Return a reader of that part of a video; ``more`` goes to it, before these settings."""
+    def open(self, path: Path, *, threads: int | None, decoders: int = 1) -> "VideoReader":
+        """Return a reader of that part of a video; ``threads`` and ``decoders`` are its own."""
         from res3d.video import VideoReader
 
-        own = {"start": self.start, "end": self.end, "fps": self.fps, "allow_truncated": self.allow_truncated}
-        return VideoReader(path, **{**own, **more})
+        return VideoReader(
+            path,
+            start=self.start,
+            end=self.end,
+            fps=self.fps,
+            allow_truncated=self.allow_truncated,
+            decoders=decoders,
+            threads=threads,
+        )
 
 
 def expand_videos(arguments: Sequence[str]) -> list[Path]:

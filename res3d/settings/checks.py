@@ -1,10 +1,11 @@
 """Checks that the dataclasses of a spec make of their fields."""
 
 from collections.abc import Iterable
-from typing import Any
+
+from res3d.settings.types import Value
 
 
-def check_triple(name: str, value: Any, *, odd: bool = False) -> None:
+def check_triple(name: str, value: Value, *, odd: bool = False) -> None:
     """Refuse what is not three whole numbers ≥ 1 in (t, y, x) order."""
     if (
         not isinstance(value, tuple)
@@ -21,7 +22,7 @@ def check_choice(name: str, value: str, accepted: Iterable[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
 
 
-def check_width(name: str, value: Any) -> None:
+def check_width(name: str, value: Value) -> None:
     """Refuse what is not a whole number ≥ 1."""
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number ≥ 1, not {value!r}")

@@ -5,9 +5,9 @@ They are compared by identity, so that unions and lists may hold annotated types
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from res3d.settings.tables import resolve, words_of
+from res3d.settings.types import Class
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,21 +32,21 @@ class Tagged:
     A field of type ``Variant`` is read likewise, and built later, by its ``build``.
     """
 
-    table: Mapping[str, type[Any] | str] | str
+    table: Mapping[str, Class | str] | str
     """The dataclass of each tag; text, "module:Class" or "module:TABLE" for the table, is imported when needed."""
     key: str = "kind"
     """The key that holds the tag."""
 
     @property
-    def tags(self) -> Mapping[str, type[Any] | str]:
+    def tags(self) -> Mapping[str, Class | str]:
         """The table, imported."""
-        table: Mapping[str, type[Any] | str] = resolve(self.table) if isinstance(self.table, str) else self.table
+        table: Mapping[str, Class | str] = resolve(self.table) if isinstance(self.table, str) else self.table
         return table
 
-    def type_of(self, tag: str) -> type[Any]:
+    def type_of(self, tag: str) -> Class:
         """Return the dataclass of a tag; KeyError for a tag that is not in the table."""
         found = self.tags[tag]
-        kind: type[Any] = resolve(found) if isinstance(found, str) else found
+        kind: Class = resolve(found) if isinstance(found, str) else found
         return kind
 
 

@@ -4,7 +4,8 @@ import ast
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+
+from res3d.settings.types import Value
 
 
 def words_of(place: str) -> tuple[str, ...]:
@@ -21,7 +22,7 @@ def words_of(place: str) -> tuple[str, ...]:
     return tuple(resolve(place))
 
 
-def resolve(place: str) -> Any:
+def resolve(place: str) -> Value:
     """Import "module:NAME"."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)

@@ -119,6 +119,17 @@ def test_a_wrong_config_is_one_line_and_exit_code_2(tmp_path, capsys, text, mess
     assert re.fullmatch(r"res3d greet: error: [^\n]+\n", error)
 
 
+def test_a_config_whose_aliases_explode_is_refused_at_once(tmp_path, capsys):
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    )
+    assert run("--config", config) == 2
+    error = capsys.readouterr().err
+    assert "aliases stand for more than" in error
+    assert len(error) < 300
+
+
 def test_a_config_that_is_not_there_is_named(capsys):
     assert run("--config", "nowhere.yaml") == 2
     assert "nowhere.yaml" in capsys.readouterr().err

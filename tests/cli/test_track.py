@@ -15,7 +15,7 @@ from made_videos import cut, write_h264
 import res3d
 from res3d.cli import main
 from res3d.detection import DEMO_WEIGHTS
-from res3d.structures import Category, VideoTracks
+from res3d.structures import Category, VideoTracks, formats
 from res3d.tracking import track_video
 from res3d.video import VideoReader
 
@@ -142,6 +142,21 @@ def test_nothing_else_is_written_over(track, video, tmp_path, capsys):
     assert track(other, "--out", out) == 2
     assert track(other, "--out", out, "--overwrite") == 0
     assert VideoTracks.from_cocovid(out / "video.json").num_frames == 9
+
+
+def test_a_run_that_ended_between_its_files_goes_on(track, video, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise RuntimeError("out of luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(formats, "write_cocovid", fail)
+        assert track(video) == 1
+    assert files() == [".video.json.claim", "video_tracked.mp4"]
+    assert track(video) == 0
+    assert files() == ["video.json", "video_tracked.mp4"]
+    capsys.readouterr()
+    assert track(video, "--max-lost", 7) == 0
+    assert "tracks/video.json is replaced: another link" in capsys.readouterr().out
 
 
 def test_files_of_other_settings_do_not_stay(track, video):
@@ -303,6 +318,7 @@ def test_ctrl_c_keeps_the_frames_so_far_under_another_name(tmp_path, weights):
     assert process.returncode == 130, err
     assert "interrupted; what was finished is kept" in err
     assert "Traceback" not in err
+    assert f"so far of long in {out / 'long.partial.json'} and {out / 'long_tracked.partial.mp4'}" in err
     assert files(str(out)) == ["long.partial.json", "long_tracked.partial.mp4"]
     drawn = len(list(VideoReader(out / "long_tracked.partial.mp4")))
     assert 0 < drawn < 1500

@@ -7,7 +7,8 @@ import torch
 import yaml
 
 import res3d
-from res3d.cli.command import run_command
+from res3d.cli.command import read_command
+from res3d.cli.train import TrainCommand
 from res3d.data import Augmentation, Facts, mirror_pairs
 from res3d.data.facts import named
 from res3d.settings import build_dataclass
@@ -23,15 +24,7 @@ MODELS = {"detector": res3d.detection.MaskRCNN3d, "classifier": res3d.ClipClassi
 
 def settings_of(path: Path) -> TrainingSettings:
     """As the command reads them."""
-    found: list[TrainingSettings] = []
-
-    def keep(settings: TrainingSettings) -> int:
-        found.append(settings)
-        return 0
-
-    keep.__annotations__ = {"settings": TrainingSettings, "return": int}
-    assert run_command(keep, "train", ["--config", str(path)]) == 0
-    return found[0]
+    return read_command(TrainCommand, "res3d train", ["--config", str(path)])
 
 
 def facts_of(settings: TrainingSettings) -> Facts:

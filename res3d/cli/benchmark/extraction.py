@@ -3,12 +3,12 @@
 import time
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
 
 from res3d.backbone import ResNet3d
+from res3d.cli.command import Keywords
 from res3d.features import FeatureExtractor, StageTimes
 from res3d.features.clips import ReadyFrame, stack_frames
 from res3d.inference.measure import time_in_turns
@@ -47,10 +47,10 @@ class ExtractionResult:
 
 
 def measure_extraction(
-    model: ResNet3d, reader: VideoReader, *, sampler: ClipSampler, preprocess: Preprocessing, repeats: int, dtype: Any
+    model: ResNet3d, reader: VideoReader, *, sampler: ClipSampler, preprocess: Preprocessing, repeats: int, dtype: str
 ) -> ExtractionResult:
     """Extraction clip by clip, with shared frames, and dense, and each stage alone; in turns; medians."""
-    settings: dict[str, Any] = {"sampler": sampler, "preprocess": preprocess, "dtype": dtype}
+    settings: Keywords = {"sampler": sampler, "preprocess": preprocess, "dtype": dtype}
     ways = {
         "clip": FeatureExtractor(model, **settings, share_frames=False),
         "shared": FeatureExtractor(model, **settings),

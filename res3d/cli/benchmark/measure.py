@@ -1,18 +1,17 @@
 """The work of ``res3d benchmark``: what is measured, in which order, and what is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from res3d.backbone import ResNet3d
-from res3d.cli.benchmark.command import BenchmarkCommand
 from res3d.cli.benchmark.extraction import ExtractionResult, measure_extraction
 from res3d.cli.benchmark.networks import Row, check_size, compare
 from res3d.cli.benchmark.peers import PEERS, check_peers
 from res3d.cli.benchmark.report import (
+    Machine,
     describe_machine,
     draw,
     find_figure,
@@ -21,6 +20,8 @@ from res3d.cli.benchmark.report import (
     format_networks,
     write_json,
 )
+from res3d.cli.benchmark.settings import BenchmarkSettings
+from res3d.cli.command import Keywords
 from res3d.cli.computing import find_device
 from res3d.cli.errors import UsageError, report_error
 from res3d.features.dense import MapGrid
@@ -51,7 +52,7 @@ class ExtractionRun:
         MapGrid(spec=spec, layer=spec.stage_names[-1], sampler=self.sampler)
 
 
-def measure(settings: BenchmarkCommand) -> int:
+def measure(settings: BenchmarkSettings) -> int:
     """Measure everything that the settings ask for, print it and write it; return the exit code.
 
     Raises:
@@ -94,7 +95,7 @@ def plan_runs(names: Sequence[str], batches: Sequence[int], frames: Sequence[int
     return list(runs)
 
 
-def _check_names(settings: BenchmarkCommand) -> None:
+def _check_names(settings: BenchmarkSettings) -> None:
     for name in settings.names:
         if name not in PEERS:
             raise UsageError(f"no peer is known for {name!r} (accepted: {', '.join(PEERS)})")
@@ -102,7 +103,7 @@ def _check_names(settings: BenchmarkCommand) -> None:
         check_peers(settings.names)
 
 
-def _open_extraction(settings: BenchmarkCommand) -> ExtractionRun | None:
+def _open_extraction(settings: BenchmarkSettings) -> ExtractionRun | None:
     wanted = settings.extraction
     if wanted.video is None:
         return None
@@ -116,9 +117,9 @@ def _open_extraction(settings: BenchmarkCommand) -> ExtractionRun | None:
 
 
 def _measure_networks(
-    settings: BenchmarkCommand, runs: Sequence[Run], ceilings: dict[str, float], device: torch.device
+    settings: BenchmarkSettings, runs: Sequence[Run], ceilings: dict[str, float], device: torch.device
 ) -> list[Row]:
-    how: dict[str, Any] = {"peers": settings.peers, "compile": settings.compile, "repeats": settings.repeats}
+    how: Keywords = {"peers": settings.peers, "compile": settings.compile, "repeats": settings.repeats}
     rows: list[Row] = []
     for name, batch, frames in runs:
         found = compare(name, batch=batch, frames=frames, device=device, **how)
@@ -128,7 +129,7 @@ def _measure_networks(
 
 
 def _measure_extraction(
-    settings: BenchmarkCommand, extraction: ExtractionRun, device: torch.device
+    settings: BenchmarkSettings, extraction: ExtractionRun, device: torch.device
 ) -> ExtractionResult:
     result = measure_extraction(
         extraction.backbone.to(device),
@@ -144,7 +145,7 @@ def _measure_extraction(
 
 def _write(
     out: str,
-    machine: dict[str, Any],
+    machine: Machine,
     ceilings: dict[str, float],
     rows: Sequence[Row],
     result: ExtractionResult | None,
@@ -157,5 +158,5 @@ def _write(
     write_json(Path(f"{out}.json"), machine, ceilings, rows, result)
 
 
-def _listed(machine: Mapping[str, Any]) -> str:
+def _listed(machine: Machine) -> str:
     return ", ".join(f"{key} {value}" for key, value in machine.items())
