@@ -18,7 +18,11 @@ Every setting is a flag and a key of the YAML file that `--config` names. `key` 
 `clips.length` is `clips: {length: 16}` there, and `--clips.length 16` on a command line. The other names are short for
 it in both places; flags have hyphens where keys have underscores. Flags go over config files, config files over
 defaults; `--print-config` prints what results, as a config file. Mappings can be given key by key: `--model.width 0.5`.
-Names are not abbreviated."""
+Names are not abbreviated.
+
+`--threads N` holds for torch, NumPy, OpenCV and the video decoder. Without it they use the CPUs that the process is
+bound to, no more than a container's quota, or what `OMP_NUM_THREADS` says. Idle threads sleep (`OMP_WAIT_POLICY=PASSIVE`,
+unless the environment sets another policy): threads that spin slow down everything else on a busy machine."""
 
 
 def reference() -> str:
