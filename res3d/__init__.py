@@ -1,28 +1,30 @@
 """Residual 3D backbones for video detection and tracking.
 
-Every name in ``list_backbones()`` is also a function of this package: ``res3d.resnet18_3d(freeze_at=2)``.
+Every name in ``list_backbones()`` is also a function of this package: ``res3d.resnet18_3d(freeze_at=2)``. Names are
+imported when they are first asked for, so ``import res3d`` alone imports no torch.
 """
 
 from functools import cache
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from res3d import detection, features, structures, video
-from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ResNet3d, describe, list_backbones
-from res3d.features import extract_features
-from res3d.structures import ClipFeatures
+from res3d.lazy import lazy_names
 from res3d.version import __version__
-from res3d.weights import (
-    LoadReport,
-    WeightsError,
-    create_backbone,
-    create_classifier,
-    list_weights,
-    load_model,
-    load_weights,
-    named_factory,
-    save_weights,
-)
+
+if TYPE_CHECKING:
+    from res3d import detection, evaluation, features, structures, tracking, training, video, viz
+    from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d, describe, list_backbones
+    from res3d.features import extract_features
+    from res3d.structures import ClipFeatures
+    from res3d.weights import (
+        LoadReport,
+        WeightsError,
+        create_backbone,
+        create_classifier,
+        list_weights,
+        load_model,
+        load_weights,
+        save_weights,
+    )
 
 __all__ = [
     "BackboneSpec",
@@ -51,18 +53,30 @@ __all__ = [
     "viz",
 ]
 
-LAZY_ROOMS = ("evaluation", "tracking", "training", "viz")  # imported when first asked for: not everybody needs SciPy
-
-_named_factory = cache(named_factory)
+_lazy_name, _lazy_names = lazy_names(__name__)
 
 
 def __getattr__(name: str) -> Any:
-    if name in LAZY_ROOMS:
-        return import_module(f"res3d.{name}")
-    if name in CATALOG:
-        return _named_factory(name)
-    raise AttributeError(f"module 'res3d' has no attribute {name!r}")
+    try:
+        return _lazy_name(name)
+    except AttributeError:
+        if name.startswith("_") or name not in _catalog():
+            raise
+        return _factory(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *CATALOG, *LAZY_ROOMS})
+    return sorted({*_lazy_names(), *_catalog()})
+
+
+def _catalog() -> list[str]:
+    from res3d.backbone import CATALOG
+
+    return list(CATALOG)
+
+
+@cache
+def _factory(name: str) -> Any:
+    from res3d.weights import named_factory
+
+    return named_factory(name)

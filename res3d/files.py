@@ -10,10 +10,20 @@ UNFINISHED = ".unfinished"  # how names of files end that nobody may read yet
 NAME_BYTES = 200  # of the name that a file will have, in the name that it has until then
 
 
+def hidden_name(name: str) -> str:
+    """Return how the names of hidden files begin that stand beside the file of that name; not too long for any."""
+    return "." + os.fsencode(name)[:NAME_BYTES].decode(errors="ignore")
+
+
 def hidden_place(path: Path, ending: str = UNFINISHED) -> Path:
-    """Where to write what is to be ``path``: beside it, under a name that nobody else uses and that is not too long."""
-    name = os.fsencode(path.name)[:NAME_BYTES].decode(errors="ignore")
-    return path.with_name(f".{name}.{token_hex(4)}{ending}")
+    """Return where to write what is to be ``path``: beside it, under a name that nobody else uses."""
+    return path.with_name(f"{hidden_name(path.name)}.{token_hex(4)}{ending}")
+
+
+def identify(path: Path) -> dict[str, str | int | float]:
+    """Return what a file is known by: its name, its size in bytes, and when it was modified."""
+    state = path.stat()
+    return {"file": path.name, "bytes": state.st_size, "modified": state.st_mtime}
 
 
 @contextmanager

@@ -1,103 +1,124 @@
 """``res3d describe``: a network stage by stage, as a table to read or to paste, and as a drawing."""
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import torch
-
-from res3d.backbone import ClipClassifier, ResNet3d
-from res3d.backbone import describe as describe_model
-from res3d.cli.command import UsageError
-from res3d.cli.inputs import complain
+from res3d.cli.command import Command, Keywords
+from res3d.cli.computing import Computing
+from res3d.cli.errors import UsageError, report_error
 from res3d.files import write_whole
-from res3d.viz import draw_network
-from res3d.weights import create_backbone, create_classifier
+from res3d.settings import Choice, Group, Positional, Short, Shown
+
+if TYPE_CHECKING:
+    from res3d.backbone import ClipClassifier, ResNet3d
 
 Clip = tuple[int, int, int, int]
 DEFAULT_CLIP = (8, 224, 224)  # frames, height, width
 
 
-def describe(
-    names: list[str],
-    *,
-    clip: str | None = None,
-    classes: int | None = None,
-    body: str | None = None,
-    freeze_at: int = 0,
-    width: float | None = None,
-    in_channels: int | None = None,
-    temporal_kernel: int | None = None,
-    temporal_stride: int | None = None,
-    stride_on: Literal["3x3", "1x1"] | None = None,
-    shortcut: str | None = None,
-    attention: str | None = None,
-    output_stride: int | None = None,
-    markdown: bool = False,
-    diagram: Path | None = None,
-) -> int:
-    """Print what a network does to a clip, stage by stage: layers, output shape, receptive field, parameters, cost.
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """Options of a backbone that replace those of its spec."""
 
-    Args:
-        names: NAME ... - backbones, names from res3d.list_backbones() or YAML spec files
-        clip: size of the clip, CxTxHxW like 3x8x224x224; by default that, with the channels that the network takes
-        classes: adds a classifier of so many classes
-        body: stage to end after (conv4, conv5, ...)
-        freeze_at: how many leading stages are frozen (1 stem, 2 stem and conv2, ...)
-        width: multiplier of every width
-        in_channels: channels of the clip
-        temporal_kernel: frames that the convolutions that span time span; 1 makes the 2D twin
-        temporal_stride: stride in time of the stages after conv2
-        stride_on: which convolution of a bottleneck takes the stride
-        shortcut: kind of shortcut where the shape changes; none removes every shortcut
-        attention: what rescales the branches (squeeze_excite)
-        output_stride: pixels per position of the last map; stages beyond it are dilated
-        markdown: print Markdown tables
-        diagram: also draw the backbone into this SVG file
-    """
-    if not names:
-        raise UsageError("name a backbone; res3d.list_backbones() lists them, and YAML spec files are taken")
-    if diagram is not None:
-        _check_diagram(diagram, names)
-    size = None if clip is None else _parse_clip(clip)
-    changes: dict[str, Any] = {
-        "width": width,
-        "in_channels": in_channels,
-        "temporal_kernel": temporal_kernel,
-        "temporal_stride": temporal_stride,
-        "stride_on": stride_on,
-        "shortcut": shortcut,
-        "attention": attention,
-        "output_stride": output_stride,
-    }
-    changes = {name: value for name, value in changes.items() if value is not None}
-    try:
-        tables = []
-        for name in names:
-            model = _create(name, classes, body=body, freeze_at=freeze_at, **changes)
-            backbone = model.backbone if isinstance(model, ClipClassifier) else model
-            shape = size or (backbone.spec.in_channels, *DEFAULT_CLIP)
-            table = describe_model(model, shape)
-            tables.append(table.to_markdown() if markdown else str(table))
-            drawing = draw_network(backbone, shape) if diagram is not None else ""
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    except RuntimeError as error:  # sizes whose product no tensor can have
-        raise UsageError(f"too large to be described ({error})") from None
-    print("\n\n".join(tables))
-    if diagram is not None:
+    width: float | None = None
+    """Multiplier of every width."""
+    in_channels: int | None = None
+    """Channels of the clip."""
+    temporal_kernel: int | None = None
+    """Frames that the convolutions that span time span; 1 makes the 2D twin."""
+    temporal_stride: int | None = None
+    """Stride in time of the stages after conv2."""
+    stride_on: Annotated[str | None, Choice(("3x3", "1x1"))] = None
+    """Convolution of a bottleneck that takes the stride."""
+    shortcut: Annotated[str | None, Shown("KIND")] = None
+    """Kind of shortcut where the shape changes; none removes every shortcut."""
+    attention: Annotated[str | None, Shown("KIND")] = None
+    """What rescales the branches (squeeze_excite)."""
+    output_stride: int | None = None
+    """Pixels per position of the last map; stages beyond it are dilated."""
+
+    def keywords(self) -> Keywords:
+        """Return the options that are given, as ``create_backbone`` takes them."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeCommand(Command):
+    """Print what a network does to a clip, stage by stage: layers, output shape, receptive field, parameters, cost."""
+
+    names: Annotated[list[str], Positional("NAME ...")] = field(default_factory=list)
+    """Backbones, names from res3d.list_backbones() or YAML spec files."""
+    clip: Annotated[str | None, Group("network"), Shown("CxTxHxW")] = None
+    """Size of the clip; by default 8x224x224, with the channels that the network takes."""
+    classes: Annotated[int | None, Group("network")] = None
+    """Adds a classifier of so many classes."""
+    body: Annotated[str | None, Group("network"), Shown("STAGE")] = None
+    """Stage to end after (conv4, conv5, ...)."""
+    freeze_at: Annotated[int, Group("network")] = 0
+    """How many leading stages are frozen (1 stem, 2 stem and conv2, ...)."""
+    changes: Annotated[Changes, Short()] = field(default_factory=Changes)
+    """Options that differ from the network's own."""
+    markdown: Annotated[bool, Group("output")] = False
+    """Print Markdown tables."""
+    diagram: Annotated[Path | None, Group("output"), Shown("FILE.svg")] = None
+    """Also draw the backbone into this SVG file."""
+    computing: Annotated[Computing, Short()] = field(default_factory=Computing)
+    """What is computed on."""
+
+    def run(self) -> int:
+        """Print tables."""
+        if not self.names:
+            raise UsageError("name a backbone; res3d.list_backbones() lists them, and YAML spec files are taken")
+        self._check_diagram()
+        size = None if self.clip is None else _parse_clip(self.clip)
         try:
-            write_whole(diagram, drawing)
-        except OSError as error:
-            return complain("describe", f"{diagram}: cannot be written ({error.strerror})")
-    return 0
+            described = [self._describe(name, size) for name in self.names]
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        except RuntimeError as error:  # sizes whose product no tensor can have
+            raise UsageError(f"too large to be described ({error})") from None
+        print("\n\n".join(table for table, _ in described))
+        if self.diagram is not None:
+            try:
+                write_whole(self.diagram, described[-1][1])
+            except OSError as error:
+                return report_error("describe", f"{self.diagram}: cannot be written ({error.strerror})")
+        return 0
 
+    def _describe(self, name: str, size: Clip | None) -> tuple[str, str]:
+        """The table of a network, and its drawing where one is asked for."""
+        from res3d.backbone import ClipClassifier, describe
+        from res3d.viz import draw_network
 
-def _create(name: str, classes: int | None, **keywords: Any) -> ResNet3d | ClipClassifier:
-    with torch.device("meta"):  # only shapes are asked for
-        if classes is None:
-            return create_backbone(name, **keywords)
-        return create_classifier(name, classes, **keywords)
+        model = self._create(name)
+        backbone = model.backbone if isinstance(model, ClipClassifier) else model
+        shape = size or (backbone.spec.in_channels, *DEFAULT_CLIP)
+        table = describe(model, shape)
+        drawing = "" if self.diagram is None else draw_network(backbone, shape)
+        return table.to_markdown() if self.markdown else str(table), drawing
+
+    def _create(self, name: str) -> "ResNet3d | ClipClassifier":
+        import torch
+
+        from res3d.weights import create_backbone, create_classifier
+
+        keywords: Keywords = {"body": self.body, "freeze_at": self.freeze_at, **self.changes.keywords()}
+        with torch.device("meta"):  # only shapes are asked for
+            if self.classes is None:
+                return create_backbone(name, **keywords)
+            return create_classifier(name, self.classes, **keywords)
+
+    def _check_diagram(self) -> None:
+        if self.diagram is None:
+            return
+        if self.diagram.suffix != ".svg":
+            raise UsageError(f"--diagram must end in .svg, not {self.diagram.name!r}")
+        if len(self.names) > 1:
+            raise UsageError(f"--diagram draws one network, not {len(self.names)}")
+        if not self.diagram.parent.is_dir():
+            raise UsageError(f"--diagram: {self.diagram.parent}: no such folder")
 
 
 def _parse_clip(text: str) -> Clip:
@@ -106,12 +127,3 @@ def _parse_clip(text: str) -> Clip:
         raise UsageError(f"--clip must be CxTxHxW like 3x8x224x224, not {text!r}")
     c, t, h, w = map(int, sizes.groups())
     return c, t, h, w
-
-
-def _check_diagram(diagram: Path, names: list[str]) -> None:
-    if diagram.suffix != ".svg":
-        raise UsageError(f"--diagram must end in .svg, not {diagram.name!r}")
-    if len(names) > 1:
-        raise UsageError(f"--diagram draws one network, not {len(names)}")
-    if not diagram.parent.is_dir():
-        raise UsageError(f"--diagram: {diagram.parent}: no such folder")

@@ -8,6 +8,8 @@ from numbers import Integral, Real
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from res3d.settings.types import Value
+
 
 @dataclass(frozen=True, eq=False)
 class Range:
@@ -61,7 +63,7 @@ def check_ranges(settings: Any) -> None:
             raise ValueError(f"{name} must be {accepted.describe(whole=whole)}{or_none}, not {value!r}")
 
 
-def check_triple(name: str, value: Any, *, odd: bool = False) -> None:
+def check_triple(name: str, value: Value, *, odd: bool = False) -> None:
     """Refuse what is not three whole numbers ≥ 1 in (t, y, x) order."""
     if (
         not isinstance(value, tuple)
@@ -78,7 +80,7 @@ def check_choice(name: str, value: str, accepted: Iterable[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
 
 
-def check_width(name: str, value: Any) -> None:
+def check_width(name: str, value: Value) -> None:
     """Refuse what is not a whole number ≥ 1."""
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number ≥ 1, not {value!r}")

@@ -9,17 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeAlias, TypeVar, get_args
 
-from res3d.settings.fields import Setting, markers_of, settings_of, without_markers
+from res3d.settings.fields import Setting, markers_of, origin_of, settings_of, without_markers
 from res3d.settings.markers import Tagged
 from res3d.settings.names import Target, flag_of, is_open, names_of, positional_of, targets_of
 from res3d.settings.reader import build_dataclass, build_value, located, unknown_key
 from res3d.settings.suggest import nearest_name, shorten
 from res3d.settings.text import from_text
+from res3d.settings.types import Class, Hint, Value
 from res3d.settings.yaml_form import load_yaml
 
 T = TypeVar("T")
+Keys: TypeAlias = tuple[str, ...]  # from the command down to a setting
 
 GENERAL = {  # flags that every command has, besides its settings
     "config": "YAML file with any of the settings; flags override it, and later files earlier ones.",
@@ -54,7 +56,7 @@ class Words:
     """Of "help", "version" and "print_config"."""
 
 
-def split_words(kind: type[Any], arguments: Sequence[str]) -> Words:
+def split_words(kind: Class, arguments: Sequence[str]) -> Words:
     """Sort the words of a command line; no value is looked at yet.
 
     Raises:
@@ -82,7 +84,7 @@ def read_settings(kind: type[T], words: Words) -> T:
         ValueError: a config that cannot be read, a key, type or value that has no place in it, or a value that the
             command refuses; names the file or the flag.
     """
-    tree: dict[str, Any] = {}
+    tree: dict[str, Value] = {}
     for path in words.configs:
         for keys, value in _read_config(kind, path).items():
             _set(tree, keys, value)
@@ -100,7 +102,7 @@ def deprecation_lines(words: Words) -> list[str]:
     return [f"{old} is now called {new}" for old, new in used.items()]
 
 
-def _take_flag(kind: type[Any], word: str, rest: list[str], words: Words) -> None:
+def _take_flag(kind: Class, word: str, rest: list[str], words: Words) -> None:
     """Add a flag to ``words``, with its value from behind "=" or from the ``rest``."""
     flag, equals, text = word.partition("=")
     name = "help" if flag == "-h" else _name_of(flag)
@@ -122,13 +124,13 @@ def _take_flag(kind: type[Any], word: str, rest: list[str], words: Words) -> Non
     words.assignments.append(Assignment(flag=flag, target=target, keys=keys, value=value))
 
 
-def _next_value(kind: type[Any], flag: str, doc: str, rest: list[str]) -> str:
+def _next_value(kind: Class, flag: str, doc: str, rest: list[str]) -> str:
     if not rest or (rest[0].startswith("--") and (_find(kind, rest[0]) or _name_of(rest[0]) in GENERAL)):
         raise ValueError(f"{flag} needs a value" + (f" ({doc.rstrip('.')})" if doc else ""))
     return rest.pop(0)
 
 
-def _find(kind: type[Any], flag: str) -> tuple[Target, tuple[str, ...], bool | None] | None:
+def _find(kind: Class, flag: str) -> tuple[Target, tuple[str, ...], bool | None] | None:
     """What a flag sets, the keys below it, and the value that a switch gives it; None for an unknown flag."""
     names, name = names_of(kind), _name_of(flag)
     if not flag.startswith("--"):
@@ -150,16 +152,15 @@ def _name_of(flag: str) -> str:
     return flag.removeprefix("--").partition("=")[0].replace("-", "_")
 
 
-def _unknown_option(kind: type[Any], word: str) -> str:
+def _unknown_option(kind: Class, word: str) -> str:
     flag = word.partition("=")[0]
-    flags = [flag_of(name) for target in targets_of(kind) for name in target.names] + [
-        flag_of(name) for name in GENERAL
-    ]
-    near = nearest_name("--" + flag.lstrip("-"), flags)
-    return f"unknown option {shorten(flag)}" + (f"; did you mean {near!r}?" if near else "; see --help")
+    names = [name for target in targets_of(kind) for name in target.names] + [*GENERAL]
+    is_meant = word.startswith("-") or "=" in word  # and not a file, say, which the command does not take
+    near = nearest_name(_name_of(flag.lstrip("-")), names) if is_meant else None
+    return f"unknown option {shorten(flag)}" + (f"; did you mean {flag_of(near)!r}?" if near else "; see --help")
 
 
-def _read_config(kind: type[Any], path: str) -> dict[tuple[str, ...], Any]:
+def _read_config(kind: Class, path: str) -> dict[Keys, Value]:
     """The settings of a config file, by their paths in the command."""
     try:
         data = load_yaml(Path(path).read_text(encoding="utf-8"), root=path)
@@ -180,13 +181,15 @@ def _read_config(kind: type[Any], path: str) -> dict[tuple[str, ...], Any]:
     return found
 
 
-def _items(data: Any, where: str) -> Iterator[tuple[Any, Any]]:
+def _items(data: Value, where: str) -> Iterator[tuple[Value, Value]]:
     if data is not None and not isinstance(data, Mapping):
         raise ValueError(f"{where}: expected a mapping of settings, not {shorten(data)}")
     yield from (data or {}).items()
 
 
-def _leaves(setting: Setting, path: tuple[str, ...], value: Any, where: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _leaves(
+    setting: Setting, path: tuple[str, ...], value: Value, where: str
+) -> Iterator[tuple[tuple[str, ...], Value]]:
     """The settings in a value of a config; a nested dataclass's are looked at one by one."""
     if not setting.nested or not isinstance(value, Mapping):
         _check(setting.hint, value, where)
@@ -199,16 +202,16 @@ def _leaves(setting: Setting, path: tuple[str, ...], value: Any, where: str) -> 
         yield from _leaves(inner[key], (*path, key), item, f"{where}.{key}")
 
 
-def _check(hint: Any, value: Any, where: str) -> None:
+def _check(hint: Hint, value: Value, where: str) -> None:
     """Refuse a value of the wrong type; a tagged union may get more keys yet."""
     if not markers_of(hint, Tagged):
         build_value(hint, value, where)
 
 
-def _assign(tree: dict[str, Any], assignment: Assignment) -> None:
+def _assign(tree: dict[str, Value], assignment: Assignment) -> None:
     """Set what a flag says."""
     target = assignment.target
-    current: Any = tree
+    current: Value = tree
     for name in target.path:
         current = current.get(name, {}) if isinstance(current, Mapping) else {}
     for tagged in markers_of(target.setting.hint, Tagged):
@@ -224,7 +227,7 @@ def _assign(tree: dict[str, Any], assignment: Assignment) -> None:
     _set(tree, (*target.path, *keys), value)
 
 
-def _descend(hint: Any, current: Any, keys: tuple[str, ...]) -> tuple[tuple[Any, ...], Any]:
+def _descend(hint: Hint, current: Value, keys: tuple[str, ...]) -> tuple[tuple[Value, ...], Hint]:
     """The keys below a setting that words name, and the type of what is there; ``current`` is what is there now."""
     if not keys:
         return (), hint
@@ -237,7 +240,7 @@ def _descend(hint: Any, current: Any, keys: tuple[str, ...]) -> tuple[tuple[Any,
     return (name, *inner), leaf
 
 
-def _members(hint: Any, current: Any) -> dict[str, Any] | None:
+def _members(hint: Hint, current: Value) -> dict[str, Value] | None:
     """The types of a dataclass's fields by name; of a tagged union, those of the tag that it has now."""
     for tagged in markers_of(hint, Tagged):
         tag = current.get(tagged.key) if isinstance(current, Mapping) else None
@@ -249,9 +252,9 @@ def _members(hint: Any, current: Any) -> dict[str, Any] | None:
     return None
 
 
-def _descend_mapping(hint: Any, keys: tuple[str, ...]) -> tuple[tuple[Any, ...], Any]:
+def _descend_mapping(hint: Hint, keys: tuple[str, ...]) -> tuple[tuple[Value, ...], Hint]:
     """As ``_descend``, below a mapping: of plain values, one key holds all the words, "backbone.conv5"."""
-    mapping = next((part for part in _parts(hint) if get_origin(part) is dict), None)
+    mapping = next((part for part in _parts(hint) if origin_of(part) is dict), None)
     key_hint, value_hint = get_args(mapping) if mapping is not None else (Any, Any)
     if value_hint is not Any and not is_open(value_hint):
         keys = (".".join(keys),)
@@ -260,15 +263,15 @@ def _descend_mapping(hint: Any, keys: tuple[str, ...]) -> tuple[tuple[Any, ...],
     return (int(keys[0]) if number else keys[0], *inner), leaf
 
 
-def _parts(hint: Any) -> list[Any]:
+def _parts(hint: Hint) -> list[Value]:
     """The types of a union, or the type itself, without None."""
     bare = without_markers(hint)
     return [part for part in (bare, *get_args(bare)) if part is not NoneType]
 
 
-def _set(tree: dict[str, Any], keys: tuple[Any, ...], value: Any) -> None:
+def _set(tree: dict[str, Value], keys: tuple[Value, ...], value: Value) -> None:
     """Set a value in a tree; mappings on the way are copied, since YAML's aliases share them, or made."""
-    place: dict[Any, Any] = tree
+    place: dict[Value, Value] = tree
     for key in keys[:-1]:
         place[key] = dict(place[key]) if isinstance(place.get(key), Mapping) else {}
         place = place[key]

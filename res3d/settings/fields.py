@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, TypeVar, get_args, get_origin, get_type_hints
 
 from res3d.settings.markers import Tagged
+from res3d.settings.types import Class, Hint, Value
 
 Mark = TypeVar("Mark")
 T = TypeVar("T")
 
 
-def once_per_class(function: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
+def once_per_class(function: Callable[[Class], T]) -> Callable[[Class], T]:
     """Keep what a function of a class returns."""
     return cache(function)  # type: ignore[return-value]  # mypy holds classes to be unhashable
 
@@ -25,15 +26,15 @@ class Setting:
     """One field of a dataclass of settings."""
 
     name: str
-    hint: Any
+    hint: Hint
     """The type, with its markers."""
-    default: Any
+    default: Value
     """``dataclasses.MISSING`` where a value has to be given."""
     doc: str
     """The docstring under the field, on one line; "" where there is none."""
 
     @property
-    def bare(self) -> Any:
+    def bare(self) -> Value:
         """The type without markers."""
         return without_markers(self.hint)
 
@@ -48,7 +49,7 @@ class Setting:
 
 
 @once_per_class
-def settings_of(kind: type[Any]) -> tuple[Setting, ...]:
+def settings_of(kind: Class) -> tuple[Setting, ...]:
     """Return the fields that the constructor of a dataclass takes, in order."""
     hints = get_type_hints(kind, include_extras=True)
     docs = field_docs(kind)
@@ -65,7 +66,7 @@ def settings_of(kind: type[Any]) -> tuple[Setting, ...]:
 
 
 @once_per_class
-def field_docs(kind: type[Any]) -> Mapping[str, str]:
+def field_docs(kind: Class) -> Mapping[str, str]:
     """Return the docstring under each field of a class and of its bases, on one line each."""
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
@@ -73,7 +74,7 @@ def field_docs(kind: type[Any]) -> Mapping[str, str]:
     return MappingProxyType(docs)
 
 
-def _class_docs(kind: type[Any]) -> dict[str, str]:
+def _class_docs(kind: Class) -> dict[str, str]:
     node = _classes(kind.__module__).get(kind.__qualname__)
     if node is None:
         return {}
@@ -111,12 +112,17 @@ def _classes(module: str) -> Mapping[str, ast.ClassDef]:
     return found
 
 
-def without_markers(hint: Any) -> Any:
+def origin_of(hint: Hint) -> Hint:
+    """Return the type that a subscripted one is made of, ``list`` of ``list[int]``, or ``hint`` itself."""
+    return get_origin(hint) or hint
+
+
+def without_markers(hint: Hint) -> Value:
     """Return the type in ``Annotated[type, ...]``, or ``hint`` itself."""
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return get_args(hint)[0] if origin_of(hint) is Annotated else hint
 
 
-def markers_of(hint: Any, kind: type[Mark]) -> tuple[Mark, ...]:
+def markers_of(hint: Hint, kind: type[Mark]) -> tuple[Mark, ...]:
     """Return the markers of ``Annotated[type, ...]`` that are of the class ``kind``."""
-    found = hint.__metadata__ if get_origin(hint) is Annotated else ()
+    found = hint.__metadata__ if origin_of(hint) is Annotated else ()
     return tuple(mark for mark in found if isinstance(mark, kind))

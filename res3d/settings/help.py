@@ -7,49 +7,53 @@ from dataclasses import MISSING, is_dataclass
 from inspect import cleandoc
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args
+
+import yaml
 
 from res3d.settings.command_line import GENERAL
-from res3d.settings.fields import Setting, markers_of, without_markers
+from res3d.settings.fields import Setting, markers_of, origin_of, without_markers
 from res3d.settings.markers import Choice, Group, Positional, Short, Shown, Tagged
 from res3d.settings.names import Target, flag_of, positional_of, targets_of
+from res3d.settings.types import Class, Hint
+from res3d.settings.yaml_form import plain
 
 INDENT, COLUMN = 2, 26  # where flags and their sentences begin
 WIDTHS = (60, 110)  # of a line
 OPTIONS = "options"  # the heading of settings that name none
-WORDS: Mapping[Any, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH", dict: "{KEY: VALUE, ...}"}
+WORDS: Mapping[Hint, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH", dict: "{KEY: VALUE, ...}"}
 MOST_WORDS = 40  # letters of choices that stand beside the flag; longer ones follow its sentence
 
 
-def format_help(kind: type[Any], program: str) -> str:
+def format_help(kind: Class, program: str) -> str:
     """Return the help of a command: how it is called, what it does, and its settings under their headings."""
     width = min(max(shutil.get_terminal_size().columns, WIDTHS[0]), WIDTHS[1])
     positional = positional_of(kind)
     parts = [usage(kind, program), *_paragraphs(cleandoc(kind.__doc__ or ""), width)]
     if positional is not None:
         parts.append(_entry(positional.setting.name, positional.setting.doc, width).strip("\n"))
-    for title, targets in _groups(kind).items():
-        lines = [_entry(_flags(target), _meaning(target.setting), width) for target in targets]
-        parts.append("\n".join([f"{title}:", *lines]))
+    for title, targets in grouped(kind).items():
+        lines = [_entry(_flags(target), meaning_of(target.setting), width) for target in targets]
+        parts.append("\n".join([textwrap.fill(f"{title}:", width, subsequent_indent=" " * INDENT), *lines]))
     general = [_entry(_general_flag(name), meaning, width) for name, meaning in GENERAL.items()]
     return "\n\n".join([*parts, "\n".join(["general:", *general])])
 
 
-def usage(kind: type[Any], program: str) -> str:
+def usage(kind: Class, program: str) -> str:
     """Return the line that shows how a command is called."""
     positional = positional_of(kind)
     mark = None if positional is None else positional.setting.mark(Positional)
     return f"usage: {program} [options]" + ("" if mark is None else f" {mark.usage}")
 
 
-def choices_of(hint: Any) -> tuple[str, ...]:
+def choices_of(hint: Hint) -> tuple[str, ...]:
     """Return the accepted words of a type that has a closed set of them, in lists and unions too."""
     for part in (hint, *get_args(without_markers(hint))):
         for mark in markers_of(part, Choice):
             return mark.words
         for tagged in markers_of(part, Tagged):
             return tuple(tagged.tags)
-        if get_origin(part) is Literal:
+        if origin_of(part) is Literal:
             return tuple(map(str, get_args(part)))
     return ()
 
@@ -59,8 +63,8 @@ def _paragraphs(text: str, width: int) -> Iterator[str]:
         yield textwrap.fill(" ".join(paragraph.split()), width)
 
 
-def _groups(kind: type[Any]) -> dict[str, list[Target]]:
-    """Settings by heading: the name of the nested dataclass that holds them, or what their ``Group`` says."""
+def grouped(kind: Class) -> dict[str, list[Target]]:
+    """Return settings by heading: the name of the nested dataclass that holds them, or what their ``Group`` says."""
     titles = {target.path: _title(target) for target in targets_of(kind) if target.setting.nested}
     groups: dict[str, list[Target]] = {}
     for target in targets_of(kind):
@@ -83,37 +87,38 @@ def _title(target: Target) -> str:
 def _flags(target: Target) -> str:
     if target.is_switch:
         return f"{target.flag}, --no-{target.flag.removeprefix('--')}"
-    return f"{target.flag} {_word(target.setting)}"
+    return f"{target.flag} {value_word(target.setting)}"
 
 
-def _word(setting: Setting) -> str:
-    """What stands for the value."""
+def value_word(setting: Setting) -> str:
+    """Return what stands for the value of a setting: N, FOLDER, auto|float32."""
     shown = setting.mark(Shown)
     if shown is not None:
         return shown.word
-    many = any(get_origin(part) in (list, tuple) for part in (setting.bare, *get_args(setting.bare)))
+    many = any(origin_of(part) in (list, tuple) for part in (setting.bare, *get_args(setting.bare)))
     words = "|".join(choices_of(setting.hint))
-    if words and len(words) <= MOST_WORDS:
-        return f"{words},..." if many else words
+    if words:
+        one = words if len(words) <= MOST_WORDS else "WORD"
+        return f"{one},..." if many else one
     return _type_word(setting.bare)
 
 
-def _type_word(hint: Any) -> str:
+def _type_word(hint: Hint) -> str:
     bare = without_markers(hint)
     parts = [part for part in (bare, *get_args(bare)) if part is not NoneType]
-    listed = next((part for part in parts if get_origin(part) in (list, tuple)), None)
+    listed = next((part for part in parts if origin_of(part) in (list, tuple)), None)
     if listed is not None:
         items = [_type_word(part) for part in get_args(listed) if part is not Ellipsis]
         return ",".join(items) if len(items) > 1 else f"{items[0]},..."
-    return next((WORDS[get_origin(part) or part] for part in parts if (get_origin(part) or part) in WORDS), "VALUE")
+    return next((WORDS[origin_of(part)] for part in parts if origin_of(part) in WORDS), "VALUE")
 
 
-def _meaning(setting: Setting) -> str:
-    """The sentence of a setting, its accepted words where they stand nowhere else, and its default."""
+def meaning_of(setting: Setting) -> str:
+    """Return the sentence of a setting, its accepted words where they stand nowhere else, and its default."""
     words = choices_of(setting.hint)
     listed = f" One of {', '.join(words)}." if len("|".join(words)) > MOST_WORDS else ""
     default = _default(setting)
-    return f"{setting.doc}{listed}" + (f" (default: {default})" if default else "")
+    return f"{setting.doc}{listed}{f' (default: {default})' if default else ''}".strip()
 
 
 def _default(setting: Setting) -> str:
@@ -124,7 +129,11 @@ def _default(setting: Setting) -> str:
         return ""
     if isinstance(value, bool):
         return "on" if value else ""
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    if not isinstance(value, (list, tuple)):
+        return str(value)
+    if any(map(is_dataclass, value)):
+        return yaml.safe_dump([plain(item) for item in value], default_flow_style=True, width=1000).strip()
+    return ",".join(map(str, value))
 
 
 def _general_flag(name: str) -> str:

@@ -5,8 +5,9 @@ They are compared by identity, so that unions and lists may hold annotated types
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any
+
+from res3d.settings.tables import resolve, words_of
+from res3d.settings.types import Class
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,7 @@ class Choice:
     @property
     def words(self) -> tuple[str, ...]:
         """The accepted words, in the order of the table."""
-        return tuple(resolve(self.table) if isinstance(self.table, str) else self.table)
+        return words_of(self.table) if isinstance(self.table, str) else tuple(self.table)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class Tagged:
     A field of type ``Variant`` is read likewise, and built later, by its ``build``.
     """
 
-    table: Mapping[str, type[Any] | str] | str
+    table: Mapping[str, Class | str] | str
     """The dataclass of each tag; text, "module:Class" or "module:TABLE" for the table, is imported when needed."""
     key: str = "kind"
     """The key that holds the tag."""
@@ -39,15 +40,15 @@ class Tagged:
     """Whether the tag alone stands for a member with its defaults: ``schedule: cosine``."""
 
     @property
-    def tags(self) -> Mapping[str, type[Any] | str]:
+    def tags(self) -> Mapping[str, Class | str]:
         """The table, imported."""
-        table: Mapping[str, type[Any] | str] = resolve(self.table) if isinstance(self.table, str) else self.table
+        table: Mapping[str, Class | str] = resolve(self.table) if isinstance(self.table, str) else self.table
         return table
 
-    def type_of(self, tag: str) -> type[Any]:
+    def type_of(self, tag: str) -> Class:
         """Return the dataclass of a tag; KeyError for a tag that is not in the table."""
         found = self.tags[tag]
-        kind: type[Any] = resolve(found) if isinstance(found, str) else found
+        kind: Class = resolve(found) if isinstance(found, str) else found
         return kind
 
 
@@ -100,9 +101,3 @@ class Shown:
     """The word for a value in ``--help``, where that of its type says too little: ``--clip CxTxHxW``."""
 
     word: str
-
-
-def resolve(path: str) -> Any:
-    """Import "module:NAME"."""
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, get_args, get_origin
+from typing import get_args
 
-from res3d.settings.fields import Setting, markers_of, once_per_class, settings_of, without_markers
+from res3d.settings.fields import Setting, markers_of, once_per_class, origin_of, settings_of, without_markers
 from res3d.settings.markers import Alias, Deprecated, Positional, Short, Tagged
+from res3d.settings.types import Class, Hint
 from res3d.settings.variant import Variant
 
 
@@ -43,16 +44,16 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def is_open(hint: Any) -> bool:
+def is_open(hint: Hint) -> bool:
     """Return True for a mapping, a tagged union, or one of them or None."""
     if markers_of(hint, Tagged):
         return True
     bare = without_markers(hint)
-    return any((get_origin(part) or part) in (dict, Variant) for part in (bare, *get_args(bare)))
+    return any(origin_of(part) in (dict, Variant) for part in (bare, *get_args(bare)))
 
 
 @once_per_class
-def targets_of(kind: type[Any]) -> tuple[Target, ...]:
+def targets_of(kind: Class) -> tuple[Target, ...]:
     """Return every setting of a command, depth first, in the order of its fields.
 
     Raises:
@@ -68,17 +69,17 @@ def targets_of(kind: type[Any]) -> tuple[Target, ...]:
 
 
 @once_per_class
-def names_of(kind: type[Any]) -> Mapping[str, Target]:
+def names_of(kind: Class) -> Mapping[str, Target]:
     """Return the settings of a command by all of their names."""
     return MappingProxyType({n: target for target in targets_of(kind) for n in (*target.names, *target.deprecated)})
 
 
-def positional_of(kind: type[Any]) -> Target | None:
+def positional_of(kind: Class) -> Target | None:
     """Return the setting that takes the words without a flag, or None."""
     return next((target for target in targets_of(kind) if target.setting.mark(Positional)), None)
 
 
-def _walk(kind: type[Any], path: tuple[str, ...], patterns: tuple[str, ...]) -> Iterator[Target]:
+def _walk(kind: Class, path: tuple[str, ...], patterns: tuple[str, ...]) -> Iterator[Target]:
     for setting in settings_of(kind):
         here = (*path, setting.name)
         yield _target(setting, here, patterns)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args
 
-from res3d.settings.fields import markers_of, settings_of, without_markers
+from res3d.settings.fields import markers_of, origin_of, settings_of, without_markers
 from res3d.settings.markers import Choice, Tagged
 from res3d.settings.suggest import did_you_mean, name_list, shorten
+from res3d.settings.types import Class, Hint, Value
 from res3d.settings.variant import Variant
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ MOST = 1000  # items that one "repeat" may stand for
 REPEAT = "repeat"  # a key of a list's item: the item stands there so many times
 
 
-def build_dataclass(kind: type[T], data: Mapping[str, Any], *, root: str) -> T:
+def build_dataclass(kind: type[T], data: Mapping[str, Value], *, root: str) -> T:
     """Build a dataclass from plain values by field; ``root`` is what errors call the whole.
 
     Raises:
@@ -33,7 +34,7 @@ def build_dataclass(kind: type[T], data: Mapping[str, Any], *, root: str) -> T:
     return built
 
 
-def check_arguments(kind: type[Any], data: Any, root: str) -> dict[str, Any]:
+def check_arguments(kind: Class, data: Value, root: str) -> dict[str, Value]:
     """Return the arguments that a dataclass would be built with, by field, of the fields' types.
 
     Raises:
@@ -52,7 +53,7 @@ def check_arguments(kind: type[Any], data: Any, root: str) -> dict[str, Any]:
     return {key: build_value(settings[key].hint, value, join(root, key)) for key, value in data.items()}
 
 
-def build_value(hint: Any, value: Any, where: str) -> Any:
+def build_value(hint: Hint, value: Value, where: str) -> Value:
     """Build a value of the type ``hint``, which may be ``Annotated``; ``where`` is its path in errors.
 
     Raises:
@@ -67,13 +68,13 @@ def build_value(hint: Any, value: Any, where: str) -> Any:
         return _build_tagged(tagged, kind, value, where)
     if isinstance(kind, type) and is_dataclass(kind):
         return value if isinstance(value, kind) else _build_dataclass(kind, value, where)
-    build = _BUILDERS.get(get_origin(kind) or kind)
+    build = _BUILDERS.get(origin_of(kind))
     if build is None:
         raise TypeError(f"{where}: settings cannot be of type {kind!r}")
     return build(kind, value, where)
 
 
-def join(where: str, key: Any) -> str:
+def join(where: str, key: Value) -> str:
     """Return the path of a key below a path."""
     return f"{where}.{key}" if where else str(key)
 
@@ -83,12 +84,12 @@ def located(where: str, message: str) -> str:
     return f"{where}: {message}" if where else message
 
 
-def unknown_key(key: Any, accepted: Mapping[str, Any]) -> str:
+def unknown_key(key: Value, accepted: Mapping[str, Value]) -> str:
     """Return the error message for a key that is not accepted."""
     return f"unknown key {shorten(key)}{did_you_mean(str(key), accepted)} (accepted: {name_list(accepted)})"
 
 
-def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
+def _build_dataclass(kind: Hint, value: Value, where: str) -> Value:
     arguments = check_arguments(kind, value, where)
     try:
         return kind(**arguments)
@@ -96,7 +97,7 @@ def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
         raise ValueError(located(where, str(error))) from None
 
 
-def _read_word(choice: Choice, value: Any, where: str) -> str:
+def _read_word(choice: Choice, value: Value, where: str) -> str:
     text = str(value)  # YAML takes the word 32 for a number
     word = choice.also.get(text, text)
     if isinstance(value, (str, int)) and word in choice.words:
@@ -105,8 +106,8 @@ def _read_word(choice: Choice, value: Any, where: str) -> str:
     raise ValueError(located(where, f"expected one of {name_list(choice.words)}, not {shorten(value)}{hint}"))
 
 
-def _build_tagged(tagged: Tagged, kind: Any, value: Any, where: str) -> Any:
-    unbuilt = Variant in {get_origin(part) or part for part in (kind, *get_args(kind))}
+def _build_tagged(tagged: Tagged, kind: Hint, value: Value, where: str) -> Value:
+    unbuilt = Variant in {origin_of(part) for part in (kind, *get_args(kind))}
     if isinstance(value, Variant):
         return value if unbuilt else value.build()
     if is_dataclass(value) and not unbuilt:
@@ -126,7 +127,7 @@ def _build_tagged(tagged: Tagged, kind: Any, value: Any, where: str) -> Any:
     return Variant(tag=tag, kind=member, given=given, arguments=check_arguments(member, given, where), root=where)
 
 
-def _build_union(hint: Any, value: Any, where: str) -> Any:
+def _build_union(hint: Hint, value: Value, where: str) -> Value:
     choices = [choice for choice in get_args(hint) if choice is not NoneType]
     if len(choices) == 1:
         return build_value(choices[0], value, where)
@@ -138,7 +139,7 @@ def _build_union(hint: Any, value: Any, where: str) -> Any:
     raise ValueError(located(where, f"expected {' or '.join(map(type_name, choices))}, not {shorten(value)}"))
 
 
-def _build_tuple(hint: Any, value: Any, where: str) -> tuple[Any, ...]:
+def _build_tuple(hint: Hint, value: Value, where: str) -> tuple[Value, ...]:
     args = get_args(hint)
     if args and args[-1] is Ellipsis:
         return tuple(_build_items(args[0], value, where))
@@ -149,14 +150,14 @@ def _build_tuple(hint: Any, value: Any, where: str) -> tuple[Any, ...]:
     return tuple(build_value(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
 
 
-def _build_list(hint: Any, value: Any, where: str) -> list[Any]:
+def _build_list(hint: Hint, value: Value, where: str) -> list[Value]:
     return _build_items(get_args(hint)[0], value, where)
 
 
-def _build_items(hint: Any, value: Any, where: str) -> list[Any]:
+def _build_items(hint: Hint, value: Value, where: str) -> list[Value]:
     if not isinstance(value, (list, tuple)):
         raise ValueError(located(where, f"expected a list, not {shorten(value)}"))
-    items: list[Any] = []
+    items: list[Value] = []
     for index, item in enumerate(value):
         place, count = f"{where}[{index}]", 1
         if isinstance(item, Mapping) and REPEAT in item:
@@ -166,20 +167,20 @@ def _build_items(hint: Any, value: Any, where: str) -> list[Any]:
     return items
 
 
-def _check_count(count: Any, where: str) -> int:
+def _check_count(count: Value, where: str) -> int:
     if isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= MOST:
         return count
     raise ValueError(f"{where}.{REPEAT}: expected a whole number from 1 to {MOST}, not {shorten(count)}")
 
 
-def _build_mapping(hint: Any, value: Any, where: str) -> dict[Any, Any]:
+def _build_mapping(hint: Hint, value: Value, where: str) -> dict[Value, Value]:
     if not isinstance(value, Mapping):
         raise ValueError(located(where, f"expected a mapping, not {shorten(value)}"))
     keys, values = get_args(hint) or (Any, Any)
     return {build_value(keys, key, where): build_value(values, item, join(where, key)) for key, item in value.items()}
 
 
-def _build_literal(hint: Any, value: Any, where: str) -> Any:
+def _build_literal(hint: Hint, value: Value, where: str) -> Value:
     words = get_args(hint)
     if value in words and not isinstance(value, bool):
         return value
@@ -188,12 +189,12 @@ def _build_literal(hint: Any, value: Any, where: str) -> Any:
     raise ValueError(located(where, f"expected one of {name_list(names)}, not {shorten(value)}{near}"))
 
 
-def _build_scalar(hint: Any, value: Any, where: str) -> Any:
+def _build_scalar(hint: Hint, value: Value, where: str) -> Value:
     right = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
     return value if right else _refuse(hint, value, where)
 
 
-def _build_float(hint: Any, value: Any, where: str) -> float:
+def _build_float(hint: Hint, value: Value, where: str) -> float:
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
             return float(value)  # YAML 1.1 reads 1e-5, which has no dot, as text
@@ -202,26 +203,26 @@ def _build_float(hint: Any, value: Any, where: str) -> float:
     return float(_refuse(hint, value, where))
 
 
-def _build_path(hint: Any, value: Any, where: str) -> Path:
+def _build_path(hint: Hint, value: Value, where: str) -> Path:
     return Path(value) if isinstance(value, (str, Path)) else Path(_refuse(hint, value, where))
 
 
-def _refuse(hint: Any, value: Any, where: str) -> Any:
+def _refuse(hint: Hint, value: Value, where: str) -> Value:
     raise ValueError(located(where, f"expected {type_name(hint)}, not {shorten(value)}"))
 
 
-def type_name(hint: Any) -> str:
+def type_name(hint: Hint) -> str:
     """Return the name of a type for an error message."""
     hint = without_markers(hint)
-    if get_origin(hint) is Literal:
+    if origin_of(hint) is Literal:
         return f"one of {name_list(map(str, get_args(hint)))}"
-    if get_origin(hint) in (Union, UnionType):
+    if origin_of(hint) in (Union, UnionType):
         return " or ".join(map(type_name, get_args(hint)))
-    hint = get_origin(hint) or hint
+    hint = origin_of(hint)
     return _TYPE_NAMES.get(hint) or str(getattr(hint, "__name__", hint))
 
 
-_TYPE_NAMES: Mapping[Any, str] = {
+_TYPE_NAMES: Mapping[Hint, str] = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
@@ -232,7 +233,7 @@ _TYPE_NAMES: Mapping[Any, str] = {
     tuple: "a list",
     dict: "a mapping",
 }
-_BUILDERS: Mapping[Any, Callable[[Any, Any, str], Any]] = {
+_BUILDERS: Mapping[Hint, Callable[[Hint, Value, str], Value]] = {
     Any: lambda hint, value, where: value,
     Union: _build_union,
     UnionType: _build_union,

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 from reprlib import Repr
-from typing import Any
+
+from res3d.settings.types import Value
 
 NAMES = 12  # names that a message lists
 LETTERS = 100  # of a value that a message quotes
@@ -34,7 +35,7 @@ def name_list(names: Iterable[str], most: int = NAMES) -> str:
     return ", ".join(shown[:most]) + more
 
 
-def shorten(value: Any) -> str:
+def shorten(value: Value) -> str:
     """Return ``repr(value)``, cut where it is long, at a cost that does not depend on how long."""
     return _SHORT.repr(value)
 

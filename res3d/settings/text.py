@@ -2,33 +2,34 @@
 
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Literal, Union, get_args
 
-from res3d.settings.fields import markers_of, without_markers
+from res3d.settings.fields import markers_of, origin_of, without_markers
 from res3d.settings.markers import Choice
+from res3d.settings.types import Hint, Value
 from res3d.settings.yaml_form import load_yaml
 
 NOTHING = ("null", "none", "None")  # words for None
 
 
-def from_text(hint: Any, text: str) -> Any:
+def from_text(hint: Hint, text: str) -> Value:
     """Return the plain value that ``text`` stands for: a list is "a,b" or "[a, b]", a mapping "{a: 1}".
 
     A text that stands for no value of the type is given back as it is, or as YAML reads it: it is for
     ``build_value`` to refuse it.
     """
     bare = without_markers(hint)
-    parts = get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
+    parts = get_args(bare) if origin_of(bare) in (Union, UnionType) else (bare,)
     kinds = [part for part in parts if part is not NoneType]
     is_text = markers_of(hint, Choice) or str in kinds
     if NoneType in parts and (text == "null" or (text in NOTHING and not is_text)):
         return None
-    if markers_of(hint, Choice) or len(kinds) != 1:
-        return text if markers_of(hint, Choice) else yaml_value(text)
-    return _of_kind(kinds[0], text)
+    if is_text:
+        return text
+    return _of_kind(kinds[0], text) if len(kinds) == 1 else yaml_value(text)
 
 
-def yaml_value(text: str) -> Any:
+def yaml_value(text: str) -> Value:
     """Return what ``text`` is in YAML; numbers like 1e-3, which YAML 1.1 takes for text, too."""
     try:
         value = load_yaml(text, root="value")
@@ -40,8 +41,8 @@ def yaml_value(text: str) -> Any:
         return value
 
 
-def _of_kind(kind: Any, text: str) -> Any:
-    origin = get_origin(kind) or kind
+def _of_kind(kind: Hint, text: str) -> Value:
+    origin = origin_of(kind)
     if origin in (list, tuple):
         return _list(get_args(kind), text)
     if origin is Literal:
@@ -49,7 +50,7 @@ def _of_kind(kind: Any, text: str) -> Any:
     return text if origin in (str, Path) else yaml_value(text)
 
 
-def _list(kinds: tuple[Any, ...], text: str) -> Any:
+def _list(kinds: tuple[Value, ...], text: str) -> Value:
     if text.lstrip().startswith("["):
         return yaml_value(text)
     words = [word.strip() for word in text.split(",")] if text else []

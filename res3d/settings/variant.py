@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
+
+from res3d.settings.types import Value
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -18,9 +20,9 @@ class Variant(Generic[T_co]):
     """What the union's key says: ``kind: clips``."""
     kind: type[T_co]
     """The dataclass that the tag stands for."""
-    given: Mapping[str, Any]
+    given: Mapping[str, Value]
     """Plain values by field, as they were given, without the tag."""
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Value]
     """The same values, of the fields' types."""
     root: str = ""
     """What errors call it: the path of the field that holds it."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 
@@ -11,6 +11,7 @@ from res3d.settings.fields import Setting, markers_of, settings_of
 from res3d.settings.markers import Tagged
 from res3d.settings.reader import REPEAT, build_dataclass, build_value
 from res3d.settings.suggest import shorten
+from res3d.settings.types import Value
 from res3d.settings.variant import Variant
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ MOST_NODES = 200_000  # of a document, its aliases written out
 MERGE = "tag:yaml.org,2002:merge"  # of the key in {<<: *base, length: 16}
 
 
-class _FlowList(list[Any]):
+class _FlowList(list[Value]):
     """A list that is written on one line."""
 
 
@@ -32,7 +33,7 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError(f"aliases stand for more than {MOST_NODES} values")
         return node
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Value, Value]:
         seen: set[str] = set()
         for key, _ in node.value:
             name = None if key.tag == MERGE else self.construct_object(key, deep=True)
@@ -59,7 +60,7 @@ def _count_nodes(node: yaml.Node, sizes: dict[int, int | None]) -> int:
 
 
 class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Value) -> bool:
         return True
 
 
@@ -68,7 +69,7 @@ _Dumper.add_representer(
 )
 
 
-def load_yaml(text: str, *, root: str) -> Any:
+def load_yaml(text: str, *, root: str) -> Value:
     """Return the plain values of a YAML document; ``root`` is what errors call it.
 
     Raises:
@@ -82,7 +83,7 @@ def load_yaml(text: str, *, root: str) -> Any:
         raise ValueError(f"{root} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def dump_dataclass(value: Any, *, defaults: bool = False) -> str:
+def dump_dataclass(value: Value, *, defaults: bool = False) -> str:
     """Return YAML of a dataclass; equal items in a row are written once with ``repeat``.
 
     Args:
@@ -102,7 +103,7 @@ def parse_dataclass(kind: type[T], text: str, *, root: str) -> T:
     return built
 
 
-def change_dataclass(value: T, changes: Mapping[str, Any], *, root: str) -> T:
+def change_dataclass(value: T, changes: Mapping[str, Value], *, root: str) -> T:
     """Return ``value`` with the fields in ``changes`` replaced, those of dataclasses within it likewise.
 
     Raises:
@@ -111,14 +112,14 @@ def change_dataclass(value: T, changes: Mapping[str, Any], *, root: str) -> T:
     return build_dataclass(type(value), merge(plain(value), changes), root=root)
 
 
-def merge(old: Any, new: Any) -> Any:
+def merge(old: Value, new: Value) -> Value:
     """Return two trees of mappings as one; where both have a value, the new one."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return new
     return {**old, **{key: merge(old.get(key), item) for key, item in new.items()}}
 
 
-def plain(value: Any, defaults: bool = False) -> Any:
+def plain(value: Value, defaults: bool = False) -> Value:
     """Return a value as YAML holds it: dataclasses as mappings, tuples as lists."""
     if is_dataclass(value):
         return _plain_fields(value, defaults)
@@ -131,7 +132,7 @@ def plain(value: Any, defaults: bool = False) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _plain_fields(value: Any, defaults: bool) -> dict[str, Any]:
+def _plain_fields(value: Value, defaults: bool) -> dict[str, Value]:
     written = {setting.name: setting for setting in settings_of(value.__class__)}
     values = {f.name: getattr(value, f.name) for f in fields(value) if f.name in written}
     return {
@@ -141,7 +142,7 @@ def _plain_fields(value: Any, defaults: bool) -> dict[str, Any]:
     }
 
 
-def _plain_field(setting: Setting, value: Any, defaults: bool) -> Any:
+def _plain_field(setting: Setting, value: Value, defaults: bool) -> Value:
     for tagged in markers_of(setting.hint, Tagged):
         if isinstance(value, Variant):
             return {tagged.key: value.tag, **plain(value.given, defaults)}
@@ -152,8 +153,8 @@ def _plain_field(setting: Setting, value: Any, defaults: bool) -> Any:
     return plain(value, defaults)
 
 
-def _plain_runs(items: Any, defaults: bool) -> list[Any]:
-    runs: list[tuple[Any, int]] = []
+def _plain_runs(items: Value, defaults: bool) -> list[Value]:
+    runs: list[tuple[Value, int]] = []
     for item in items:
         if runs and runs[-1][0] == item:
             runs[-1] = (item, runs[-1][1] + 1)

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-from res3d.settings import did_you_mean
+from res3d.settings import did_you_mean, missing_extra
 
 LEFT_OUT = (
     *("masks", "keypoints", "keypoints_scores", "embeddings"),
@@ -59,8 +59,24 @@ class TracksFormat(Generic[V]):
     """Tells a file of this format from others of the same suffix. None: what no other format detects."""
     needs: str | None = None
     """Extra of res3d that installs what the format needs."""
+    library: str | None = None
+    """Module that this extra installs."""
+    requires: frozenset[str] = frozenset()
+    """Optional fields of ``Track`` without which nothing can be written."""
     holds: frozenset[str]
     """Optional fields of ``Track`` and ``VideoTracks`` that come back from a file."""
+
+    def check_installed(self) -> None:
+        """Import what the format needs.
+
+        Raises:
+            ImportError: it is not installed; says how to get it.
+        """
+        if self.library is not None and self.needs is not None:
+            try:
+                import_module(self.library)
+            except ImportError:
+                raise missing_extra(self.needs, f"{self.title} needs {self.library}") from None
 
     def lacks(self, video: V) -> tuple[str, ...]:
         """Return the names of optional fields with a value that the format does not hold."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 
+from res3d.threads import decoder_threads
 from res3d.video.errors import TruncatedVideoError, VideoError
 
 REORDER_FRAMES = 16  # how far a timestamp may be out of place: the most that H.264 allows
@@ -80,17 +81,19 @@ class FrameDecoder:
     Args:
         container, path: from ``open_container``; the path is for errors.
         allow_truncated: go on after damage, which ``damage`` then describes.
+        threads: of the decoder; None for as many as there are CPUs.
 
     Raises:
         TruncatedVideoError: while iterating, unless allowed: a packet that cannot be decoded, an incomplete frame, or
             an end before the declared one.
     """
 
-    def __init__(self, container: Any, path: Path, *, allow_truncated: bool) -> None:
+    def __init__(self, container: Any, path: Path, *, allow_truncated: bool, threads: int | None = None) -> None:
         self.damage: str | None = None
         self._container = container
         self._stream = video_stream(container)
         self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = decoder_threads(threads)
         self._path = path
         self._allow_truncated = allow_truncated
 

@@ -74,6 +74,7 @@ class VideoReader:
         decoders: more than one decodes so many segments of the file at the same time, cut at keyframes, each in one
             thread: the same frames, sooner where the codec's own threads leave cores idle. Up to 256 MiB of frames wait
             for their turn.
+        threads: of a single decoder; None for as many as there are CPUs that the process may use.
 
     Raises:
         FileNotFoundError: no such file.
@@ -81,7 +82,7 @@ class VideoReader:
         TruncatedVideoError: while iterating: a file that ends or breaks before the end it declares, raised when that
             shows, at the latest after the last frame. A range that ends before the break does not meet it. Formats that
             declare no length, such as MPEG-TS, GIF and raw H.264, cannot show a clean cut.
-        ValueError: ``start``, ``end``, ``fps`` or ``decoders`` out of range.
+        ValueError: ``start``, ``end``, ``fps``, ``decoders`` or ``threads`` out of range.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class VideoReader:
         fps: float | None = None,
         allow_truncated: bool = False,
         decoders: int = 1,
+        threads: int | None = None,
     ) -> None:
         if not 0 <= start < float("inf"):
             raise ValueError(f"start must be ≥ 0 seconds, not {start!r}")
@@ -102,8 +104,11 @@ class VideoReader:
             raise ValueError(f"fps must be ≥ {MIN_FPS}, not {fps!r}")
         if not isinstance(decoders, int) or decoders < 1:
             raise ValueError(f"decoders must be a whole number ≥ 1, not {decoders!r}")
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise ValueError(f"threads must be a whole number ≥ 1, not {threads!r}")
         self.path = Path(path)
         self.decoders = decoders
+        self.threads = threads
         self.start = start
         self.end = None if end == float("inf") else end
         self.fps = fps
@@ -217,7 +222,7 @@ class VideoReader:
 
     def _decoder(self, container: Any) -> FrameDecoder | SegmentedDecoder:
         if self.decoders == 1:
-            return FrameDecoder(container, self.path, allow_truncated=self.allow_truncated)
+            return FrameDecoder(container, self.path, allow_truncated=self.allow_truncated, threads=self.threads)
         return SegmentedDecoder(self.path, workers=self.decoders, allow_truncated=self.allow_truncated)
 
     def _frame(self, index: int, time: Fraction, duration: Fraction, decoded: av.VideoFrame) -> TimedFrame:

@@ -6,7 +6,7 @@ from torch import nn
 
 import res3d
 from res3d.cli import main
-from res3d.cli.benchmark import command, networks, peers, report
+from res3d.cli.benchmark import measure, networks, peers, report
 from res3d.cli.benchmark.extraction import ExtractionResult
 from res3d.cli.benchmark.peers import PEERS, Peer
 from res3d.video import Preprocessing
@@ -32,9 +32,9 @@ class Broken(nn.Module):
 def peer(thin_spec, monkeypatch, tmp_path):
     """The thin network, as if another library had it."""
     made = {str(thin_spec): Peer("torch", lambda: res3d.create_classifier(thin_spec, 400), (4, 32, 32))}
-    for module in (command, networks, peers):
+    for module in (measure, networks, peers):
         monkeypatch.setattr(module, "PEERS", made)
-    monkeypatch.setattr(command, "PREPROCESS", Preprocessing(resize=40, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3))
+    monkeypatch.setattr(measure, "PREPROCESS", Preprocessing(resize=40, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3))
     monkeypatch.chdir(tmp_path)
     return made
 
@@ -75,8 +75,8 @@ def test_contestants_agree_and_results_are_written(peer, video, tmp_path, capsys
 
 def test_threads_seconds_and_type_are_those_asked_for(peer, video, tmp_path, one_thread, monkeypatch):
     types = []
-    measured = command.measure_extraction
-    monkeypatch.setattr(command, "measure_extraction", lambda *a, **k: types.append(k["dtype"]) or measured(*a, **k))
+    measured = measure.measure_extraction
+    monkeypatch.setattr(measure, "measure_extraction", lambda *a, **k: types.append(k["dtype"]) or measured(*a, **k))
     settings = ["--threads", "2", "--device", "cpu", "--peers", "none", "--repeats", "1", "--out", "small"]
     extraction = ["--video", str(video), "--seconds", "1", "--length", "4", "--stride", "4", "--dtype", "bfloat16"]
     assert main(["benchmark", next(iter(peer)), *settings, *extraction]) == 0
@@ -153,7 +153,7 @@ def test_real_peers_take_our_weights(name):
     ("arguments", "message"),
     [
         (["r3d_99"], "no peer is known for 'r3d_99' (accepted: r3d_18, "),
-        (["--repeats", "0"], "sizes, repeats and threads must be ≥ 1, not 0"),
+        (["--repeats", "0"], "sizes and repeats must be ≥ 1, not 0"),
         (["--batches", "[]"], "--batches needs at least one size"),
         (["--video", VIDEO, "r3d_18", "--stride", "2"], "conv5 has a position every 8 frames, so clips must start"),
         (["--video", VIDEO, "slow_r50", "--length", "0"], "length must be"),
@@ -166,7 +166,7 @@ def test_real_peers_take_our_weights(name):
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_measured(arguments, message, video, capsys, monkeypatch):
-    monkeypatch.setattr(command, "compare", None)
+    monkeypatch.setattr(measure, "compare", None)
     assert main(["benchmark", *(str(video) if a == VIDEO else a for a in arguments)]) == 2
     assert message in capsys.readouterr().err
 

@@ -1,41 +1,49 @@
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
-from res3d.cli.command import UsageError, run_command
+from res3d.cli.command import Command, run_command
+from res3d.cli.computing import Computing
+from res3d.cli.errors import Interrupted, UsageError
+from res3d.settings import Deprecated, Positional, Short
 
 
-def greet(
-    names: list[str],
-    *,
-    times: int = 1,
-    mood: Literal["glad", "sad"] = "glad",
-    pause: float | None = None,
-    tones: tuple[float, float] = (1.0, 2.0),
-    very_loud: bool = False,
-) -> int:
-    """Say hello.
+@dataclass(frozen=True, kw_only=True)
+class Greet(Command):
+    """Say hello."""
 
-    Args:
-        names: whom to greet
-        times: how often
-        mood: in what mood
-        pause: seconds
-        tones: two pitches
-        very_loud: shout
-    """
-    if times == 13:
-        raise UsageError("--times must not be 13")
-    if times == 99:
-        raise KeyboardInterrupt
-    print(names, times, mood, pause, tones, very_loud)
-    return 0 if names else 1
+    names: Annotated[list[str], Positional("[names ...]")] = field(default_factory=list)
+    """Whom to greet."""
+    times: Annotated[int, Deprecated("number")] = 1
+    """How often."""
+    mood: Literal["glad", "sad"] = "glad"
+    """In what mood."""
+    pause: float | None = None
+    """Seconds."""
+    tones: tuple[float, float] = (1.0, 2.0)
+    """Two pitches."""
+    very_loud: bool = False
+    """Shout."""
+    computing: Annotated[Computing, Short()] = field(default_factory=Computing)
+    """What is computed on."""
+
+    def run(self) -> int:
+        if self.times == 13:
+            raise UsageError("--times must not be 13")
+        if self.times == 99:
+            raise KeyboardInterrupt
+        if self.times == 98:
+            raise Interrupted("half a greeting is in x")
+        if self.times == 97:
+            raise ValueError("a mistake of ours")
+        print(self.names, self.times, self.mood, self.pause, self.tones, self.very_loud)
+        return 0 if self.names else 1
 
 
 def run(*arguments: object) -> int:
-    return run_command(greet, "greet", [str(a) for a in arguments])
+    return run_command(Greet, "greet", [str(a) for a in arguments])
 
 
 @pytest.mark.parametrize(
@@ -51,12 +59,12 @@ def run(*arguments: object) -> int:
         (["it's {odd}: [x", "ü\\n"], repr(["it's {odd}: [x", "ü\\n"]) + " 1 glad None (1.0, 2.0) False"),
     ],
 )
-def test_the_signature_is_the_command_line(capsys, arguments, printed):
+def test_the_fields_are_the_command_line(capsys, arguments, printed):
     assert run(*arguments) == 0
     assert capsys.readouterr().out.strip() == printed
 
 
-def test_what_the_function_returns_is_the_exit_code(capsys):
+def test_what_run_returns_is_the_exit_code(capsys):
     assert run() == 1
     assert capsys.readouterr().out.startswith("[] 1")
 
@@ -77,12 +85,14 @@ def test_a_config_file_sets_anything_and_flags_override_it(tmp_path, capsys):
     [
         (["--tims", "3"], "unknown option '--tims'; did you mean '--times'?"),
         (["--xyz"], "unknown option '--xyz'; see --help"),
-        (["--times", "x"], "--times must be int, not 'x'"),
-        (["--mood", "mad"], "--mood must be one of 'glad', 'sad', not 'mad'"),
-        (["--pause", "long"], "--pause must be float, not 'long'"),
-        (["--tones", "1"], "--tones must be a list like [float, float], not '1'"),
+        (["--times", "x"], "--times: expected a whole number, not 'x'"),
+        (["--mood", "mad"], "--mood: expected one of glad, sad, not 'mad'; did you mean 'sad'?"),
+        (["--pause", "long"], "--pause: expected a number, not 'long'"),
+        (["--tones", "1"], "--tones: expected 2 values, not [1]"),
         (["--times", "13"], "--times must not be 13"),
-        (["--times"], "argument --times: expected one argument"),
+        (["--times"], "--times needs a value (How often)"),
+        (["--time", "3"], "unknown option '--time'; did you mean '--times'?"),
+        (["--threads", "0"], "threads must be ≥ 1, not 0"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments, message):
@@ -95,8 +105,8 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments, mes
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("tmes: 3", "unknown option 'tmes'; did you mean 'times'?"),
-        ("times: x", "--times must be int, not 'x'"),
+        ("tmes: 3", "unknown key 'tmes'; did you mean 'times'?"),
+        ("times: x", "times: expected a whole number, not 'x'"),
         ("names: [x", ""),
     ],
 )
@@ -109,6 +119,17 @@ def test_a_wrong_config_is_one_line_and_exit_code_2(tmp_path, capsys, text, mess
     assert re.fullmatch(r"res3d greet: error: [^\n]+\n", error)
 
 
+def test_a_config_whose_aliases_explode_is_refused_at_once(tmp_path, capsys):
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    )
+    assert run("--config", config) == 2
+    error = capsys.readouterr().err
+    assert "aliases stand for more than" in error
+    assert len(error) < 300
+
+
 def test_a_config_that_is_not_there_is_named(capsys):
     assert run("--config", "nowhere.yaml") == 2
     assert "nowhere.yaml" in capsys.readouterr().err
@@ -119,40 +140,68 @@ def test_ctrl_c_is_exit_code_130(capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_help_comes_from_the_docstring(capsys):
+def test_what_became_of_interrupted_work_is_said(capsys):
+    assert run("--times", "98") == 130
+    assert capsys.readouterr().err == "\nres3d greet: interrupted; half a greeting is in x\n"
+
+
+def test_a_mistake_of_ours_is_not_taken_for_the_users():
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        run("--times", "97")
+
+
+def test_old_flags_say_what_they_are_called_now_and_configs_take_old_keys(tmp_path, capsys):
+    assert run("a", "--number", "3") == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("['a'] 3 ")
+    assert captured.err == "res3d greet: --number is now called --times\n"
+    (tmp_path / "c.yaml").write_text("number: 4\n")
+    assert run("a", "--config", tmp_path / "c.yaml") == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("['a'] 4 ")
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("flag", ["--print-config", "--print_config"])
+def test_a_printed_config_does_the_same(tmp_path, capsys, flag):
+    with pytest.raises(SystemExit, match="0"):
+        run("a", "--times", 3, "--very-loud", flag)
+    (tmp_path / "c.yaml").write_text(capsys.readouterr().out)
+    assert run("--config", tmp_path / "c.yaml") == 0
+    assert capsys.readouterr().out.strip() == "['a'] 3 glad None (1.0, 2.0) True"
+
+
+def test_help_comes_from_the_docstrings(capsys):
     with pytest.raises(SystemExit) as caught:
         run("--help")
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Say hello." in text
-    for word in ("whom to greet", "how often", "--very-loud", "default: glad"):
+    for word in ("Whom to greet", "How often", "--very-loud", "default: glad"):
         assert word in text
     assert "[names ...]" in text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cake:
-    """A cake.
-
-    Args:
-        layers: how many
-        filling: what is in it, by layer
-        topping: what is on it
-    """
+class Cake(Command):
+    """A cake."""
 
     layers: int = 2
+    """How many."""
     filling: dict[str, Any] = field(default_factory=dict)
-    topping: dict[str, Any] | None = None
+    """What is in it, by layer."""
+    topping: dict[int | str, Any] | None = None
+    """What is on it."""
+    computing: Annotated[Computing, Short()] = field(default_factory=Computing)
+    """What is computed on."""
 
     def __post_init__(self) -> None:
         if self.layers < 1:
             raise ValueError(f"layers must be ≥ 1, not {self.layers}")
 
-
-def bake(cake: Cake) -> int:
-    """Bake it."""
-    print(cake.layers, cake.filling, cake.topping)
-    return 0
+    def run(self) -> int:
+        print(self.layers, self.filling, self.topping)
+        return 0
 
 
 @pytest.mark.parametrize(
@@ -166,15 +215,15 @@ def bake(cake: Cake) -> int:
         (["--filling.a", "{b: c"], "2 {'a': '{b: c'} None"),
     ],
 )
-def test_a_dataclass_is_the_command_line_of_a_function_that_takes_one(capsys, arguments, printed):
-    assert run_command(bake, "bake", arguments) == 0
+def test_mappings_are_set_whole_or_key_by_key(capsys, arguments, printed):
+    assert run_command(Cake, "bake", arguments) == 0
     assert capsys.readouterr().out.strip() == printed
 
 
 def test_flags_change_mappings_of_the_config_key_by_key(tmp_path, capsys):
     config = tmp_path / "c.yaml"
     config.write_text("filling: {a: 1, b: {c: 2, d: 3}, e.f: 4}\n")
-    assert run_command(bake, "bake", ["--config", str(config), "--filling.b.c", "5"]) == 0
+    assert run_command(Cake, "bake", ["--config", str(config), "--filling.b.c", "5"]) == 0
     assert capsys.readouterr().out.strip() == "2 {'a': 1, 'b': {'c': 5, 'd': 3}, 'e.f': 4} None"
 
 
@@ -185,9 +234,9 @@ def test_flags_change_mappings_of_the_config_key_by_key(tmp_path, capsys):
         (["--layres", "1"], "unknown option '--layres'; did you mean '--layers'?"),
         (["plain"], "unknown option 'plain'; see --help"),
         (["layers=3"], "unknown option 'layers'; did you mean '--layers'?"),
-        (["--filling", "3"], "--filling must be dict, not '3'"),
+        (["--filling", "3"], "--filling: expected a mapping, not 3"),
     ],
 )
 def test_wrong_fields_end_with_one_line(capsys, arguments, message):
-    assert run_command(bake, "bake", arguments) == 2
+    assert run_command(Cake, "bake", arguments) == 2
     assert capsys.readouterr().err == f"res3d bake: error: {message}\n"

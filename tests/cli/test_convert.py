@@ -89,7 +89,7 @@ def test_bad_input_is_one_line_and_writes_nothing(checkpoint, tmp_path, capsys):
         ([tmp_path / "bad.npz", out], 1, "bad.npz: NumPy arrays, which are no checkpoint"),
         ([tmp_path / "bad.pth", out], 1, "bad.pth: not a file of weights"),
         ([tmp_path / "gone.pth", out, *model], 1, "gone.pth: no such weight file"),
-        ([path, out, *model, "--inflate", "centre"], 2, "--inflate must be one of 'center', 'mean'"),
+        ([path, out, *model, "--inflate", "centre"], 2, "--inflate: expected one of center, mean, repeat"),
     ):
         assert convert(*arguments) == code, message
         error = capsys.readouterr().err

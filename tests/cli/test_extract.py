@@ -149,6 +149,38 @@ def test_finished_files_are_skipped_until_settings_or_video_change(extract, vide
     assert made(), "half a file was taken for a finished one"
 
 
+def test_what_is_replaced_is_said_and_other_programs_files_are_not(extract, video, capsys):
+    assert extract(video) == 0
+    capsys.readouterr()
+    assert extract(video, "--clip-stride", 8, "--layer", "conv4") == 0
+    assert "features/video.npz is replaced: layer was 'conv5', is 'conv4', sampler.stride was 16, is 8" in (
+        capsys.readouterr().out
+    )
+    Path("features/video.npz").write_text("mine")
+    assert extract(video) == 2
+    assert "video.npz exists and was not made from video.mp4 here (--overwrite replaces it)" in capsys.readouterr().err
+    assert Path("features/video.npz").read_text() == "mine"
+    assert extract(video, "--overwrite") == 0
+
+
+def test_settings_have_one_word_in_all_commands_and_keep_their_old_ones(extract, video, capsys):
+    assert extract(video, "--clip-length", 8, "--dtype", "bf16", "--clips.stride", 4) == 0
+    assert "bfloat16" in capsys.readouterr().out
+    assert extract(video, "--length", 8, "--dtype", "bfloat16", "--stride", 4) == 0
+    captured = capsys.readouterr()
+    assert "finished already" in captured.out
+    assert captured.err == ""
+
+
+def test_what_was_not_finished_is_not_said_to_be_kept(extract, video, monkeypatch, capsys):
+    def interrupt(self, frames):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ExtractionRun, "_clip_maps", interrupt)
+    assert extract(video) == 130
+    assert capsys.readouterr().err.endswith("res3d extract: interrupted; nothing was finished\n")
+
+
 def test_one_bad_video_does_not_stop_the_others(extract, video, tmp_path, capsys):
     (tmp_path / "random.mp4").write_bytes(np.random.default_rng(0).bytes(9999))
     (tmp_path / "empty.mp4").touch()

@@ -3,10 +3,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+import yaml
 
 import res3d
 from res3d.cli import main
 from res3d.cli.main import COMMANDS
+from res3d.settings.names import targets_of
+from res3d.settings.tables import resolve
 
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = {
@@ -18,6 +22,7 @@ TOOLS = {
     "evaluate": "evaluate.py",
     "track": "detect_and_track.py",
     "train": "train.py",
+    "sample": "make_sample.py",
 }
 
 
@@ -39,8 +44,8 @@ def test_help_lists_the_commands(capsys, arguments):
 def test_an_unknown_command_is_refused(capsys):
     assert main(["extrct"]) == 2
     assert (
-        capsys.readouterr().err == "res3d: error: unknown command 'extrct' "
-        "(accepted: extract, classify, track, describe, train, evaluate, benchmark, convert)\n"
+        capsys.readouterr().err == "res3d: error: unknown command 'extrct'; did you mean 'extract'? "
+        "(accepted: extract, classify, track, describe, train, evaluate, benchmark, convert, sample)\n"
     )
 
 
@@ -59,9 +64,72 @@ def test_every_command_has_its_script_and_says_what_it_does(name):
 
 @pytest.mark.parametrize(
     ("name", "needs"),
-    [("convert", "IN OUT"), ("evaluate", "PRED GT"), ("describe", "NAME ..."), ("extract", "[videos ...]")],
+    [
+        ("sample", "OUT"),
+        ("convert", "IN OUT"),
+        ("evaluate", "PRED GT"),
+        ("describe", "NAME ..."),
+        ("extract", "[videos ...]"),
+    ],
 )
 def test_usage_says_what_has_to_be_there(name, needs, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
     assert capsys.readouterr().out.splitlines()[0] == f"usage: res3d {name} [options] {needs}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_threads_and_prints_its_settings(name, tmp_path, capsys, one_thread, monkeypatch):
+    needed = {
+        "train": ["--model", "{kind: classifier, backbone: r3d_18}", "--train", "{kind: labelled, source: x}"],
+    }
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--threads", "2", "--print-config", *needed.get(name, [])])
+    captured = capsys.readouterr()
+    assert yaml.safe_load(captured.out)["computing"]["threads"] == 2
+    assert captured.err == ""
+    assert torch.get_num_threads() == 2
+    (tmp_path / "c.yaml").write_text(captured.out)
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--config", str(tmp_path / "c.yaml"), "--print-config"])
+    assert capsys.readouterr().out == captured.out
+
+
+def test_every_setting_of_every_command_is_documented():
+    for name, (place, _) in COMMANDS.items():
+        for target in targets_of(resolve(place)):
+            elsewhere = name == "train" or target.path[0] == "link"  # fields of other packages
+            assert target.setting.doc or elsewhere, f"{name}: {target.path}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["extrct"], ["extract", "--lenght", "3"], ["convert", "--inflate", "x"]]
+    + [[name, "--help"] for name in COMMANDS if name not in ("track", "train")],
+)
+def test_neither_help_nor_a_wrong_word_waits_for_torch(arguments):
+    code = f"""
+import atexit, sys
+from res3d.cli import main
+atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))
+main({arguments})
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr.splitlines()[-1] == "False"
+
+
+def test_the_package_is_a_command(capsys):
+    run = subprocess.run([sys.executable, "-m", "res3d", "--version"], capture_output=True, text=True, check=True)
+    assert run.stdout == f"res3d {res3d.__version__}\n"
+
+
+def test_idle_threads_sleep_where_a_command_runs():
+    code = "import os; from res3d.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "PASSIVE"
+
+
+def test_output_that_nobody_reads_any_more_is_no_traceback():
+    command = f"{sys.executable} -m res3d extract --help | true"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert run.stderr == ""

@@ -15,7 +15,7 @@ from made_videos import cut, write_h264
 import res3d
 from res3d.cli import main
 from res3d.detection import DEMO_WEIGHTS
-from res3d.structures import Category, VideoTracks
+from res3d.structures import Category, VideoTracks, formats
 from res3d.tracking import track_video
 from res3d.video import VideoReader
 
@@ -144,6 +144,21 @@ def test_nothing_else_is_written_over(track, video, tmp_path, capsys):
     assert VideoTracks.from_cocovid(out / "video.json").num_frames == 9
 
 
+def test_a_run_that_ended_between_its_files_goes_on(track, video, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise RuntimeError("out of luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(formats, "write_cocovid", fail)
+        assert track(video) == 1
+    assert files() == [".video.json.claim", "video_tracked.mp4"]
+    assert track(video) == 0
+    assert files() == ["video.json", "video_tracked.mp4"]
+    capsys.readouterr()
+    assert track(video, "--max-lost", 7) == 0
+    assert "tracks/video.json is replaced: another link" in capsys.readouterr().out
+
+
 def test_files_of_other_settings_do_not_stay(track, video):
     assert track(video, "--formats", "mot") == 0
     assert track(video, "--no-draw", "--max-tracks", 1) == 0
@@ -233,7 +248,7 @@ def test_tracks_are_scored_against_a_truth_that_is_given(track, video, capsys):
         (["--clip-stride", "8"], "clips must overlap: clip_stride must be below 8, the length, not 8"),
         (["--batch-size", "0"], "batch_size must be ≥ 1, not 0"),
         (["--formats", "posetrack"], "--formats posetrack: the detector has no keypoints"),
-        (["--formats", "avi"], "--formats must be a list like a,b of 'mot', 'posetrack', 'table', not 'avi'"),
+        (["--formats", "avi"], "--formats[0]: expected one of mot, posetrack, table, not 'avi'"),
         (["--no-draw", "--show-frames"], "--show-frames shows drawn frames: it does not go with --no-draw"),
         (["--max-tracks", "0"], "max_tracks must be a whole number ≥ 1, not 0"),
         (["--min-size", "0"], "min_size must be a whole number ≥ 1, not 0"),
@@ -303,6 +318,7 @@ def test_ctrl_c_keeps_the_frames_so_far_under_another_name(tmp_path, weights):
     assert process.returncode == 130, err
     assert "interrupted; what was finished is kept" in err
     assert "Traceback" not in err
+    assert f"so far of long in {out / 'long.partial.json'} and {out / 'long_tracked.partial.mp4'}" in err
     assert files(str(out)) == ["long.partial.json", "long_tracked.partial.mp4"]
     drawn = len(list(VideoReader(out / "long_tracked.partial.mp4")))
     assert 0 < drawn < 1500

@@ -8,9 +8,10 @@ import yaml
 from made_runs import changed
 
 import res3d
+from res3d.cli.command import read_command
+from res3d.cli.train import TrainCommand
 from res3d.data import DatasetInfo, mirror_pairs
 from res3d.data.dataset_info import named
-from res3d.settings import read_settings, split_words
 from res3d.structures import COCO_KEYPOINTS, Category
 from res3d.training import TrainingSettings
 from res3d.training.parameter_groups import build_optimizer
@@ -23,7 +24,7 @@ MODELS = {"detector": res3d.detection.MaskRCNN3d, "classifier": res3d.ClipClassi
 
 def settings_of(path: Path) -> TrainingSettings:
     """As the command reads them."""
-    return read_settings(TrainingSettings, split_words(TrainingSettings, ["--config", str(path)]))
+    return read_command(TrainCommand, "res3d train", ["--config", str(path)])
 
 
 def info_of(settings: TrainingSettings) -> DatasetInfo:

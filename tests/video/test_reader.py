@@ -8,7 +8,9 @@ from av.video.reformatter import ColorRange
 from conftest import gray_with_bar
 from made_videos import decode_with_pyav, encode, write_h264, write_sound
 
+from res3d.threads import decoder_threads
 from res3d.video import VideoError, VideoReader
+from res3d.video.container import FrameDecoder
 
 IMAGES = [gray_with_bar(n) for n in range(24)]
 
@@ -355,3 +357,16 @@ def test_timestamps_that_jump_back_are_refused(tmp_path):
     joined.write_bytes(path.read_bytes() * 2)
     with pytest.raises(VideoError, match=r"joined.ts: timestamps jump back"):
         list(VideoReader(joined))
+
+
+def test_the_number_of_decoding_threads_changes_nothing_else(video, monkeypatch):
+    counts = []
+    decode = FrameDecoder._decode
+    monkeypatch.setattr(
+        FrameDecoder, "_decode", lambda self: counts.append(self._stream.codec_context.thread_count) or decode(self)
+    )
+    expected, one = list(VideoReader(video)), list(VideoReader(video, threads=1))
+    assert counts == [decoder_threads(None), 1]
+    assert all(np.array_equal(a[0], b[0]) and a[1] == b[1] for a, b in zip(expected, one, strict=True))
+    with pytest.raises(ValueError, match="threads must be a whole number ≥ 1, not 0"):
+        VideoReader(video, threads=0)

@@ -1,5 +1,5 @@
 """``res3d benchmark``: how fast networks and extraction are, beside other libraries' networks with the same weights."""
 
-from res3d.cli.benchmark.command import benchmark
+from res3d.cli.benchmark.command import BenchmarkCommand
 
-__all__ = ["benchmark"]
+__all__ = ["BenchmarkCommand"]

@@ -3,13 +3,13 @@
 import time
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
 
 from res3d.backbone import ResNet3d
 from res3d.cli.benchmark.timing import time_in_turns
+from res3d.cli.command import Keywords
 from res3d.clips import ClipSampler, Preprocessing
 from res3d.features import ExtractionRun, FeatureExtractor, NetworkOptions, PipelineTimes
 from res3d.structures import ClipFeatures
@@ -47,11 +47,12 @@ class ExtractionResult:
 
 
 def measure_extraction(
-    model: ResNet3d, reader: VideoReader, *, sampler: ClipSampler, preprocess: Preprocessing, repeats: int, dtype: Any
+    model: ResNet3d, reader: VideoReader, *, sampler: ClipSampler, preprocess: Preprocessing, repeats: int, dtype: str
 ) -> ExtractionResult:
     """Extraction clip by clip, with shared frames, and dense, and each stage alone; in turns; medians."""
-    settings: dict[str, Any] = {"sampler": sampler, "preprocess": preprocess}
-    alone_each, shared_once = (NetworkOptions(dtype=dtype, share_frames=share) for share in (False, True))
+    settings: Keywords = {"sampler": sampler, "preprocess": preprocess}
+    computing: Keywords = {"dtype": dtype}
+    alone_each, shared_once = (NetworkOptions(**computing, share_frames=share) for share in (False, True))
     ways = {
         "clip": FeatureExtractor(model, **settings, options=alone_each),
         "shared": FeatureExtractor(model, **settings, options=shared_once),

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from res3d.backbone import ClipClassifier, describe
 from res3d.cli.benchmark.peers import PEERS
 from res3d.cli.benchmark.timing import measure_memory, time_in_turns
+from res3d.cli.command import Keywords
 from res3d.inference import frozen_compilation, optimize, usual_memory
 from res3d.weights import create_classifier, load_weights
 
 CLASSES = 400  # Kinetics-400's
 Peers = Literal["usual", "best", "none"]
+Contestant: TypeAlias = Callable[[Tensor], Tensor]  # a network, called with a clip
 USUAL, USUAL_BFLOAT16 = "peer", "peer, autocast"
 
 
@@ -65,7 +67,7 @@ def compare(
         theirs = PEERS[name].make().eval().to(device)
         load_weights(ours, theirs.state_dict())
     table = describe(ours, (3, frames, h, w))
-    facts: dict[str, Any] = {
+    facts: Keywords = {
         "network": name,
         "clip": tuple(clip.shape),
         "parameters": table.parameters,
@@ -76,9 +78,9 @@ def compare(
 
 def _contestants(
     ours: ClipClassifier, theirs: nn.Module | None, *, peers: Peers, compile: bool
-) -> dict[tuple[str, str], Callable[[Tensor], Any]]:
+) -> dict[tuple[str, str], Contestant]:
     """(contestant, dtype): what it runs."""
-    found: dict[tuple[str, str], Callable[[Tensor], Any]] = {}
+    found: dict[tuple[str, str], Contestant] = {}
     if theirs is not None:
         found[USUAL, "float32"] = theirs
         found[USUAL_BFLOAT16, "bfloat16"] = _under_autocast(theirs)
@@ -92,19 +94,19 @@ def _contestants(
     return found
 
 
-def _compiled(network: nn.Module) -> Callable[[Tensor], Any]:
+def _compiled(network: nn.Module) -> Contestant:
     """Weights frozen, channels innermost, for this size of clip only: the best that a user can ask for."""
-    compiled: Any = torch.compile(copy.deepcopy(network).to(memory_format=torch.channels_last_3d), dynamic=False)
+    compiled: Contestant = torch.compile(copy.deepcopy(network).to(memory_format=torch.channels_last_3d), dynamic=False)
 
-    def run(clip: Tensor) -> Any:
+    def run(clip: Tensor) -> Tensor:
         with frozen_compilation():
             return compiled(clip.contiguous(memory_format=torch.channels_last_3d))
 
     return run
 
 
-def _under_autocast(network: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
-    def run(clip: Tensor) -> Any:
+def _under_autocast(network: Contestant) -> Contestant:
+    def run(clip: Tensor) -> Tensor:
         with torch.autocast(clip.device.type, torch.bfloat16):
             return network(clip)
 
@@ -113,9 +115,9 @@ def _under_autocast(network: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]
 
 @torch.no_grad()
 def _race(
-    contestants: dict[tuple[str, str], Callable[[Tensor], Any]],
+    contestants: dict[tuple[str, str], Contestant],
     clip: Tensor,
-    facts: dict[str, Any],
+    facts: Keywords,
     repeats: int,
     device: torch.device,
 ) -> list[Row]:

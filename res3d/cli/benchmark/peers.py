@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from res3d.cli.command import UsageError
+from res3d.cli.errors import UsageError
 
 
 class Peer(NamedTuple):

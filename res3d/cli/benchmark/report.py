@@ -2,24 +2,26 @@
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from res3d.cli.benchmark.extraction import ExtractionResult
 from res3d.cli.benchmark.networks import USUAL, USUAL_BFLOAT16, Row
-from res3d.cli.command import UsageError
+from res3d.cli.errors import UsageError
 from res3d.files import unfinished, write_whole
 from res3d.settings import missing_extra
 from res3d.version import __version__
 
+Machine: TypeAlias = Mapping[str, str | int]  # what figures were measured on, by name
 
-def describe_machine(device: torch.device) -> dict[str, Any]:
+
+def describe_machine(device: torch.device) -> Machine:
     """What the figures are of."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
@@ -39,7 +41,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 
 def write_json(
     path: Path,
-    machine: dict[str, Any],
+    machine: Machine,
     ceilings: dict[str, float],
     rows: Sequence[Row],
     extraction: ExtractionResult | None,
@@ -130,7 +132,7 @@ def draw(path: Path, rows: Sequence[Row], make_figure: Any) -> None:
     networks = list(dict.fromkeys(row.network for row in rows))
     figure = make_figure(figsize=(9, 3 * len(networks) + 1), layout="constrained")
     axes = figure.subplots(len(networks), 2, squeeze=False)
-    legend: dict[str, Any] = {}
+    legend: dict[str, object] = {}
     for network, (by_batch, by_frames) in zip(networks, axes, strict=True):
         mine = [row for row in rows if row.network == network and row.seconds is not None]
         if not mine:  # none of its contestants ran

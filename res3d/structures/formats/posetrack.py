@@ -160,5 +160,6 @@ POSETRACK = TracksFormat(
     suffixes=(".posetrack.json", ".json"),
     write=write_posetrack,
     read=_read_by_name,
+    requires=frozenset(("keypoints",)),
     holds=frozenset((*FIELDS, "name", "num_frames", "fps", "size", "categories", "annotated")),
 )

@@ -169,5 +169,6 @@ TABLE = TracksFormat(
     write=write_table,
     read=read_table,
     needs="tables",
+    library="pandas",
     holds=frozenset(("keypoints", "keypoints_scores", "masks", "actions")),
 )

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from res3d.cli.command import UsageError
-from res3d.cli.inputs import expand_videos
+from res3d.cli.errors import UsageError
+from res3d.cli.video_files import expand_videos
 
 
 @pytest.fixture

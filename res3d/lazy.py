@@ -1,0 +1,50 @@
+"""Packages whose names are imported when they are first asked for (PEP 562), so that importing a package is quick."""
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+
+def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` for a package whose imports stand under ``if TYPE_CHECKING:``.
+
+    Type checkers see those imports as they are; at run time each is carried out when its name is first asked for, and
+    every submodule is imported when it is. The package begins with::
+
+        if TYPE_CHECKING:
+            from package.module import Name
+
+        __getattr__, __dir__ = lazy_names(__name__)
+    """
+    module = sys.modules[package]
+    origins = dict(_imports(package))
+
+    def get(name: str) -> Any:
+        if origins.get(name, package) != package:
+            value = getattr(import_module(origins[name]), name)
+        elif not name.startswith("_") and find_spec(f"{package}.{name}") is not None:
+            value = import_module(f"{package}.{name}")
+        else:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        setattr(module, name, value)
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(module), *origins})
+
+    return get, names
+
+
+def _imports(package: str) -> Iterator[tuple[str, str]]:
+    """The names that a package imports under ``if TYPE_CHECKING:``, and the modules that they come from."""
+    spec = sys.modules[package].__spec__
+    loader: Any = None if spec is None else spec.loader
+    for block in ast.parse(loader.get_source(package)).body:
+        if not isinstance(block, ast.If) or getattr(block.test, "id", None) != "TYPE_CHECKING":
+            continue
+        for node in block.body:
+            if isinstance(node, ast.ImportFrom):
+                yield from ((alias.asname or alias.name, node.module or "") for alias in node.names)
