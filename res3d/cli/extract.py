@@ -127,7 +127,7 @@ def extract(
         paths = paths or [make_sample(folder)]
     except OSError as error:
         raise UsageError(f"--out {out}: {error.strerror or error}") from None
-    _print_settings(extractor, weights, seed)
+    _print_settings(extractor, weights, seed, clip.fps)
 
     stopping = threading.Event()
 
@@ -192,7 +192,7 @@ def _is_finished(path: Path, meta: dict[str, Any]) -> bool:
     )
 
 
-def _print_settings(extractor: FeatureExtractor, weights: str | None, seed: int) -> None:
+def _print_settings(extractor: FeatureExtractor, weights: str | None, seed: int, fps: float | None) -> None:
     backbone, sampler, preprocess = extractor.backbone, extractor.sampler, extractor.preprocess
     device = str(extractor.device)
     if extractor.device.type == "cuda":
@@ -207,7 +207,7 @@ def _print_settings(extractor: FeatureExtractor, weights: str | None, seed: int)
         print(f"weights: {weights}")
     print(
         f"clips: {sampler.length} frames, step {sampler.step}, stride {sampler.stride}, tail {sampler.tail}, "
-        f"align {sampler.align}"
+        f"align {sampler.align}" + ("" if fps is None else f", of videos at {fps:g} frames/s")
     )
     print(f"frames: resize {_size_text(preprocess.resize)}, crop {_size_text(preprocess.crop)}", flush=True)
 

@@ -15,7 +15,7 @@ CHANNEL_ORDERS = ("rgb", "bgr")
 VALUE_RANGES = (1.0, 255.0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """Resize, centre crop, scale, normalise: in this order, as torchvision's video presets do.
 
@@ -55,10 +55,12 @@ class Preprocessing:
         check_choice("channel_order", self.channel_order, CHANNEL_ORDERS)
         if self.value_range not in VALUE_RANGES:
             raise ValueError(f"value_range must be one of {VALUE_RANGES}, not {self.value_range!r}")
-        if self.crop and sides:
-            height, width = sides * 2 if len(sides) == 1 else sides
-            if self.crop[0] > height or self.crop[1] > width:
-                raise ValueError(f"crop {self.crop} is larger than frames resized to {self.resize}")
+        self._check_crop(sides * 2 if len(sides) == 1 else sides)
+
+    def _check_crop(self, sides: tuple[int, ...]) -> None:
+        """Raise ValueError for a crop larger than frames resized to ``sides`` (height, width), where they are known."""
+        if self.crop and sides and (self.crop[0] > sides[0] or self.crop[1] > sides[1]):
+            raise ValueError(f"crop {self.crop} is larger than frames resized to {self.resize}")
 
     def __call__(self, frames: Tensor) -> Tensor:
         """Prepare frames: uint8 [n, H, W, 3] RGB -> float32 [n, 3, h, w], on the device of ``frames``.
@@ -67,10 +69,18 @@ class Preprocessing:
             ValueError: another type or shape, or frames smaller than the crop.
         """
         check_frames(frames)
+        return self.normalize(self.cut(frames))
+
+    def cut(self, frames: Tensor) -> Tensor:
+        """Resize frames and crop their middle: uint8 [n, H, W, 3] -> uint8 [n, 3, h, w].
+
+        Raises:
+            ValueError: frames smaller than the crop.
+        """
         size = self.resized(frames.shape[1], frames.shape[2])
         rows, columns = self.crop or size
         top, left = center_offsets(size, (rows, columns))
-        return self.normalize(self.resize_window(frames, (slice(top, top + rows), slice(left, left + columns))))
+        return self.resize_window(frames, (slice(top, top + rows), slice(left, left + columns)))
 
     def resize_window(self, frames: Tensor, window: tuple[slice, slice] | None = None) -> Tensor:
         """Resize frames and return the (rows, columns) of ``window``: uint8 [n, H, W, 3] -> uint8 [n, 3, h, w].
@@ -151,6 +161,8 @@ def _resize_bilinear(frames: Tensor, size: tuple[int, int], window: tuple[slice,
     models were trained on; torchvision's own resize of uint8 frames rounds its weights, and differs in a quarter of the
     pixels by one level. Only the pixels that the window needs are read, which makes large frames cheap.
     """
+    if frames.shape[1:3] == size:
+        return frames[:, window[0], window[1]]
     y0, y1, fy = (part[window[0]] for part in _neighbours(frames.shape[1], size[0], frames.device))
     x0, x1, fx = (part[window[1]] for part in _neighbours(frames.shape[2], size[1], frames.device))
 

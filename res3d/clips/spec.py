@@ -16,18 +16,14 @@ from res3d.settings import check_choice
 VIEWS = (1, 3, 5, 10)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClipSpec(Preprocessing):
-    """The clips that a model was trained on: how their frames are chosen from a video, and how pixels are prepared.
+@dataclass(frozen=True, kw_only=True)
+class FrameChoice:
+    """The frames of a video that make the clips of a model.
 
     Raises:
-        ValueError: as ``Preprocessing``; numbers out of range; fields that do not go together.
+        ValueError: numbers out of range, or fields that do not go together.
     """
 
-    resize: int | tuple[int, int] | None = None
-    crop: tuple[int, int] | None = None
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     length: int
     """Frames of a clip; with ``sampling="segments"`` segments of the video."""
     step: int = 1
@@ -39,13 +35,8 @@ class ClipSpec(Preprocessing):
     the middle of each of ``length`` equal segments (TSN, TSM)."""
     segment_length: int = 1
     """Frames of the run that is taken from each segment, ``step`` apart."""
-    views: Literal[1, 3, 5, 10] = 1
-    """Crops of each frame that a model's results are averaged over: 1 in the middle; 3 at the start, middle and end of
-    the longer side (SlowFast); 5 at the corners (top left, top right, bottom left, bottom right) and in the middle; 10
-    those and the same five of the mirrored frame (both as torchvision's ``FiveCrop`` and ``TenCrop``)."""
 
     def __post_init__(self) -> None:
-        Preprocessing.__post_init__(self)
         for name in ("length", "step", "segment_length"):
             check_count(f"clip {name}", getattr(self, name))
         if self.fps is not None and not 0 < self.fps < float("inf"):
@@ -55,25 +46,11 @@ class ClipSpec(Preprocessing):
             raise ValueError(f"segment_length {self.segment_length} needs sampling='segments', not 'dense'")
         if self.sampling == "segments" and self.segment_length == 1 and self.step != 1:
             raise ValueError(f"step {self.step} needs segments of several frames (segment_length), not of one")
-        if self.views not in VIEWS:
-            raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, not {self.views!r}")
-        if self.views > 1 and self.crop is None:
-            raise ValueError(f"{self.views} views need a crop")
-
-    @classmethod
-    def of(cls, preprocessing: Preprocessing, **changes: Any) -> "ClipSpec":
-        """Return a ClipSpec with the fields of ``preprocessing``, and those of ``changes`` in addition or instead."""
-        return cls(**{f.name: getattr(preprocessing, f.name) for f in fields(preprocessing)} | changes)
 
     @property
     def num_frames(self) -> int:
         """T, the frames that a model sees at once."""
         return self.length * self.segment_length
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """The part that is about the pixels of one frame, in one view."""
-        return Preprocessing(**{f.name: getattr(self, f.name) for f in fields(Preprocessing)})
 
     def sampler(self, *, stride: int | None = None, tail: Tail = "pad", align: Align = "start") -> ClipSampler:
         """Return the sampler that cuts dense clips from a video.
@@ -101,6 +78,47 @@ class ClipSpec(Preprocessing):
         if self.sampling == "segments":
             return SegmentSampler(self.length, self.segment_length, self.step).indices(n)
         return self.sampler().indices(n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSpec(Preprocessing, FrameChoice):
+    """The clips that a model was trained on: how their frames are chosen from a video, and how pixels are prepared.
+
+    Raises:
+        ValueError: as ``Preprocessing`` and ``FrameChoice``; an unknown number of views, or several without a crop.
+    """
+
+    resize: int | tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    views: Literal[1, 3, 5, 10] = 1
+    """Crops of each frame that a model's results are averaged over: 1 in the middle; 3 at the start, middle and end of
+    the longer side (SlowFast); 5 at the corners (top left, top right, bottom left, bottom right) and in the middle; 10
+    those and the same five of the mirrored frame (both as torchvision's ``FiveCrop`` and ``TenCrop``)."""
+
+    def __post_init__(self) -> None:
+        Preprocessing.__post_init__(self)
+        FrameChoice.__post_init__(self)
+        if self.views not in VIEWS:
+            raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, not {self.views!r}")
+        if self.views > 1 and self.crop is None:
+            raise ValueError(f"{self.views} views need a crop")
+
+    def _check_crop(self, sides: tuple[int, ...]) -> None:
+        """Leave a crop of frames with a given shorter side to the frames: it may fit into the longer one."""
+        if not isinstance(self.resize, int):
+            Preprocessing._check_crop(self, sides)
+
+    @classmethod
+    def of(cls, preprocessing: Preprocessing, **changes: Any) -> "ClipSpec":
+        """Return a ClipSpec with the fields of ``preprocessing``, and those of ``changes`` in addition or instead."""
+        return cls(**{f.name: getattr(preprocessing, f.name) for f in fields(preprocessing)} | changes)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The part that is about the pixels of one frame, in one view."""
+        return Preprocessing(**{f.name: getattr(self, f.name) for f in fields(Preprocessing)})
 
     def __call__(self, frames: Tensor) -> Tensor:
         """Prepare frames in one view: uint8 [n, H, W, 3] RGB -> float32 [n, 3, h, w].

@@ -1,9 +1,9 @@
-"""Data: clips of tracked videos, of labelled clips, of pictures and sensors, and made-up ones with exact truth."""
+"""Datasets of clips: of tracked and labelled videos, pictures and sensors, and synthetic ones with exact truth."""
 
 from res3d.data.augment import Augmentation
 from res3d.data.cifar10 import Cifar10Clips
-from res3d.data.facts import ClipData, Facts
-from res3d.data.kinds import DATA_KINDS, DataKind
+from res3d.data.dataset_info import ClipData, DatasetInfo
+from res3d.data.datasets import DATASETS
 from res3d.data.labelled_clips import LabelledClips
 from res3d.data.mirror import mirror_pairs
 from res3d.data.sensor_windows import SensorWindows
@@ -14,14 +14,13 @@ from res3d.data.tracked_clips import TrackedClips
 __all__ = [
     "CATEGORIES",
     "CLASSES",
-    "DATA_KINDS",
+    "DATASETS",
     "HEADINGS",
     "KEYPOINTS",
     "Augmentation",
     "Cifar10Clips",
     "ClipData",
-    "DataKind",
-    "Facts",
+    "DatasetInfo",
     "LabelledClips",
     "SensorWindows",
     "SyntheticClips",

@@ -1,4 +1,4 @@
-"""Random changes of clips for training, with everything that is true of them changed alike."""
+"""Random changes of clips for training, with their targets changed alike."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,25 +18,23 @@ Target = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
-    """What is done to a clip, in this order; every frame of it alike. Draws from torch's generator.
-
-    Args (fields):
-        scale: the least and the largest factor of frames' sides.
-        crop: (height, width) of a window at a random place; where frames are smaller, black is added around them.
-        flip: probability that left and right are swapped.
-        color: how much brightness, contrast, saturation and hue vary: factors within 1 ± the number, hue by up to that
-            part of a turn.
-        pairs: names of keypoints that change places in a flip; by default those whose names say left and right.
+    """Random changes of a clip, in this order, the same for every frame. Draws from torch's generator.
 
     Raises:
         ValueError: numbers out of range.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
+    """Least and largest factor of the sides of frames."""
     crop: tuple[int, int] | None = None
+    """(height, width) of a window at a random location; smaller frames are padded with black. None keeps all."""
     flip: float = 0.0
+    """Probability that left and right are swapped."""
     color: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Variation of brightness, contrast, saturation and hue: factors within 1 ± the number, hue by up to that part of
+    a turn."""
     pairs: tuple[tuple[str, str], ...] | None = None
+    """Names of keypoints that a flip swaps; None takes those whose names say left and right."""
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1] < float("inf"):

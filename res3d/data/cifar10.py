@@ -1,15 +1,15 @@
-"""CIFAR-10's pictures as clips of one frame."""
+"""The pictures of CIFAR-10 as clips of one frame."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.datasets import CIFAR10
 
-from res3d.data.facts import Facts, named
-from res3d.data.sources import hash_files
+from res3d.data.dataset_info import DatasetInfo, named
+from res3d.data.fingerprint import hash_files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,19 +18,19 @@ class Cifar10Clips:
 
     torchvision checks the MD5 sum of every file before it reads one.
 
-    Args (fields):
-        folder: that ``cifar-10-batches-py`` is in; nothing is downloaded.
-        part: the 50,000 pictures to train on, or the 10,000 others.
-        side: pixels that the sides, 32, are resized to.
-
     Raises:
         FileNotFoundError: files that are missing or whose sums are wrong.
         ValueError: a side below 1.
     """
 
+    task: ClassVar[str] = "classifier"
+
     folder: str
+    """Folder that contains ``cifar-10-batches-py``; nothing is downloaded."""
     part: Literal["train", "test"] = "train"
+    """The 50,000 pictures to train on, or the 10,000 others."""
     side: int | None = None
+    """Pixels that both sides are resized to; None keeps 32."""
     _pictures: CIFAR10 = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -46,12 +46,12 @@ class Cifar10Clips:
         object.__setattr__(self, "_pictures", pictures)
 
     @property
-    def facts(self) -> Facts:
-        """What the classes are."""
+    def info(self) -> DatasetInfo:
+        """The ten classes."""
         names = self._pictures.classes
         held = set(self._pictures.targets)
         empty = tuple(name for label, name in enumerate(names) if label not in held)
-        return Facts(num_classes=len(names), categories=named(names), empty=empty)
+        return DatasetInfo(num_classes=len(names), categories=named(names), empty=empty)
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -64,5 +64,5 @@ class Cifar10Clips:
         return picture[:, None], int(self._pictures.targets[number])
 
     def fingerprint(self) -> str:
-        """Of the settings alone: the files were checked by their sums."""
+        """Return a hash of the settings alone; the files were checked by their sums."""
         return hash_files([], self)

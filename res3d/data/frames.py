@@ -1,8 +1,9 @@
-"""Pictures of a video by number: out of a folder of pictures, a video file, or a store of decoded frames."""
+"""Frames of a video by number: from a folder of pictures, a video file, or a store of decoded frames."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Protocol
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from res3d.data.sources import hash_files
+from res3d.data.fingerprint import hash_files
 from res3d.files import unfinished
 from res3d.video import VideoError, VideoReader
+
+Resize = Callable[[Tensor], Tensor]
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg")
@@ -28,7 +31,8 @@ class Frames(Protocol):
 
     path: Path
     num_frames: int
-    size: tuple[int, int]  # (height, width) of what is at ``path``, resized or not
+    size: tuple[int, int]
+    """(height, width) of the frames at ``path``, before they are resized."""
 
     def read(self, numbers: Sequence[int]) -> Tensor:
         """Frames by number, in increasing order, a number more than once if need be: uint8 [T, 3, H, W]."""
@@ -124,21 +128,22 @@ class StoredFrames:
     """Frames decoded once, resized, and kept in a file that is not read into memory.
 
     Args:
-        source: where they come from.
+        source: a video file or a folder of pictures.
         folder: of the file, made if absent; several processes and runs share it.
-        side: that the shorter side is resized to; None keeps frames as they are.
+        side: pixels that the shorter side is resized to, which is part of the file's name; None keeps the size.
+        resize: resizes uint8 [n, 3, H, W]; by default ``resize_frames`` to ``side``.
 
     Raises:
         VideoError: as the source.
         OSError: the file cannot be written; nothing is left of it.
     """
 
-    def __init__(self, source: Path, folder: Path, side: int | None) -> None:
+    def __init__(self, source: Path, folder: Path, side: int | None, resize: Resize | None = None) -> None:
         self.path = source
         self.file = folder / f"{source.stem}_{hash_files(files_of(source), side)[:12]}.npy"
         if not self.file.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            _store(source, self.file, side)
+            _store(source, self.file, resize or partial(resize_frames, side=side))
         self.num_frames = len(self._open())
         info = None if source.is_dir() else VideoReader(source).info
         self.size = PictureFolder(source).size if info is None else (info.height, info.width)
@@ -151,14 +156,14 @@ class StoredFrames:
         return torch.from_numpy(self._open()[list(numbers)]).permute(0, 3, 1, 2)
 
 
-def open_frames(source: Path, *, store: str | None, side: int | None) -> Frames:
-    """Frames of a folder or file, out of a store in the folder ``store`` where one is named.
+def open_frames(source: Path, *, store: str | None, side: int | None, resize: Resize | None = None) -> Frames:
+    """Frames of a folder or file, resized and from a store in the folder ``store`` where one is named.
 
     Raises:
         as the classes above.
     """
     if store is not None:
-        return StoredFrames(source, Path(store), side)
+        return StoredFrames(source, Path(store), side, resize)
     return PictureFolder(source) if source.is_dir() else VideoFile(source)
 
 
@@ -176,12 +181,12 @@ def resize_frames(frames: Tensor, side: int | None) -> Tensor:
     return resized.round().byte()
 
 
-def _store(source: Path, file: Path, side: int | None) -> None:
+def _store(source: Path, file: Path, resize: Resize) -> None:
     try:
         with unfinished(file) as place, place.open("wb") as out:
             count, shape = 0, None
             for picture in _pictures(source):
-                pixels = resize_frames(picture[None], side)[0].permute(1, 2, 0).contiguous().numpy()
+                pixels = resize(picture[None])[0].permute(1, 2, 0).contiguous().numpy()
                 if shape is None:
                     shape = pixels.shape
                     _write_header(out, (0, *shape))

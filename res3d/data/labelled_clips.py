@@ -4,15 +4,17 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from res3d.clips import ClipSpec, center_offsets
-from res3d.data.facts import Facts, named
-from res3d.data.frames import PICTURES, VIDEOS, Frames, files_of, open_frames, resize_frames
-from res3d.data.sources import hash_files
+from res3d.clips import ClipSpec
+from res3d.data.dataset_info import DatasetInfo, named
+from res3d.data.fingerprint import hash_files
+from res3d.data.frames import PICTURES, VIDEOS, files_of, open_frames
 from res3d.video import VideoError
 
 Video = tuple[Path, str]  # and the name of its class
@@ -22,31 +24,31 @@ Video = tuple[Path, str]  # and the name of its class
 class LabelledClips:
     """One clip [3, T, H, W] in 0..1 of each video, and the number of its class from 0.
 
-    Args (fields):
-        source: a folder with a folder of videos for each class (CLASS/video.mp4, or CLASS/video/ with a picture a
-            frame), or a CSV file with a line ``path,class`` for each video, paths from where the file is.
-        classes: their names in order; by default those of ``source`` in alphabetical order.
-        length: T, frames; of a shorter video the last is repeated.
-        step: from one frame of a clip to the next.
-        place: where in its video a clip is taken; at random for training, in the middle for scores.
-        side: pixels that frames' shorter side is resized to.
-        crop: (height, width) of a window in the middle of each frame, after resizing.
-        store: folder to keep decoded frames in; without it, videos are decoded from their beginning for every clip.
-
     Raises:
         FileNotFoundError: no such source, or a video of the list that is not there.
         ValueError: a source without videos, a class without one, a class that is none of ``classes``, numbers out of
             range.
     """
 
+    task: ClassVar[str] = "classifier"
+
     source: str
+    """A folder with a folder of videos for each class (CLASS/video.mp4, or CLASS/video/ with one picture per frame),
+    or a CSV file with a line ``path,class`` for each video, with paths relative to the file."""
     classes: tuple[str, ...] | None = None
+    """Names of the classes in order; None takes those of ``source`` in alphabetical order."""
     length: int = 16
+    """Frames of a clip, T; the last frame of a shorter video is repeated."""
     step: int = 1
+    """Frames of the video from one frame of a clip to the next."""
     place: Literal["random", "middle"] = "random"
+    """Where a clip is taken from its video: at random for training, in the middle for scores."""
     side: int | None = None
+    """Pixels that the shorter side of frames is resized to; None keeps the size."""
     crop: tuple[int, int] | None = None
+    """(height, width) of a window in the middle of each frame, after resizing; None keeps the whole frame."""
     store: str | None = None
+    """Folder for decoded frames; without it, videos are decoded from their beginning for every clip."""
     _clip: ClipSpec = field(init=False, repr=False, compare=False)
     _videos: tuple[Video, ...] = field(init=False, repr=False, compare=False)
     _names: tuple[str, ...] = field(init=False, repr=False, compare=False)
@@ -68,10 +70,10 @@ class LabelledClips:
         object.__setattr__(self, "_names", names)
 
     @property
-    def facts(self) -> Facts:
-        """What the classes are."""
+    def info(self) -> DatasetInfo:
+        """The classes, and how clips are cut from videos."""
         held = {name for _, name in self._videos}
-        return Facts(
+        return DatasetInfo(
             num_classes=len(self._names),
             categories=named(self._names),
             empty=tuple(name for name in self._names if name not in held),
@@ -83,21 +85,29 @@ class LabelledClips:
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
         path, name = self._videos[number]
-        frames = self._read(open_frames(path, store=self.store, side=self.side))
-        if self.crop is not None:
-            frames = _middle(frames, self.crop, path)
-        return frames.transpose(0, 1).float() / 255, self._names.index(name)
+        source = open_frames(path, store=self.store, side=self.side, resize=self._resize)
+        frames = source.read(self._choose(source.num_frames).tolist()).permute(0, 2, 3, 1)
+        try:
+            pixels = self._clip.cut(frames)
+        except ValueError as error:
+            raise VideoError(f"{path}: {error}") from None
+        return pixels.transpose(0, 1).float() / 255, self._names.index(name)
 
     def fingerprint(self) -> str:
-        """Of the videos, their classes and their order."""
+        """Return a hash of the videos, their classes and their order."""
         files = [file for path, _ in self._videos for file in files_of(path)]
         return hash_files(files, self, [name for _, name in self._videos], self._names)
 
-    def _read(self, source: Frames) -> Tensor:
-        spare = max(0, source.num_frames - self.step * (self.length - 1) - 1)
+    def _choose(self, num_frames: int) -> NDArray[np.int64]:
+        """Frame numbers [T] of a clip of a video; the last frame of a short one is repeated."""
+        sampler = self._clip.sampler()
+        spare = max(0, num_frames - sampler.span)
         start = int(torch.randint(spare + 1, ())) if self.place == "random" else spare // 2
-        numbers = [min(start + self.step * n, source.num_frames - 1) for n in range(self.length)]
-        return resize_frames(source.read(numbers), self.side)
+        return sampler.indices_at(np.array(start), num_frames)
+
+    def _resize(self, frames: Tensor) -> Tensor:
+        """uint8 [n, 3, H, W], resized as for the model that is trained on these clips."""
+        return self._clip.resize_window(frames.permute(0, 2, 3, 1))
 
 
 def _in_folders(source: Path) -> Iterator[Video]:
@@ -124,12 +134,3 @@ def _in_list(source: Path) -> Iterator[Video]:
         if not path.exists():
             raise FileNotFoundError(f"{source}: line {number}: {path}: no such file")
         yield path, row[1].strip()
-
-
-def _middle(frames: Tensor, crop: tuple[int, int], path: Path) -> Tensor:
-    height, width = frames.shape[2:]
-    try:
-        top, left = center_offsets((height, width), crop)
-    except ValueError as error:
-        raise VideoError(f"{path}: {error}") from None
-    return frames[:, :, top : top + crop[0], left : left + crop[1]]

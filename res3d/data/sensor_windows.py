@@ -2,36 +2,36 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from res3d.data.facts import Facts
-from res3d.data.sources import hash_files
+from res3d.data.dataset_info import DatasetInfo
+from res3d.data.fingerprint import hash_files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SensorWindows:
     """Windows [C, 1, 1, W] of C channels, and their classes from 0.
 
-    Args (fields):
-        windows: an ``.npy`` file [N, C, W], or [N, W] of one channel, of numbers; it is not read into memory.
-        labels: an ``.npy`` file [N] of whole numbers.
-        num_classes: classes; by default one more than the largest label.
-        rows: [first, one after the last) of those that are used.
-
     Raises:
         FileNotFoundError: no such file.
         ValueError: files of other shapes or types, labels out of range; a window that is not finite, when it is read.
     """
 
+    task: ClassVar[str] = "classifier"
+
     windows: str
+    """An ``.npy`` file of numbers [N, C, W], or [N, W] for one channel; it is not read into memory."""
     labels: str
+    """An ``.npy`` file of whole numbers [N]."""
     num_classes: int | None = None
+    """Number of classes; None takes one more than the largest label."""
     rows: tuple[int, int] | None = None
+    """Range [first, one after the last) of the windows to use; None uses all."""
     _windows: NDArray[Any] = field(init=False, repr=False, compare=False)
     _labels: NDArray[np.int64] = field(init=False, repr=False, compare=False)
 
@@ -54,12 +54,12 @@ class SensorWindows:
         object.__setattr__(self, "_labels", np.asarray(labels[first:stop], np.int64))
 
     @property
-    def facts(self) -> Facts:
-        """How many classes there are; they have no names."""
+    def info(self) -> DatasetInfo:
+        """The number of classes; they have no names."""
         assert self.num_classes is not None  # set above
         held = set(self._labels.tolist())
         empty = tuple(f"class {label}" for label in range(self.num_classes) if label not in held)
-        return Facts(num_classes=self.num_classes, empty=empty)
+        return DatasetInfo(num_classes=self.num_classes, empty=empty)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -71,7 +71,7 @@ class SensorWindows:
         return torch.from_numpy(window)[:, None, None], int(self._labels[number])
 
     def fingerprint(self) -> str:
-        """Of both files, and of the labels."""
+        """Return a hash of both files and of the labels."""
         return hash_files([Path(self.windows), Path(self.labels)], self, self._labels.tolist())
 
 

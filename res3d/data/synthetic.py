@@ -1,4 +1,4 @@
-"""A made-up video with exact ground truth: textured sprites that move, turn, hide each other and leave the frame.
+"""A synthetic video with exact ground truth: textured sprites that move, turn, hide each other and leave the frame.
 
 Deterministic from its seed: the same arguments give the same pixels on every machine, up to rounding of trigonometry.
 """
@@ -39,12 +39,18 @@ class SyntheticFrame:
     bottom edge of the last. A sprite with no visible pixel has a box of zeros.
     """
 
-    image: Image  # [H, W, 3] RGB
-    boxes: NDArray[np.float32]  # [N, 4] xyxy pixels
-    masks: NDArray[np.bool_]  # [N, H, W], visible pixels
-    visible: NDArray[np.bool_]  # [N], any pixel seen
-    visibility: NDArray[np.float32]  # [N] in 0..1, seen share of the whole sprite's pixels, those out of frame counted
-    keypoints: NDArray[np.float32]  # [N, K, 3] x, y, v as in COCO: 0 out of frame, 1 hidden, 2 seen
+    image: Image
+    """[H, W, 3] RGB."""
+    boxes: NDArray[np.float32]
+    """[N, 4] xyxy pixels."""
+    masks: NDArray[np.bool_]
+    """[N, H, W], visible pixels."""
+    visible: NDArray[np.bool_]
+    """[N], whether any pixel is seen."""
+    visibility: NDArray[np.float32]
+    """[N] in 0..1, seen share of the whole sprite's pixels, those out of the frame included."""
+    keypoints: NDArray[np.float32]
+    """[N, K, 3] x, y, v as in COCO: 0 out of the frame, 1 hidden, 2 seen."""
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -76,23 +82,22 @@ class SyntheticVideo:
 
     Sprites later in the order are in front. The first two meet in the middle of the video: one hides the other.
 
-    Args (fields):
-        seed: decides everything that is random.
-        num_frames, fps: length and rate.
-        size: (height, width) in pixels.
-        num_objects: how many sprites, N.
-        kinds: what each is, of ``CLASSES``; None goes through them in turn.
-
     Raises:
-        ValueError: a size below 32 pixels, no frame, object or rate, or kinds that are none.
+        ValueError: a size below 32 pixels, no frame, object or rate, or unknown kinds.
     """
 
     seed: int = 0
+    """Decides everything that is random."""
     num_frames: int = 100
+    """Length in frames."""
     fps: float = 25.0
+    """Frames per second."""
     size: tuple[int, int] = (240, 320)
+    """(height, width) in pixels."""
     num_objects: int = 5
+    """Number of sprites, N."""
     kinds: tuple[str, ...] | None = None
+    """Shape of each sprite, of ``CLASSES``; None goes through them in turn."""
     _sprites: tuple[_Sprite, ...] = field(init=False, repr=False, compare=False)
     _background: Image = field(init=False, repr=False, compare=False)
 

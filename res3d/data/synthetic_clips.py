@@ -1,8 +1,8 @@
-"""Clips of made-up videos with the targets that detectors train with, as many as one likes."""
+"""Clips of synthetic videos with the targets that detectors train with, in any number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from res3d.data.facts import Facts
-from res3d.data.sources import hash_files
+from res3d.data.dataset_info import DatasetInfo
+from res3d.data.fingerprint import hash_files
 from res3d.data.synthetic import CATEGORIES, CLASSES, KEYPOINTS, MIN_VISIBLE, SyntheticFrame, SyntheticVideo
 
 HEADINGS = ("right", "down", "left", "up")  # labels 1 to 4
@@ -27,32 +27,32 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     [N, T, 4] around the visible pixels, visible [N, T], labels [N], track_ids [N], masks [N, T, H, W] and keypoints
     [N, T, 5, 3].
 
-    Args (fields):
-        seed: decides everything; train and test on different ones.
-        num_clips: how many clips there are.
-        length: T, frames.
-        side: H and W in pixels.
-        seconds: between the first frame and one after the last, the least and the most.
-        objects: the least and the most sprites.
-        scene: how many seconds the scene lasts that a clip is cut from, at a random moment: in long ones, sprites turn
-            farther and are oftener cut by the frame's edge. None: the clip is the scene, and all of them meet in it.
-        labels: "shape" says what a sprite looks like; "heading" where it goes (``HEADINGS``), which no single frame
-            shows.
-        min_visible: the share of a sprite's pixels that must be seen in a frame for it to count as visible there.
-
     Raises:
         ValueError: an unknown ``labels``, or numbers out of range.
     """
 
+    task: ClassVar[str] = "detector"
+
     seed: int = 0
+    """Decides everything; train and test on different ones."""
     num_clips: int = 1000
+    """Number of clips."""
     length: int = 8
+    """Frames of a clip, T."""
     side: int = 128
+    """Height and width of frames in pixels."""
     seconds: tuple[float, float] = (0.8, 0.8)
+    """Least and largest time between the first frame of a clip and one after the last."""
     objects: tuple[int, int] = (2, 4)
+    """Least and largest number of sprites."""
     scene: float | None = None
+    """Seconds of the scene that a clip is cut from, at a random time: in long ones, sprites turn farther and are more
+    often cut by the frame's edge. None: the clip is the scene, and all sprites meet in it."""
     labels: Literal["shape", "heading"] = "shape"
+    """Classes: "shape" is what a sprite looks like; "heading" where it goes (``HEADINGS``), which no single frame
+    shows."""
     min_visible: float = MIN_VISIBLE
+    """Share of a sprite's pixels that must be seen in a frame for it to count as visible there."""
 
     def __post_init__(self) -> None:
         if self.labels not in LABELS:
@@ -69,9 +69,9 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             raise ValueError(f"scene must be None or ≥ the {self.seconds[1]} s of the longest clip, not {self.scene!r}")
 
     @property
-    def facts(self) -> Facts:
-        """What the classes are."""
-        return Facts(
+    def info(self) -> DatasetInfo:
+        """The classes, and the targets that every clip has."""
+        return DatasetInfo(
             num_classes=self.num_classes,
             categories=CATEGORIES
             if self.labels == "shape"
@@ -109,7 +109,7 @@ class SyntheticClips(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         return _to_pixels(clip), self._target(video, frames, turns)
 
     def fingerprint(self) -> str:
-        """Of the settings, which decide everything."""
+        """Return a hash of the settings, which decide everything."""
         return hash_files([], self)
 
     def _target(self, video: SyntheticVideo, frames: list[SyntheticFrame], turns: int) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
-"""Clips of tracked videos: what CocoVID, PoseTrack18 or MOTChallenge files say, as a detector's targets."""
+"""Clips of tracked videos, with CocoVID, PoseTrack18 or MOTChallenge annotations as the targets of a detector."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,9 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from res3d.data.facts import Facts, check_numbers
+from res3d.clips import ClipSampler
+from res3d.data.dataset_info import DatasetInfo, check_numbers
+from res3d.data.fingerprint import hash_files
 from res3d.data.frames import PICTURES, VIDEOS, Frames, check_gaps, files_of, open_frames, resize_frames
-from res3d.data.sources import hash_files
 from res3d.settings import did_you_mean
 from res3d.structures import Category, Track, VideoTracks
 from res3d.structures.formats import read_tracks
@@ -38,18 +40,6 @@ class TrackedClips:
     only. Frames that nobody annotated are in no clip. Objects that are not to be counted (``iscrowd``, a score of 0)
     are left out. Where annotations say of what size their frames are, a video of another is theirs in proportion.
 
-    Args (fields):
-        annotations: a CocoVID, PoseTrack18 or MOTChallenge file, or a folder of such files.
-        videos: a folder of video files or of folders of pictures.
-        length: T, frames.
-        step: from one frame of a clip to the next.
-        stride: from the first frame of a clip to that of the next.
-        frames: [first, one after the last) of those of each video that are used.
-        jitter: frames by which the start of a clip is shifted at random, at most.
-        side: pixels that frames' shorter side is resized to.
-        store: folder to keep decoded frames in; without it, videos are decoded from their beginning for every clip.
-        classes: names of the classes to use, as labels 1, 2, ...; by default all of the annotations'.
-
     Raises:
         FileNotFoundError: no such annotations or videos.
         ValueError: annotations that cannot be read, of frames that a video does not have or of other proportions, or
@@ -57,22 +47,34 @@ class TrackedClips:
         VideoError: a video that cannot be read.
     """
 
+    task: ClassVar[str] = "detector"
+
     annotations: str
+    """A CocoVID, PoseTrack18 or MOTChallenge file, or a folder of such files."""
     videos: str
+    """A folder of video files or of folders of pictures."""
     length: int = 8
+    """Frames of a clip, T."""
     step: int = 1
+    """Frames of the video from one frame of a clip to the next."""
     stride: int = 4
+    """Frames from the start of one clip to the start of the next."""
     frames: tuple[int, int] | None = None
+    """Range [first, one after the last) of the frames of each video to use; None uses all."""
     jitter: int = 0
+    """Largest number of frames by which the start of a clip is shifted at random."""
     side: int | None = None
+    """Pixels that the shorter side of frames is resized to; None keeps the size."""
     store: str | None = None
+    """Folder for decoded frames; without it, videos are decoded from their beginning for every clip."""
     classes: tuple[str, ...] | None = None
+    """Names of the classes to use, as labels 1, 2, ...; None uses all of the annotations."""
     _tracks: Mapping[str, VideoTracks] = field(init=False, repr=False, compare=False)
     _frames: Mapping[str, Frames] = field(init=False, repr=False, compare=False)
     _labels: Mapping[int, int] = field(init=False, repr=False, compare=False)  # of the annotations: ours
     _categories: tuple[Category, ...] = field(init=False, repr=False, compare=False)
     _places: tuple[_Place, ...] = field(init=False, repr=False, compare=False)
-    _facts: Facts = field(init=False, repr=False, compare=False)
+    _info: DatasetInfo = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_numbers(self, length=1, step=1, stride=1, jitter=0)
@@ -88,19 +90,19 @@ class TrackedClips:
         object.__setattr__(self, "_frames", frames)
         places = [place for name, video in tracks.items() for place in self._find_places(name, video)]
         object.__setattr__(self, "_places", tuple(places))
-        object.__setattr__(self, "_facts", self._find_facts())
+        object.__setattr__(self, "_info", self._find_info())
 
     @property
-    def facts(self) -> Facts:
-        """What the classes are; masks are known where every object has one."""
-        return self._facts
+    def info(self) -> DatasetInfo:
+        """The classes and targets; masks are among them where every object has one."""
+        return self._info
 
-    def _find_facts(self) -> Facts:
+    def _find_info(self) -> DatasetInfo:
         seen = {
             self._labels[track.label]
             for place in self._places
             for track in self._tracks[place.video].tracks
-            if track.label in self._labels and (_rows(track, self._numbers(place.start)) >= 0).any()
+            if track.label in self._labels and (_rows(track, self._numbers(place)) >= 0).any()
         }
         empty = tuple(c.name for label, c in enumerate(self._categories, 1) if label not in seen)
         used = (track for video in self._tracks.values() for track in video.tracks if track.label in self._labels)
@@ -108,7 +110,7 @@ class TrackedClips:
         targets = {"masks": "N T H W"} if all(masked) else {}
         if self._num_keypoints:
             targets["keypoints"] = f"N T {self._num_keypoints} 3"
-        return Facts(
+        return DatasetInfo(
             num_classes=1 + len(self._categories),
             categories=self._categories,
             empty=empty,
@@ -128,14 +130,14 @@ class TrackedClips:
         start = place.start
         if place.earliest < place.latest:
             start = int(torch.randint(place.earliest, place.latest + 1, ()))
-        numbers = self._numbers(start)
+        numbers = self._numbers(place, start)
         source = self._frames[place.video]
         frames = resize_frames(source.read(numbers.tolist()), self.side)
         size = (frames.shape[2], frames.shape[3])
         return frames.transpose(0, 1).float() / 255, self._target(place.video, numbers, size)
 
     def fingerprint(self) -> str:
-        """Of the annotations, the videos and the clips in them."""
+        """Return a hash of the annotations, the videos and the clips in them."""
         annotations = Path(self.annotations)
         files = [annotations]
         if annotations.is_dir():
@@ -156,18 +158,25 @@ class TrackedClips:
             _check_proportions(self.annotations, name, video.size, frames)
         return frames
 
-    def _numbers(self, start: int) -> NDArray[np.int64]:
-        return start + self.step * np.arange(self.length)
+    @property
+    def _sampler(self) -> ClipSampler:
+        return ClipSampler(self.length, self.stride, self.step, tail="drop")
+
+    def _numbers(self, place: _Place, start: int | None = None) -> NDArray[np.int64]:
+        """Frame numbers [T] of the clip at ``place``, or with its start shifted to ``start``."""
+        first = place.start if start is None else start
+        return self._sampler.indices_at(np.array(first), self._frames[place.video].num_frames)
 
     def _find_places(self, name: str, video: VideoTracks) -> list[_Place]:
         first, stop = self.frames or (0, self._frames[name].num_frames)
         usable = np.zeros(self._frames[name].num_frames, bool)
         usable[range(video.num_frames) if video.annotated is None else video.annotated] = True
         usable[:first] = usable[stop:] = False
-        span = self.step * (self.length - 1) + 1
-        fits = [bool(usable[start : start + span : self.step].all()) for start in range(len(usable) - span + 1)]
+        sampler = self._sampler
+        anywhere = np.arange(max(0, len(usable) - sampler.span + 1))
+        fits = [bool(row.all()) for row in usable[sampler.indices_at(anywhere, len(usable))]]
         places = []
-        for start in range(first, len(fits), self.stride):
+        for start in (first + sampler.starts(max(0, len(usable) - first))).tolist():
             if fits[start]:
                 earliest = latest = start
                 while earliest > max(0, start - self.jitter) and fits[earliest - 1]:
@@ -204,7 +213,7 @@ class TrackedClips:
                         track.keypoints * np.array([across, down, 1], np.float32), rows
                     )
             target["keypoints"] = torch.from_numpy(points)
-        if "masks" in self._facts.targets:
+        if "masks" in self._info.targets:
             target["masks"] = _masks(held, len(numbers), size)
         return target
 

@@ -59,8 +59,9 @@ class FeatureExtractor:
         model: a backbone, or a classifier, whose backbone is used. What runs is a copy made fast, with the weights as
             they are now (see ``res3d.inference.optimize``).
         clip: the clips that the model takes; by default those that a classifier was trained on, if it says so
-            (``trained_on``). The frame rate is the reader's: ``self.fps`` is what ``clip`` asks for.
-        sampler: chooses the frames of clips; by default that of ``clip``, else ``ClipSampler()``.
+            (``trained_on``). The reader sets the frame rate; ``self.fps`` is the one that ``clip`` asks for.
+        sampler: chooses the frames of clips; by default that of ``clip``, else ``ClipSampler()``. Given without
+            ``clip``, it counts the video's own frames.
         preprocess: prepares frames; by default that of ``clip``, else torchvision's Kinetics preset (resize 128×171,
             crop 112×112).
         layer: the stage whose map is taken ("stem", "conv2", ...), by default the last; or "logits", a classifier's
@@ -97,9 +98,10 @@ class FeatureExtractor:
         self.backbone = model.backbone if isinstance(model, ClipClassifier) else model
         self.layer = _find_layer(model, self.backbone.spec, layer)
         self.model: ResNet3d | ClipClassifier = model if self.layer == LOGITS else self.backbone
+        own = clip is None and sampler is not None  # frames that the caller chooses
         if clip is None and isinstance(model, ClipClassifier):
             clip = model.trained_on
-        self.fps = None if clip is None else clip.fps
+        self.fps = None if clip is None or own else clip.fps
         self.sampler = sampler or (ClipSampler() if clip is None else clip.sampler())
         self.preprocess = preprocess or _preprocessing_of(clip)
         self.pool = pool

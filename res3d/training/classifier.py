@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from res3d.backbone import ClipClassifier
-from res3d.data import Facts
+from res3d.data import DatasetInfo
 from res3d.training.settings import TrainingSettings
 from res3d.training.tasks import Maps, Options, Samples, Task
 from res3d.weights import create_classifier
@@ -16,7 +16,7 @@ from res3d.weights import create_classifier
 TOP = 5  # classes, of the second accuracy that is scored
 
 
-def build_classifier(options: Options, facts: Facts) -> ClipClassifier:
+def build_classifier(options: Options, info: DatasetInfo) -> ClipClassifier:
     """``create_classifier(backbone, num_classes, ...)``; the number of classes is the data's.
 
     Raises:
@@ -26,29 +26,22 @@ def build_classifier(options: Options, facts: Facts) -> ClipClassifier:
     keywords = dict(options)
     if "backbone" not in keywords:
         raise ValueError("model.backbone is missing: a name from res3d.list_backbones() or a YAML spec file")
-    name, num_classes = keywords.pop("backbone"), keywords.pop("num_classes", facts.num_classes)
-    if isinstance(num_classes, int) and num_classes < facts.num_classes:
-        raise ValueError(f"model.num_classes must be ≥ {facts.num_classes}, the data's, not {num_classes}")
+    name, num_classes = keywords.pop("backbone"), keywords.pop("num_classes", info.num_classes)
+    if isinstance(num_classes, int) and num_classes < info.num_classes:
+        raise ValueError(f"model.num_classes must be ≥ {info.num_classes}, the data's, not {num_classes}")
     return create_classifier(name, num_classes, **keywords)
 
 
-def _note_input(model: ClipClassifier, settings: TrainingSettings, facts: Facts) -> None:
-    clip = facts.clip
+def _note_input(model: ClipClassifier, settings: TrainingSettings, info: DatasetInfo) -> None:
+    clip = info.clip
     if clip is None:  # pictures or signals
         return
-    names = tuple(category.name for category in facts.categories)
+    names = tuple(category.name for category in info.categories)
     model.categories = names if len(names) == model.num_classes else ()
     if clip.crop is None and settings.validate is None:  # what is trained on is cropped at random
-        clip = replace(clip, crop=_fitting_crop(settings.augment.get("crop"), clip.resize))
+        clip = replace(clip, crop=settings.augment.get("crop"))
     mean, std = tuple(settings.mean) or clip.mean, tuple(settings.std) or clip.std
     model.trained_on = replace(clip, mean=mean, std=std)
-
-
-def _fitting_crop(crop: Sequence[int] | None, side: object) -> tuple[int, int] | None:
-    """The part of a crop that fits into frames whose shorter side is ``side``; augmentation pads smaller frames."""
-    if crop is None:
-        return None
-    return tuple(min(size, side) if isinstance(side, int) else size for size in crop)  # type: ignore[return-value]
 
 
 def _needs(model: ClipClassifier) -> dict[str, str]:

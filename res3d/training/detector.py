@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from res3d.data import Facts
+from res3d.data import DatasetInfo
 from res3d.detection import MaskRCNN3d, mask_rcnn_3d
 from res3d.evaluation import score_tubes
 from res3d.settings import change_dataclass
@@ -17,7 +17,7 @@ AIMS = ("box_ap", "mask_ap", "pck")  # whose mean, of the heads that there are, 
 ALWAYS = ("boxes", "visible", "labels", "track_ids")  # of a target
 
 
-def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
+def build_detector(options: Options, info: DatasetInfo) -> MaskRCNN3d:
     """``mask_rcnn_3d(**options)``; classes and their names are the data's.
 
     ``options["spec"]`` changes what that makes: a mapping shaped like ``DetectorSpec``, with only what is to differ.
@@ -27,7 +27,7 @@ def build_detector(options: Options, facts: Facts) -> MaskRCNN3d:
         WeightsError: weights that do not.
     """
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    keywords: dict[str, Any] = {"num_classes": facts.num_classes, "categories": facts.categories, **given}
+    keywords: dict[str, Any] = {"num_classes": info.num_classes, "categories": info.categories, **given}
     changes = keywords.pop("spec", None)
     model = mask_rcnn_3d(**keywords)
     if changes is None:
@@ -95,6 +95,6 @@ DETECTOR = Task(
     score=_score,
     best="quality",
     normalizes=True,
-    note_input=lambda model, settings, facts: None,  # a detector brings its own sizes, and its classes' names
+    note_input=lambda model, settings, info: None,  # a detector brings its own sizes, and its classes' names
     scored_alone=True,
 )

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from res3d.data import DATA_KINDS, ClipData, Facts
+from res3d.data import DATASETS, ClipData, DatasetInfo
 from res3d.settings import build_dataclass, did_you_mean
 from res3d.training.classifier import CLASSIFIER
 from res3d.training.detector import DETECTOR
@@ -30,20 +30,20 @@ def build_data(name: str, settings: Mapping[str, Any], task: str) -> ClipData:
             that are not what they should be.
         FileNotFoundError: no such file or folder.
     """
-    row = _row(name, settings, DATA_KINDS)
+    row = _row(name, settings, DATASETS)
     if row.task != task:
-        fitting = [kind for kind, other in DATA_KINDS.items() if other.task == task]
+        fitting = [kind for kind, other in DATASETS.items() if other.task == task]
         raise ValueError(
             f"{name}.kind {settings['kind']!r} is for a {row.task}, not for a {task} (accepted: {', '.join(fitting)})"
         )
     fields = {key: value for key, value in settings.items() if key != "kind"}
-    data: ClipData = build_dataclass(row.data, fields, root=name)
+    data: ClipData = build_dataclass(row, fields, root=name)
     if not len(data):
         raise ValueError(f"{name}: holds no clip")
     return data
 
 
-def build_model(task: Task, settings: TrainingSettings, facts: Facts) -> nn.Module:
+def build_model(task: Task, settings: TrainingSettings, info: DatasetInfo) -> nn.Module:
     """The model of a run, frozen as in its first epoch.
 
     Raises:
@@ -54,7 +54,7 @@ def build_model(task: Task, settings: TrainingSettings, facts: Facts) -> nn.Modu
     if "freeze_at" in options:
         raise ValueError("model has no key 'freeze_at': it is a setting of the run, beside unfreeze")
     try:
-        model = task.build(options, facts)
+        model = task.build(options, info)
     except TypeError as error:  # a keyword that the factory does not have, or a value that is no such thing
         raise ValueError(f"model: {error}") from None
     backbone: Any = model.backbone

@@ -67,10 +67,10 @@ def make_plan(settings: TrainingSettings) -> Plan:
         decay=settings.decay,
     )
     augmentation = build_dataclass(Augmentation, settings.augment, root="augment")
-    flip_pairs = mirror_pairs(data.facts.categories, augmentation.pairs) if augmentation.flip else ()
+    flip_pairs = mirror_pairs(data.info.categories, augmentation.pairs) if augmentation.flip else ()
     seed_step(settings.seed)  # of random weights
-    model = build_model(task, settings, data.facts)
-    task.note_input(model, settings, (data if validation is None else validation).facts)
+    model = build_model(task, settings, data.info)
+    task.note_input(model, settings, (data if validation is None else validation).info)
     _check_targets("train", data, task.needs(model))
     if validation is not None:
         _check_targets("validate", validation, task.needs(model))
@@ -93,19 +93,19 @@ def make_plan(settings: TrainingSettings) -> Plan:
 
 
 def _check_classes(data: ClipData, validation: ClipData | None) -> None:
-    if data.facts.empty:
-        raise ValueError(f"train: no clip shows {', '.join(data.facts.empty)}; leave such classes out, or add examples")
-    if validation is not None and data.facts != validation.facts:
-        a, b = data.facts, validation.facts
-        names = [", ".join(c.name for c in facts.categories) or f"{facts.num_classes} classes" for facts in (a, b)]
+    if data.info.empty:
+        raise ValueError(f"train: no clip shows {', '.join(data.info.empty)}; leave such classes out, or add examples")
+    if validation is not None and data.info != validation.info:
+        a, b = data.info, validation.info
+        names = [", ".join(c.name for c in info.categories) or f"{info.num_classes} classes" for info in (a, b)]
         raise ValueError(f"train and validate must be of the same classes and keypoints, not {names[0]} and {names[1]}")
 
 
 def _check_targets(name: str, data: ClipData, needs: Mapping[str, str]) -> None:
-    facts = data.facts
+    info = data.info
     for field, shape in needs.items():
-        if field not in facts.targets:
-            why = f": {facts.partial[field]}" if field in facts.partial else ""
+        if field not in info.targets:
+            why = f": {info.partial[field]}" if field in info.partial else ""
             raise ValueError(f"{name}: the model has a head for {field}, which its data lack{why}")
-        if facts.targets[field] != shape:
-            raise ValueError(f"{name}: {field} are [{facts.targets[field]}], and the model's [{shape}]")
+        if info.targets[field] != shape:
+            raise ValueError(f"{name}: {field} are [{info.targets[field]}], and the model's [{shape}]")

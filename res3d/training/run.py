@@ -95,7 +95,7 @@ def _describe(plan: Plan) -> Iterator[str]:
     if plan.validation is not None:
         yield f"validate: {len(plan.validation)} clips every {settings.validate_every} epochs"
     if plan.flip_pairs:
-        names = next(category.keypoints for category in plan.data.facts.categories if category.keypoints)
+        names = next(category.keypoints for category in plan.data.info.categories if category.keypoints)
         swapped = ", ".join(f"{names[a]} and {names[b]}" for a, b in plan.flip_pairs)
         yield f"a flip swaps {len(plan.flip_pairs)} pairs of keypoints: {swapped}"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from res3d.data import Facts
+from res3d.data import DatasetInfo
 from res3d.training.settings import TrainingSettings
 
 Samples = Sequence[tuple[Tensor, Any]]  # clips and what is true of them
@@ -18,7 +18,7 @@ Maps = Mapping[str, Tensor]  # by stage, [N, C, T, H, W]
 class Task:
     """What training needs to know of one kind of model, which has a ``backbone``."""
 
-    build: Callable[[Options, Facts], nn.Module]
+    build: Callable[[Options, DatasetInfo], nn.Module]
     """From the config's ``model`` and what is known of the data, unfrozen; ValueError for what does not fit."""
     needs: Callable[[Any], Mapping[str, str]]
     """Shapes of what a model learns from besides what every kind of its data has."""
@@ -30,5 +30,6 @@ class Task:
     score: Callable[[Sequence[Any], Sequence[Any]], dict[str, float]]  # results and truths of all clips
     best: str  # the score that says which weights are best, the higher the better; ``score`` gives it always
     normalizes: bool  # whether the model itself brings clips in 0..1 to the mean and spread that it was made for
-    note_input: Callable[[Any, TrainingSettings, Facts], None]  # keep with the model what clips of such data are like
+    note_input: Callable[[Any, TrainingSettings, DatasetInfo], None]
+    """Store with the model what clips of such data are like."""
     scored_alone: bool  # whether clips go through one by one: batches would be padded, and results change with that

@@ -154,8 +154,13 @@ class ClipStream:
         decoded: list[TimedFrame] = []
         frames = _with_last(self.reader.frames())
         while True:
-            with self.measure("decode"):
-                number, frame, is_last = next(frames, (0, None, True))
+            try:
+                with self.measure("decode"):
+                    number, frame, is_last = next(frames, (0, None, True))
+            except Exception:
+                if places:
+                    yield DecodedChunk(places, decoded)  # the frames before the damage
+                raise
             if frame is None:
                 return
             is_held = holds(number) or (is_last and self.sampler.tail == "pad")
@@ -243,12 +248,17 @@ def batched(items: Generator[T, None, None], size: int) -> Generator[list[T], No
 
 
 def _with_last(frames: Iterable[TimedFrame]) -> Iterator[tuple[int, TimedFrame, bool]]:
-    """(number, frame, whether it is the last)."""
+    """(number, frame, whether it is the last); where an error follows, no frame is."""
     before: TimedFrame | None = None
     number = -1
-    for number, frame in enumerate(frames):
+    try:
+        for number, frame in enumerate(frames):
+            if before is not None:
+                yield number - 1, before, False
+            before = frame
+    except Exception:
         if before is not None:
-            yield number - 1, before, False
-        before = frame
+            yield number, before, False
+        raise
     if before is not None:
         yield number, before, True

@@ -102,7 +102,7 @@ class Prefetcher(Iterator[T]):
         name: str = "res3d-prefetch",
     ) -> None:
         self._interrupt = interrupt
-        self._ended = False
+        self._ended = self._closed = False
         self._channel: _Channel[T] = _Channel(depth, stop or threading.Event())
         self._thread = threading.Thread(target=self._channel.produce, args=(items,), daemon=True, name=name)
         self._thread.start()
@@ -139,6 +139,9 @@ class Prefetcher(Iterator[T]):
 
     def close(self) -> None:
         """End the thread and close what it iterates over; a second time nothing happens."""
+        if self._closed:
+            return
+        self._closed = True
         if not self._ended:
             self._ended = True
             self._channel.stop.set()
@@ -166,13 +169,21 @@ def map_in_threads(
 ) -> Generator[R, None, None]:
     """``map(function, items)``, in order, computed by ``workers`` threads at a time and no further ahead than that.
 
-    Errors of ``function`` and ``items`` are raised here. Closing this closes ``items``.
+    Errors of ``function`` and ``items`` are raised here, after the results before them. Closing this closes ``items``.
     """
     running: deque[Future[R]] = deque()
+    failure: Exception | None = None
     with closing(items), ThreadPoolExecutor(workers, thread_name_prefix="res3d-worker") as pool:
-        for item in items:
-            running.append(pool.submit(function, item))
+        while failure is None:
+            try:
+                running.append(pool.submit(function, next(items)))
+            except StopIteration:
+                break
+            except Exception as error:
+                failure = error
             if len(running) > workers:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
+    if failure is not None:
+        raise failure

@@ -118,7 +118,7 @@ def _parse_spec(metadata: Metadata) -> BackboneSpec:
     return BackboneSpec.from_yaml(str(metadata["spec"]))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class _TrainedOn(ClipSpec):
     """The YAML of ``trained_on`` in a file: a ClipSpec and the names of the classes."""
 

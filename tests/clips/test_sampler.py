@@ -65,6 +65,25 @@ def test_padding_and_shifting_leave_no_frame_out(length, less, n):
         assert covered == set(range(n))
 
 
+@given(samplers, st.integers(0, 6), st.integers(0, 60))
+def test_a_clip_is_settled_when_the_rest_of_the_video_cannot_change_it(sampler, clip, seen):
+    rows = [sampler.indices(n)[clip : clip + 1].tolist() for n in range(seen, seen + 60 + sampler.span)]
+    same = bool(rows[0]) and all(row == rows[0] for row in rows)
+    first, last = (clip * sampler.stride + sampler.offset + k for k in (0, sampler.span - 1))
+    if sampler.is_settled(clip, seen):
+        assert same
+    elif last < seen:  # all frames are there, and yet it is not settled
+        assert not same
+    assert sampler.oldest_used(clip, seen) <= max(0, first)
+
+
+@given(samplers, st.integers(0, 6), st.integers(1, 60))
+def test_no_later_clip_uses_older_frames_than_told(sampler, clip, seen):
+    oldest = sampler.oldest_used(clip, seen)
+    for n in range(seen, seen + 40):
+        assert (sampler.indices(n, first=clip) >= min(oldest, n - 1)).all()
+
+
 @pytest.mark.parametrize(
     ("sampler", "n", "expected"),
     [

@@ -146,7 +146,7 @@ def test_only_what_was_changed_is_added_to_the_dictionary_that_files_hold():
         ({"channel_order": "gbr"}, "channel_order must be one of 'rgb', 'bgr', not 'gbr'"),
         ({"value_range": 100.0}, r"value_range must be one of \(1\.0, 255\.0\), not 100\.0"),
         ({"std": (1.0, 0.0, 1.0)}, "mean and std must be three numbers each, std > 0"),
-        ({"resize": 10}, "crop .* is larger than frames resized to 10"),
+        ({"resize": (10, 40)}, r"crop .* is larger than frames resized to \(10, 40\)"),
     ],
 )
 def test_wrong_clips_are_refused(arguments, message):
@@ -161,5 +161,9 @@ def test_what_a_method_cannot_honour_is_refused():
         ClipSpec(length=8, sampling="segments").sampler(stride=4)
     with pytest.raises(ValueError, match=r"frames must be uint8 \[n, H, W, 3\]"):
         ClipSpec(**PLAIN, views=3).prepare_views(pictures().float())
+    wide = ClipSpec(length=4, resize=20, crop=(20, 30))
+    assert wide(pictures(1, 40, 60)).shape == (1, 3, 20, 30)
+    with pytest.raises(ValueError, match=r"crop \(20, 30\) is larger than frames of \(20, 25\)"):
+        wide(pictures(1, 40, 50))
     with pytest.raises(ValueError, match=r"crop \(20, 30\) is larger than frames of \(19, 56\)"):
         ClipSpec(**PLAIN, views=5).prepare_views(pictures(1, 19, 56))

@@ -15,14 +15,14 @@ def test_pictures_are_clips_of_one_frame(tmp_path, monkeypatch):
     clip, label = train[13]
     assert (tuple(clip.shape), clip.dtype, label) == ((3, 1, 32, 32), torch.float32, 3)
     assert 25 * 3 <= clip.mean() * 255 <= 25 * 4
-    assert [c.name for c in train.facts.categories][3] == "cat"
-    assert train.facts.num_classes == 10
+    assert [c.name for c in train.info.categories][3] == "cat"
+    assert train.info.num_classes == 10
     assert Cifar10Clips(folder=str(tmp_path), side=40)[0][0].shape == (3, 1, 40, 40)
 
 
 def test_classes_without_pictures_are_known(tmp_path, monkeypatch):
     write_cifar10(tmp_path, monkeypatch, train=8)
-    assert Cifar10Clips(folder=str(tmp_path)).facts.empty == ("ship", "truck")
+    assert Cifar10Clips(folder=str(tmp_path)).info.empty == ("ship", "truck")
 
 
 class Planted:

@@ -4,7 +4,9 @@ import torch
 from made_videos import write_h264
 from PIL import Image
 
+from res3d.clips import ClipSpec
 from res3d.data import LabelledClips
+from res3d.video import VideoReader
 
 
 def gray(level: int, frames: int, height: int = 20, width: int = 32) -> list[np.ndarray]:
@@ -31,7 +33,7 @@ def levels(clip: torch.Tensor) -> list[float]:
 def test_folders_are_classes_and_a_clip_is_the_middle_of_its_video(clips):
     data = LabelledClips(source=str(clips), length=3, step=4, place="middle")
     assert len(data) == 3
-    assert [c.name for c in data.facts.categories] == ["a", "b"]
+    assert [c.name for c in data.info.categories] == ["a", "b"]
     assert [data[n][1] for n in range(3)] == [0, 0, 1]
     clip, _ = data[1]
     assert (clip.dtype, tuple(clip.shape)) == (torch.float32, (3, 3, 20, 32))
@@ -61,8 +63,8 @@ def test_a_list_names_videos_and_classes(clips):
     (clips / "list.csv").write_text("b/3,two\n\na/1.mp4, one\n")
     data = LabelledClips(source=str(clips / "list.csv"), classes=("one", "two", "three"), length=2)
     assert [data[n][1] for n in range(2)] == [1, 0]
-    assert data.facts.num_classes == 3
-    assert data.facts.empty == ("three",)
+    assert data.info.num_classes == 3
+    assert data.info.empty == ("three",)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +98,21 @@ def test_a_source_that_is_not_there_is_named(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"x\.csv: holds no text"):
         LabelledClips(source=str(tmp_path / "x.csv"))
+
+
+@pytest.mark.parametrize(
+    ("side", "crop"), [(None, (17, 29)), (17, (14, 14)), (17, (15, 20)), (None, (20, 31)), (18, None)]
+)
+@pytest.mark.parametrize("store", [False, True])
+def test_validation_sees_the_pixels_that_classification_sees(tmp_path, side, crop, store):
+    """Where the margin is odd, centre crops can be rounded in two ways."""
+    (tmp_path / "a").mkdir()
+    rng = np.random.default_rng(0)
+    write_h264(tmp_path / "a" / "1.mp4", [rng.integers(0, 256, (20, 32, 3)).astype(np.uint8) for _ in range(9)])
+    folder = str(tmp_path / ".store") if store else None
+    data = LabelledClips(source=str(tmp_path), length=3, place="middle", side=side, crop=crop, store=folder)
+    clip = data.info.clip
+    assert clip == ClipSpec(length=3, resize=side, crop=crop)
+    frames = np.stack([image for image, _ in VideoReader(tmp_path / "a" / "1.mp4")])[3:6]
+    seen = clip(torch.from_numpy(frames)).transpose(0, 1)
+    assert torch.equal((data[0][0] * 255).round(), (seen * 255).round())

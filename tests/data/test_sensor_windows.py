@@ -22,14 +22,14 @@ def test_windows_are_clips_of_one_frame_and_row(files):
     clip, label = data[2]
     assert (tuple(clip.shape), clip.dtype, label) == ((2, 1, 1, 9), torch.float32, 3)
     assert np.allclose(clip[:, 0, 0].numpy(), np.load(files / "w.npy")[2])
-    assert (len(data), data.facts.num_classes, data.facts.empty) == (6, 4, ("class 2",))
+    assert (len(data), data.info.num_classes, data.info.empty) == (6, 4, ("class 2",))
 
 
 def test_rows_and_classes_can_be_given(files):
     data = windows(files, rows=(3, 6), num_classes=5)
     assert len(data) == 3
     assert data[0][1] == 1
-    assert data.facts.empty == ("class 2", "class 3", "class 4")
+    assert data.info.empty == ("class 2", "class 3", "class 4")
 
 
 def test_a_file_of_one_channel_needs_no_axis_for_it(files):

@@ -83,8 +83,8 @@ def test_frames_that_nobody_annotated_are_in_no_clip(scene):
 
 def test_classes_are_chosen_and_numbered_by_name(scene):
     clips = clips_of(scene, classes=("triangle", "disc"))
-    assert [c.name for c in clips.facts.categories] == ["triangle", "disc"]
-    assert clips.facts.num_classes == 3
+    assert [c.name for c in clips.info.categories] == ["triangle", "disc"]
+    assert clips.info.num_classes == 3
     assert {1, 2} >= set(torch.cat([clips[n][1]["labels"] for n in range(len(clips))]).tolist())
     with pytest.raises(ValueError, match=r"has no class 'squere'; did you mean 'square'\? \(it has disc, square, tri"):
         clips_of(scene, classes=("squere",))
@@ -94,8 +94,8 @@ def test_a_class_that_no_clip_shows_is_known_as_empty(scene):
     tracks = SCENE.tracks("scene.mp4")
     more = {**tracks.categories, 9: Category(name="star", keypoints=tracks.categories[1].keypoints)}
     write_cocovid([tracks.renamed(categories=more)], scene / "tracks.json")
-    assert clips_of(scene).facts.empty == ("star",)
-    assert clips_of(scene, classes=("disc",)).facts.empty == ()
+    assert clips_of(scene).info.empty == ("star",)
+    assert clips_of(scene, classes=("disc",)).info.empty == ()
 
 
 def test_crowds_are_not_learned_from(scene):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import res3d
-from res3d.data import Facts
+from res3d.data import DatasetInfo
 from res3d.training.classifier import CLASSIFIER
 
 
@@ -40,7 +40,7 @@ def test_the_loss_is_cross_entropy(thin):
 
 
 def test_classes_are_the_datas(thin_spec):
-    assert CLASSIFIER.build({"backbone": str(thin_spec)}, Facts(num_classes=4)).num_classes == 4
-    assert CLASSIFIER.build({"backbone": str(thin_spec), "num_classes": 9}, Facts(num_classes=4)).num_classes == 9
+    assert CLASSIFIER.build({"backbone": str(thin_spec)}, DatasetInfo(num_classes=4)).num_classes == 4
+    assert CLASSIFIER.build({"backbone": str(thin_spec), "num_classes": 9}, DatasetInfo(num_classes=4)).num_classes == 9
     with pytest.raises(ValueError, match=r"model\.num_classes must be ≥ 4, the data's, not 3"):
-        CLASSIFIER.build({"backbone": str(thin_spec), "num_classes": 3}, Facts(num_classes=4))
+        CLASSIFIER.build({"backbone": str(thin_spec), "num_classes": 3}, DatasetInfo(num_classes=4))

@@ -8,8 +8,8 @@ import yaml
 
 import res3d
 from res3d.cli.command import run_command
-from res3d.data import Augmentation, Facts, mirror_pairs
-from res3d.data.facts import named
+from res3d.data import Augmentation, DatasetInfo, mirror_pairs
+from res3d.data.dataset_info import named
 from res3d.settings import build_dataclass
 from res3d.structures import COCO_KEYPOINTS, Category
 from res3d.training import TrainingSettings
@@ -34,11 +34,11 @@ def settings_of(path: Path) -> TrainingSettings:
     return found[0]
 
 
-def facts_of(settings: TrainingSettings) -> Facts:
+def facts_of(settings: TrainingSettings) -> DatasetInfo:
     keypoints = settings.model.get("keypoints") or 0
     if settings.model["kind"] == "detector":
-        return Facts(num_classes=2, categories=(Category(name="x", keypoints=COCO_KEYPOINTS[:keypoints]),))
-    return Facts(num_classes=3, categories=named("abc"))
+        return DatasetInfo(num_classes=2, categories=(Category(name="x", keypoints=COCO_KEYPOINTS[:keypoints]),))
+    return DatasetInfo(num_classes=3, categories=named("abc"))
 
 
 def test_there_are_configs_for_all_that_is_trained():

@@ -3,10 +3,10 @@ import torch
 from made_detectors import SMALL, THIN
 
 import res3d
-from res3d.data import CATEGORIES, Facts, SyntheticClips
+from res3d.data import CATEGORIES, DatasetInfo, SyntheticClips
 from res3d.training.detector import DETECTOR
 
-FACTS = Facts(num_classes=4, categories=CATEGORIES)
+FACTS = DatasetInfo(num_classes=4, categories=CATEGORIES)
 
 
 def test_classes_and_their_names_are_the_datas():

@@ -247,7 +247,7 @@ def test_frozen_stages_stay_and_unfreeze_by_epoch(tmp_path):
     run(detector_settings(tmp_path / "two", **changes))
     seed_step(0)
     data = build_data("train", start.train, "detector")
-    fresh = build_model(find_task(start), start, data.facts).state_dict()
+    fresh = build_model(find_task(start), start, data.info).state_dict()
     one, two = (state(tmp_path / name / "last.safetensors") for name in ("one", "two"))
 
     def same(a, b, stage):

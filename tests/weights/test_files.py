@@ -45,6 +45,7 @@ def test_clips_and_names_of_classes_are_saved_in_the_form_of_0_1_0(tmp_path, thi
     with safe_open(path, "pt") as file:
         written = json.loads(file.metadata()["res3d"])
     values = yaml.safe_load(written["trained_on"])
+    assert list(values) == ["length", "step", "fps", "resize", "crop", "std", "categories"], "runs compare the text"
     assert values == {
         "resize": 40,
         "crop": [32, 36],

@@ -22,9 +22,10 @@ from res3d.cli.benchmark.timing import measure_ceiling
 from res3d.cli.command import UsageError
 from res3d.cli.inputs import complain
 from res3d.cli.settings import find_device
+from res3d.clips import ClipSampler, Preprocessing
 from res3d.features.dense import MapGrid
 from res3d.files import write_whole
-from res3d.video import ClipSampler, Preprocessing, VideoError, VideoReader
+from res3d.video import VideoError, VideoReader
 from res3d.weights import create_backbone
 
 # Extraction is measured as the peer's users would set it: frames of 256 pixels, a crop of 224

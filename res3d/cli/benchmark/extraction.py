@@ -10,9 +10,10 @@ import torch
 
 from res3d.backbone import ResNet3d
 from res3d.cli.benchmark.timing import time_in_turns
+from res3d.clips import ClipSampler, Preprocessing
 from res3d.features import ExtractionRun, FeatureExtractor, NetworkOptions, PipelineTimes
 from res3d.structures import ClipFeatures
-from res3d.video import ClipSampler, Preprocessing, VideoReader
+from res3d.video import VideoReader
 
 
 @dataclass(frozen=True, kw_only=True)
