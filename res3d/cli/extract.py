@@ -93,9 +93,9 @@ class ExtractCommand(Command):
         from res3d.weights import WeightsError
 
         try:
+            self.reader.check()
             extractor = self._make_extractor()
             paths = expand_videos(self.videos) if self.videos else None
-            self.reader.check()
             folder = self._result_folder()
             folder.check(paths or [])
         except (WeightsError, FileNotFoundError) as error:

@@ -22,11 +22,7 @@ Names are not abbreviated.
 
 `--threads N` holds for torch, NumPy, OpenCV and the video decoder. Without it they use the CPUs that the process is
 bound to, no more than a container's quota, or what `OMP_NUM_THREADS` says. Idle threads sleep
-<<<<<<< HEAD
-(`OMP_WAIT_POLICY=PASSIVE`, unless the environment sets another policy): threads that spin slow down everything else on a
-=======
 (`OMP_WAIT_POLICY=PASSIVE` unless the environment sets another): threads that spin slow down everything else on a
->>>>>>> settings
 busy machine."""
 
 
