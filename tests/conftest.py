@@ -12,6 +12,7 @@ import torch
 from made_videos import write_h264
 
 import res3d
+from res3d.threads import COUNTS
 from res3d.weights import find_weights, registry
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # else each would take all cores
@@ -24,6 +25,19 @@ REAL_DATA = ROOT.parent / "shared" / "data"
 @pytest.fixture(autouse=True)
 def _fixed_seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_threads():
+    """Numbers of threads that a command sets hold for its test alone."""
+    before = {name: os.environ.get(name) for name in COUNTS}
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 @pytest.fixture

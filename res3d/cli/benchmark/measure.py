@@ -21,12 +21,12 @@ from res3d.cli.benchmark.report import (
     write_json,
 )
 from res3d.cli.benchmark.settings import BenchmarkSettings
+from res3d.cli.benchmark.timing import measure_ceiling
 from res3d.cli.command import Keywords
 from res3d.cli.computing import find_device
 from res3d.cli.errors import UsageError, report_error
 from res3d.features.dense import MapGrid
 from res3d.files import write_whole
-from res3d.inference.measure import measure_ceiling
 from res3d.video import ClipSampler, Preprocessing, VideoError, VideoReader
 from res3d.weights import create_backbone
 
