@@ -48,9 +48,14 @@ def test_a_fresh_run_drops_what_an_old_one_left(tmp_path):
 
 def test_ctrl_c_waits_until_a_row_is_written():
     before, written = signal.getsignal(signal.SIGINT), []
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt():
-        signal.raise_signal(signal.SIGINT)
-        written.append("all of it")
+
+    def write() -> None:
+        with deferred_interrupt():
+            signal.raise_signal(signal.SIGINT)
+            written.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
     assert written == ["all of it"]
     assert signal.getsignal(signal.SIGINT) is before
     with deferred_interrupt():
