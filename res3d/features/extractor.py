@@ -98,21 +98,18 @@ class FeatureExtractor:
         self.backbone = model.backbone if isinstance(model, ClipClassifier) else model
         self.layer = _find_layer(model, self.backbone.spec, layer)
         self.model: ResNet3d | ClipClassifier = model if self.layer == LOGITS else self.backbone
-        own = clip is None and sampler is not None  # frames that the caller chooses
-        if clip is None and isinstance(model, ClipClassifier):
-            clip = model.trained_on
-        self.fps = None if clip is None or own else clip.fps
-        self.sampler = sampler or (ClipSampler() if clip is None else clip.sampler())
-        self.preprocess = preprocess or _preprocessing_of(clip)
+        trained_on = model.trained_on if isinstance(model, ClipClassifier) else None
+        self.fps, self.sampler = _choose_frames(clip, trained_on, sampler)
+        self.preprocess = preprocess or _preprocessing_of(clip or trained_on)
         self.pool = pool
         self.context = context
         self.options = options or NetworkOptions()
         device = self.options.device
         self.device = torch.device(device) if device is not None else next(self.backbone.parameters()).device
         model.to(self.device)
-        self.grid = (
-            MapGrid(spec=self.backbone.spec, layer=self._last_stage, sampler=self.sampler) if self._runs_dense else None
-        )
+        self.grid: MapGrid | None = None
+        if context == "video":
+            self.grid = MapGrid(spec=self.backbone.spec, layer=self._last_stage, sampler=self.sampler)
         self.network = self._split()
         self._weights = weights
         self._weights_sha256 = hash_weights(self.model)
@@ -121,10 +118,6 @@ class FeatureExtractor:
     def dtype(self) -> str:
         """The computing type."""
         return self.network.model.dtype
-
-    @property
-    def _runs_dense(self) -> bool:
-        return self.context == "video"
 
     @property
     def _last_stage(self) -> str:
@@ -136,7 +129,7 @@ class FeatureExtractor:
         stages = spec.stage_names[: spec.stage_names.index(self._last_stage) + 1]
         # A shifted last clip may hold any of the last frames, so all would have to be kept, and most of them in vain.
         overlap = sampler.stride < sampler.span and (sampler.tail != "shift" or sampler.step == 1)
-        shares = self.options.share_frames and (self._runs_dense or overlap)
+        shares = self.options.share_frames and (self.grid is not None or overlap)
         shared = [name for name in frame_wise_stages(spec) if name in stages] if shares else []
         optimized = optimize(self.model, dtype=self.options.dtype)
         return SplitNetwork(model=optimized, shared=tuple(shared), rest=stages[len(shared) :])
@@ -209,6 +202,22 @@ def _find_layer(model: ResNet3d | ClipClassifier, spec: BackboneSpec, layer: str
     if spec.in_channels != 3:
         raise ValueError(f"videos have 3 channels, and {spec.name} takes {spec.in_channels}")
     return layer or spec.stage_names[-1]
+
+
+def _choose_frames(
+    clip: ClipSpec | None, trained_on: ClipSpec | None, sampler: ClipSampler | None
+) -> tuple[float | None, ClipSampler]:
+    """The frame rate and the sampler; a sampler without a ``clip`` counts the video's own frames.
+
+    Raises:
+        ValueError: clips of segments.
+    """
+    if clip is None and sampler is not None:
+        return None, sampler
+    clip = clip or trained_on
+    if clip is None:
+        return None, ClipSampler()
+    return clip.fps, sampler or clip.sampler()
 
 
 def _preprocessing_of(clip: ClipSpec | None) -> Preprocessing:

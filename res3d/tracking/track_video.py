@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from res3d.structures import Category, ClipDetections, FrameDetections, FrameTra
 from res3d.tracking.frame_linker import FrameLinker
 from res3d.tracking.settings import LinkSettings
 from res3d.tracking.tube_linker import TubeLinker
-from res3d.video import Clip, ClipStream, VideoReader, batched
+from res3d.video import Clip, ClipStream, VideoReader, batched, to_planes
 
 # Takes clips [3, T, H, W] in 0..1 and gives a dictionary for each: boxes [D, T, 4], visible [D, T], scores [D], ...
 Detector = Callable[[list[Tensor]], list[dict[str, Any]]]
@@ -90,8 +91,14 @@ def stream_video(
     """The same as ``track_video``, frame by frame, each as soon as it is final, in memory independent of the length."""
     sampler = check_clips(clip_length, clip_stride, batch_size)
     chosen = LinkSettings.of(settings, changes)
-    stream = ClipStream(reader=reader, sampler=sampler, progress=progress or (lambda frames: None))
-    return _link(_detect(stream, model, batch_size, _device(model, device), chosen.min_score), clip_length, chosen)
+    stream = ClipStream(
+        reader=reader,
+        sampler=sampler,
+        prepare=partial(_prepare, device=_device(model, device)),
+        prepared_bytes=3 * 4 * reader.info.height * reader.info.width,  # float32
+        progress=progress or (lambda frames: None),
+    )
+    return _link(_detect(stream, model, batch_size, chosen.min_score), clip_length, chosen)
 
 
 def check_clips(clip_length: int, clip_stride: int, batch_size: int = 1) -> ClipSampler:
@@ -131,19 +138,25 @@ def _only_frame(clip: ClipDetections) -> FrameDetections:
     )
 
 
-def _detect(
-    stream: ClipStream, model: Detector, batch_size: int, device: torch.device, min_score: float
-) -> Iterator[ClipDetections]:
+def _prepare(frames: Tensor, device: torch.device) -> Tensor:
+    """uint8 [n, H, W, 3] -> float32 [n, 3, H, W] in 0..1 on the device."""
+    planes = to_planes(frames)
+    if device.type == "cuda":
+        planes = planes.pin_memory()  # else the copy waits for the detector, and the detector for the copy
+    return planes.to(device, non_blocking=True).float().div_(255)
+
+
+def _detect(stream: ClipStream, model: Detector, batch_size: int, min_score: float) -> Iterator[ClipDetections]:
     with _eval_mode(model):
         for clips in batched(iter(stream), batch_size):
-            yield from _run(clips, model, device, min_score)
+            yield from _run(clips, model, min_score)
 
 
-def _run(clips: list[Clip], model: Detector, device: torch.device, min_score: float) -> list[ClipDetections]:
+def _run(clips: list[Clip], model: Detector, min_score: float) -> list[ClipDetections]:
     """Detections of each clip, with the numbers of its frames; those leave out the frames that pad a short video."""
     find: Detector = getattr(model, "detect", model)
     with torch.inference_mode():
-        results = find([clip.values.to(device).float() / 255 for clip in clips])
+        results = find([clip.values for clip in clips])
         if len(results) != len(clips):
             raise ValueError(f"the model gave {len(results)} results for {len(clips)} clips")
         return [

@@ -9,6 +9,7 @@ from res3d.video.clip_stream import (
     StreamFrame,
     batched,
     stack_clips,
+    to_planes,
 )
 from res3d.video.errors import TruncatedVideoError, VideoError
 from res3d.video.prefetch import StreamStoppedError
@@ -34,4 +35,5 @@ __all__ = [
     "VideoWriter",
     "batched",
     "stack_clips",
+    "to_planes",
 ]

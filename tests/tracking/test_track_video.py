@@ -1,4 +1,5 @@
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from res3d.data import SyntheticFrame, SyntheticVideo
 from res3d.structures import Category, VideoTracks
 from res3d.tracking import stream_video, track_video
-from res3d.video import VideoError, VideoReader
+from res3d.video import TimedFrame, VideoError, VideoReader
 
 
 class Oracle(nn.Module):
@@ -136,6 +137,18 @@ def test_a_stream_is_the_same_frame_by_frame(scene, video):
     whole = track_video(video, Oracle(scene), categories={1: Category(name="disc")})
     assert whole.categories[1].name == "disc"
     assert_same(streamed, whole, without=("name", "fps", "size", "categories"))
+
+
+def test_frames_are_made_in_other_threads_which_end_with_the_stream(scene, video, monkeypatch):
+    makers = set()
+    rgb = TimedFrame.rgb
+    monkeypatch.setattr(TimedFrame, "rgb", lambda self: makers.add(threading.current_thread()) or rgb(self))
+    stream = stream_video(VideoReader(video), Oracle(scene))
+    next(stream)
+    stream.close()
+    assert makers
+    assert threading.main_thread() not in makers
+    assert not [t for t in threading.enumerate() if t.name.startswith("res3d")]
 
 
 def test_any_callable_is_a_detector(scene, video):
