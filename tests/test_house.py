@@ -31,9 +31,7 @@ ARROWS = {
     "evaluation": "ops structures",
     "training": "backbone clips data detection evaluation weights",
     "viz": "backbone structures video",
-    "cli": (
-        "backbone clips data detection evaluation features inference structures tracking training video viz weights"
-    ),
+    "cli": "backbone clips data detection evaluation features inference structures tracking training video viz weights",
 }
 EVERYWHERE = {"version", "files", "settings"}
 

@@ -58,7 +58,7 @@ class OptimizedModel(nn.Module):
         self._compiled = False
         self._records = False  # whether CUDA graphs write every output to one place
 
-    def forward(self, *args: Any, **keywords: Any) -> Any:
+    def forward(self, *args: object, **keywords: object) -> Any:
         return self._call(self.network, *args, **keywords)
 
     def __getattr__(self, name: str) -> Any:
@@ -68,11 +68,11 @@ class OptimizedModel(nn.Module):
         value = getattr(modules["network"], name)
         return partial(self._call, value) if ismethod(value) else value
 
-    def _call(self, part: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+    def _call(self, part: Callable[..., Any], *args: object, **keywords: object) -> Any:
         return tree_map_only(Tensor, self._handed_out, self.run(part, *args, **keywords))
 
     @torch.no_grad()
-    def run(self, part: Callable[..., T], *args: Any, **keywords: Any) -> T:
+    def run(self, part: Callable[..., T], *args: object, **keywords: object) -> T:
         """Call ``part``, a method or module of ``network``, under this model's precision; outputs keep their type."""
         with self._autocast(), frozen_compilation() if self._compiled else nullcontext():
             return part(*args, **keywords)
@@ -221,7 +221,7 @@ def frozen_compilation() -> Iterator[None]:
 def _refusing_as(plain: Callable[..., T], compiled: Callable[..., T]) -> Callable[..., T]:
     """``compiled``, which refuses clips in the words of ``plain``: a compiler wraps errors in some of its own."""
 
-    def run(*args: Any, **keywords: Any) -> T:
+    def run(*args: object, **keywords: object) -> T:
         try:
             return compiled(*args, **keywords)
         except torch._dynamo.exc.Unsupported:
@@ -236,9 +236,9 @@ class _FirstSize:
 
     def __init__(self, first: Callable[..., Any], general: Callable[..., Any]) -> None:
         self.first, self.general = first, general
-        self.size: list[Any] | None = None  # and all else that was asked for
+        self.size: list[object] | None = None  # and all else that was asked for
 
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
+    def __call__(self, *args: object, **keywords: object) -> Any:
         inputs = (args, keywords)
         leaves = tree_leaves(inputs)
         size = [leaf.shape[1:] if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -262,7 +262,7 @@ def _of_any_number(clips: Tensor) -> Tensor:
 def _in_parts(dense: Callable[..., Any]) -> Callable[..., Any]:
     """The same of any number of clips, computed for as many at a time as are fastest on a CPU."""
 
-    def run(*args: Any, **keywords: Any) -> Any:
+    def run(*args: object, **keywords: object) -> Any:
         inputs = (args, keywords)
         tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
         clips = len(tensors[0])

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from torch import nn
 
@@ -39,40 +39,47 @@ class ModelDescription:
     """The clips that the model was trained on; None: not known."""
 
 
+M = TypeVar("M", bound=nn.Module)
+D = TypeVar("D", bound=ModelDescription)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelKind:
+class ModelKind(Generic[M, D]):
     """Functions by which weights files describe one kind of model, and checkpoints fill it."""
 
     name: str
     """In a file's metadata, and in ``KINDS``."""
-    model: type[nn.Module]
-    describe: Callable[[Any], dict[str, object]]
+    model: type[M]
+    describe: Callable[[M], dict[str, object]]
     """The metadata of a model: plain values."""
-    parse: Callable[[Metadata], ModelDescription]
+    parse: Callable[[Metadata], D]
     """Parse what ``describe`` wrote; KeyError, TypeError or ValueError for anything else."""
-    build: Callable[[Any], nn.Module]
+    build: Callable[[D], M]
     """Make a model with random weights from the result of ``parse``."""
-    backbone_spec: Callable[[Any], BackboneSpec]
+    backbone_spec: Callable[[M], BackboneSpec]
     """The spec of a model's backbone: all stages, wherever the model uses them."""
-    set_norm_eps: Callable[[Any, float], None]
+    set_norm_eps: Callable[[M, float], None]
     """Sets the eps of all norms, in the modules and in the spec."""
     prefixes: tuple[str, ...] = ()
     """Prefixes of stages' names in the model's own keys."""
     layouts: tuple[Layout, ...] = LAYOUTS
     """Layouts of the checkpoints that it can be filled from."""
-    check_saved: Callable[[Any, Any], None] = lambda model, description: None
+    check_saved: Callable[[M, D], None] = lambda model, description: None
     """ValueError for a model and a description (of ``parse``) that compute something else with the same tensors, apart
     from the backbone."""
 
 
-def resolve_kind(name: str) -> ModelKind:
+AnyKind: TypeAlias = ModelKind[Any, Any]
+
+
+def resolve_kind(name: str) -> AnyKind:
     """The entry of ``KINDS`` that is called ``name``."""
     module, _, attribute = KINDS[name].partition(":")
-    kind: ModelKind = getattr(import_module(module), attribute)
+    kind: AnyKind = getattr(import_module(module), attribute)
     return kind
 
 
-def kind_of(model: nn.Module) -> ModelKind:
+def kind_of(model: nn.Module) -> AnyKind:
     """The kind of a model.
 
     Raises:
@@ -102,7 +109,7 @@ def parse_metadata(text: str) -> Metadata:
     return metadata
 
 
-def find_kind(metadata: Metadata) -> ModelKind:
+def find_kind(metadata: Metadata) -> AnyKind:
     """The kind of the model that a file with this metadata holds.
 
     Raises:

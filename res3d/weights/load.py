@@ -7,7 +7,7 @@ from res3d.backbone import BackboneSpec
 from res3d.weights.accounting import Account
 from res3d.weights.compatibility import OtherArchitectureError, check_order, check_saved, check_strides
 from res3d.weights.inflation import CHANNELS, INFLATIONS, Channels, Inflation
-from res3d.weights.kinds import ModelKind, kind_of
+from res3d.weights.kinds import AnyKind, kind_of
 from res3d.weights.layouts import Layout
 from res3d.weights.report import LoadReport, WeightsError, describe_misfits
 from res3d.weights.source import Source, WeightsSource, open_weights
@@ -73,7 +73,7 @@ def load_weights(
 
 
 def _check_function(
-    model: nn.Module, kind: ModelKind, source: WeightsSource, layout: Layout, norm_eps: float | None
+    model: nn.Module, kind: AnyKind, source: WeightsSource, layout: Layout, norm_eps: float | None
 ) -> None:
     """Refuse weights of a model that computes something else with tensors of the same shapes."""
     spec, saved = kind.backbone_spec(model), source.spec if source.is_saved else None
@@ -85,7 +85,7 @@ def _check_function(
         kind.check_saved(model, source.description)
 
 
-def _plan(model: nn.Module, kind: ModelKind, source: WeightsSource, layout: Layout, surgery: Surgery) -> Account:
+def _plan(model: nn.Module, kind: AnyKind, source: WeightsSource, layout: Layout, surgery: Surgery) -> Account:
     """Work out every tensor of the model, and account for every one of the checkpoint."""
     account = Account(model, kind.prefixes, source.tensors, layout)
     last = kind.backbone_spec(model).stage_names[-1]

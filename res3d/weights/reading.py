@@ -22,7 +22,7 @@ ARRAYS = (".npz", ".npy")
 
 # What a pickle may name: how NumPy rebuilds arrays and numbers, and plain containers. ``_codecs.encode`` only turns
 # text into bytes, which is how Python 2's strings come.
-_ADMITTED: dict[tuple[str, str], Any] = {
+_ADMITTED: dict[tuple[str, str], object] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
@@ -36,7 +36,7 @@ for _module in ("numpy.core.numeric", "numpy._core.numeric"):
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         if (module, name) in _ADMITTED:
             return _ADMITTED[module, name]
         raise WeightsError(f"the pickle asks for {module}.{name}, which is neither an array nor a plain container")
@@ -83,7 +83,7 @@ def read_metadata(path: str | Path) -> str | None:
         raise WeightsError(f"{path}: {error}") from None
 
 
-def unwrap(data: Any) -> dict[str, Tensor]:
+def unwrap(data: object) -> dict[str, Tensor]:
     """The tensors of a checkpoint without its wrappers and without ``module.`` before their names.
 
     Raises:
@@ -132,7 +132,7 @@ def _is_zip(path: Path) -> bool:
         return file.read(2) == b"PK"
 
 
-def _read_torch(path: Path) -> Any:
+def _read_torch(path: Path) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the pickle protocols of files that are refused all the same
@@ -143,7 +143,7 @@ def _read_torch(path: Path) -> Any:
         raise WeightsError(f"not a file of weights alone that torch can read ({reason})") from None
 
 
-def _read_pickle(path: Path) -> Any:
+def _read_pickle(path: Path) -> object:
     try:
         with path.open("rb") as file:
             return _ArrayUnpickler(file, encoding="latin1").load()

@@ -40,7 +40,7 @@ class WeightsEntry:
     note: str = ""
 
     @property
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> dict[str, object]:
         """The clip as plain values, with its length and step as ``clip_length`` and ``clip_step``."""
         names = {"length": "clip_length", "step": "clip_step"}
         return {names.get(name, name): getattr(self.clip, name) for name in self.clip.to_dict()}
