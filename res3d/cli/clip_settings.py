@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from res3d.cli.command import Keywords
 from res3d.cli.frame_settings import FrameSettings
 from res3d.cli.video_files import ReaderSettings
 
@@ -44,5 +45,5 @@ def choose_clip(
     from res3d.clips import KINETICS, ClipSpec
 
     usual = ClipSpec.of(KINETICS, length=USUAL_LENGTH) if trained_on is None else trained_on
-    given = {"length": clips.length, "step": clips.step, "fps": reader.fps}
+    given: Keywords = {"length": clips.length, "step": clips.step, "fps": reader.fps}
     return frames.change(replace(usual, **{name: value for name, value in given.items() if value is not None}))

@@ -1,10 +1,14 @@
 """Losses and scores over a run: CSV files, TensorBoard, and lines on the screen."""
 
 import csv
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -157,9 +161,31 @@ class Curves(pl.Callback):  # Lightning keeps the state of callbacks in checkpoi
     def _record(self, trainer: pl.Trainer, name: str, row: Row) -> None:
         if not trainer.is_global_zero:
             return
-        self._files[name].add({"step": trainer.global_step, "epoch": trainer.current_epoch, **row})
-        for logger in trainer.loggers:
-            logger.log_metrics({f"{name}/{key}": value for key, value in row.items()}, step=trainer.global_step)
+        with deferred_interrupt():
+            self._files[name].add({"step": trainer.global_step, "epoch": trainer.current_epoch, **row})
+            for logger in trainer.loggers:
+                logger.log_metrics({f"{name}/{key}": value for key, value in row.items()}, step=trainer.global_step)
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[None]:
+    """Hold Ctrl-C back until a block is over.
+
+    TensorBoard hands rows to a thread through a queue. A KeyboardInterrupt in the middle of that can lose a wake-up of
+    the thread, and the end of the run would wait two minutes for it.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    received: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        handler(*received[0])
 
 
 @dataclass

@@ -1,6 +1,9 @@
 import csv
+import signal
 
-from res3d.training.curves import CurveFile
+import pytest
+
+from res3d.training.curves import CurveFile, deferred_interrupt
 
 
 def rows(path) -> list[dict[str, str]]:
@@ -41,3 +44,20 @@ def test_a_fresh_run_drops_what_an_old_one_left(tmp_path):
     CurveFile(tmp_path / "c.csv", after=0).add({"step": 4, "loss": 1.0})
     CurveFile(tmp_path / "c.csv", after=0)
     assert rows(tmp_path / "c.csv") == []
+
+
+def test_ctrl_c_waits_until_a_row_is_written():
+    before, written = signal.getsignal(signal.SIGINT), []
+
+    def write() -> None:
+        with deferred_interrupt():
+            signal.raise_signal(signal.SIGINT)
+            written.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert written == ["all of it"]
+    assert signal.getsignal(signal.SIGINT) is before
+    with deferred_interrupt():
+        pass
+    assert signal.getsignal(signal.SIGINT) is before
