@@ -21,8 +21,8 @@ def settle_classes(
         objects: where they are.
 
     Returns:
-        Numbers [n] of the detections that are the best of their object, None if all are; and for each of these the votes
-        of all detections of the object.
+        Numbers [n] of the detections that are the best of their object, None if all are; and for each of these the
+        votes of all detections of the object.
     """
     labels, scores = detections.labels, detections.scores
     votes: list[Votes] = [[vote] for vote in zip(labels.tolist(), scores.tolist(), strict=True)]
