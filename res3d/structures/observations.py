@@ -18,6 +18,7 @@ class Observations(ObjectFields[Rle | None]):
     """R objects, each in one frame, in any order: boxes [R, 4], scores [R], and the fields of ``ObjectFields``."""
 
     axes = {"N": "R", "T": None}  # noqa: RUF012 (a ClassVar of the base)
+    is_checked = False
 
     frames: Integers = rows("N", np.int64)
     """[R] from 0."""

@@ -60,7 +60,7 @@ class ArrayField:
 
     def pick(self, values: Array, numbers: Numbers) -> Array:
         """Return some of the rows."""
-        return values[numbers]
+        return values[numbers] if isinstance(numbers, slice) else values.take(numbers, axis=0)  # faster than an index
 
     def at_frame(self, values: Array, t: int) -> Array:
         """Return the values at one frame. The axis T is the first of a shared array, the second of others."""

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from res3d.structures.arrays import Array, Doubles, Floats, Integers
 from res3d.structures.row_fields import declarations, mask_rows, object_rows, rows, shared
-from res3d.structures.row_kinds import MISSING, ArrayField, ItemField, RowField, join_parts
+from res3d.structures.row_kinds import MISSING, ArrayField, ItemField, Numbers, RowField, join_parts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -62,8 +62,12 @@ class ObjectRows:
 
     axes: ClassVar[Mapping[str, str | None]] = {}
     """Names that the axes of (inherited) fields have in this class; None removes an axis."""
+    is_checked: ClassVar[bool] = True
+    """False for classes that are only made of fields of checked rows."""
 
     def __post_init__(self) -> None:
+        if not self.is_checked:
+            return
         try:
             _check_fields(self)
             self.check()
@@ -87,26 +91,28 @@ class ObjectRows:
             TypeError: a single number; its row is ``rows[[number]]``.
             IndexError: numbers beyond the rows, or a mask of another length.
         """
-        if not isinstance(selection, slice) and np.ndim(selection) != 1:
-            raise TypeError(f"rows are picked by numbers [n], a mask [N] or a slice, not by {selection!r}")
-        is_numbers = isinstance(selection, slice) or (isinstance(selection, np.ndarray) and selection.dtype.kind == "i")
-        numbers = selection if is_numbers else np.arange(len(self))[selection]
-        return self.replace(
-            **{
-                name: declared.pick(values, numbers)
-                for name, declared in declarations(type(self))
-                if not declared.is_shared and (values := getattr(self, name)) is not None
-            }
-        )
+        return self.convert(type(self), selection)
 
     def replace(self, **changes: object) -> "Self":
         """Return the same with other fields."""
         kind = type(self)
         return _build(kind, {name: getattr(self, name) for name in _names(kind)} | changes)
 
-    def convert(self, kind: type[R], **given: object) -> R:
-        """Return these rows as another class: fields of the same name, and those that are ``given``."""
-        return _build(kind, {name: getattr(self, name) for name in _names_of_both(type(self), kind)} | given)
+    def convert(self, kind: type[R], selection: Selection | None = None, **given: object) -> R:
+        """Return these rows as another class: fields of the same name, and those that are ``given``.
+
+        Args:
+            kind: the class.
+            selection: rows by numbers, mask or slice; by default all. Given fields are taken as they are.
+            given: fields of ``kind`` that these rows do not have, or that are to be others.
+        """
+        numbers = None if selection is None else _numbers(selection, len(self))
+        values: dict[str, Any] = {}
+        for name, declared in _fields_of_both(type(self), kind):
+            values[name] = value = getattr(self, name)
+            if numbers is not None and declared is not None and value is not None:
+                values[name] = declared.pick(value, numbers)
+        return _build(kind, values | given)
 
     def at_frame(self, t: int, kind: type[R], **given: object) -> R:
         """Return the rows at frame ``t`` (its place on the axis T) as a class whose fields lack that axis.
@@ -116,14 +122,13 @@ class ObjectRows:
             kind: the class; what it has no field for is left out.
             given: fields of ``kind`` that these rows do not have, or that are to be others.
         """
-        values: dict[str, object] = {name: getattr(self, name) for name in _names(type(self))}
-        for name, declared in declarations(type(self)):
-            if FRAMES in declared.axes and (whole := getattr(self, name)) is not None:
-                values[name] = taken = declared.at_frame(whole, t)
-                if declared.single and isinstance(taken, np.generic):
-                    values[declared.single] = taken.item()
-        accepted = _names(kind)
-        return _build(kind, {**{name: value for name, value in values.items() if name in accepted}, **given})
+        values: dict[str, Any] = {}
+        for name, source, declared in _sources_at_frame(type(self), kind):
+            values[name] = whole = getattr(self, source)
+            if declared is not None and whole is not None:
+                taken = declared.at_frame(whole, t)
+                values[name] = taken.item() if isinstance(taken, np.generic) else taken
+        return _build(kind, values | given)
 
     @classmethod
     def empty(cls, **given: object) -> "Self":
@@ -226,8 +231,30 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 
 @cache
-def _names_of_both(one: Any, other: Any) -> tuple[str, ...]:
-    return tuple(name for name in _names(other) if name in _names(one))
+def _fields_of_both(one: Any, other: Any) -> tuple[tuple[str, RowField | None], ...]:
+    """(name of a field of both classes, declaration in ``one`` if it has one entry per row)."""
+    declared = {name: each for name, each in declarations(one) if not each.is_shared}
+    return tuple((name, declared.get(name)) for name in _names(other) if name in _names(one))
+
+
+@cache
+def _sources_at_frame(one: Any, other: Any) -> tuple[tuple[str, str, RowField | None], ...]:
+    """(field of ``other``, field of ``one`` with its values, declaration if it has the axis T)."""
+    by_frame = {name: declared for name, declared in declarations(one) if FRAMES in declared.axes}
+    singles = [(d.single, name, d) for name, d in by_frame.items() if d.single in _names(other)]
+    same = [(name, name, by_frame.get(name)) for name, _ in _fields_of_both(one, other)]
+    return tuple(same + [single for single in singles if single[0] is not None])  # type: ignore[misc]
+
+
+def _numbers(selection: Selection, count: int) -> Numbers:
+    """Return numbers of rows, or a slice, of ``count`` rows."""
+    if isinstance(selection, slice):
+        return selection
+    if isinstance(selection, np.ndarray) and selection.dtype == np.int64 and selection.ndim == 1:
+        return selection
+    if np.ndim(selection) != 1:
+        raise TypeError(f"rows are picked by numbers [n], a mask [N] or a slice, not by {selection!r}")
+    return np.arange(count)[selection]
 
 
 @cache
@@ -236,22 +263,28 @@ def _required_rows(kind: Any) -> str:
     return next(name for name, d in declarations(kind) if not d.is_shared and not d.is_optional)
 
 
+@cache
+def _full_names(kind: Any) -> tuple[tuple[str, str, RowField], ...]:
+    """(name, name with the class, declaration) of each field."""
+    return tuple((name, f"{kind.__name__}.{name}", declared) for name, declared in declarations(kind))
+
+
 def _check_fields(value: ObjectRows) -> None:
     """Check shapes, then types and values; optional items that are all None become None."""
     sizes: dict[str, int] = {}
-    held: list[tuple[str, RowField]] = []
-    for name, declared in declarations(type(value)):
+    held: list[tuple[str, RowField, Any]] = []
+    for name, full_name, declared in _full_names(type(value)):
         values = getattr(value, name)
         if values is None and declared.is_optional:
             continue
         if values is None:
-            raise ValueError(f"{type(value).__name__}.{name} is missing")
-        declared.check_shape(f"{type(value).__name__}.{name}", values, sizes)
-        held.append((name, declared))
+            raise ValueError(f"{full_name} is missing")
+        declared.check_shape(full_name, values, sizes)
+        held.append((full_name, declared, values))
         if isinstance(declared, ItemField) and declared.is_optional and values and all(i is None for i in values):
             object.__setattr__(value, name, None)
-    for name, declared in held:
-        declared.check_values(f"{type(value).__name__}.{name}", getattr(value, name))
+    for full_name, declared, values in held:
+        declared.check_values(full_name, values)
 
 
 def _check_names(

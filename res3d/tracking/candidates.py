@@ -1,8 +1,10 @@
 """Detections of one frame or clip, prepared for linking."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from res3d.ops.similarity import box_area
 from res3d.structures import ClipDetections, FrameDetections
@@ -40,8 +42,7 @@ class Candidates:
         self._first, self._last = _ends(seen)
         self.last = frames[self._last]
         boxes = found.boxes.astype(np.float64)
-        everyone = np.arange(len(detections))
-        self.first_boxes, self.last_boxes = boxes[everyone, self._first], boxes[everyone, self._last]
+        self.first_boxes, self.last_boxes = _at(boxes, self._first), _at(boxes, self._last)
         needed = settings.needed_fields
         self._fields = {
             name: (_with_frames(detections, values) if name in fields_by_frame() else values).astype(np.float64)
@@ -50,7 +51,7 @@ class Candidates:
         }
         compared = {name: values for name, values in self._fields.items() if name in needed}
         self.objects = Objects(boxes=boxes, visible=found.visible.astype(np.float64), fields=compared)
-        ignored = ~seen[everyone, self._first]
+        ignored = ~_at(seen, self._first)
         if settings.min_area > 0:
             ignored |= box_area(self.first_boxes) < settings.min_area
         scores = np.where(ignored, -1, detections.scores)
@@ -65,9 +66,9 @@ class Candidates:
         return Objects(boxes=objects.boxes, visible=at_first.astype(np.float64), fields=objects.fields)
 
     def count_seen(self, columns: Rows, after: Rows) -> Rows:
-        """Return in how many frames the objects at ``columns`` [n] are seen behind the frames ``after`` [n]."""
+        """Return in how many frames later than ``after`` [n] the (matched) objects at ``columns`` [n] are seen."""
         if len(self.frames) == 1:
-            return self.seen[columns, 0].astype(np.int64)
+            return np.ones(len(columns), np.int64)
         counts: Rows = (self.seen[columns] & (self.frames > after[:, None])).sum(axis=1)
         return counts
 
@@ -88,7 +89,7 @@ class Candidates:
     def rows(self, columns: Rows) -> Iterator[tuple[int, FrameRows]]:
         """Yield (number, the detections at ``columns`` in it) for every frame, whether they are seen there or not."""
         if isinstance(self._detections, FrameDetections):
-            yield int(self.frames[0]), self._detections.convert(FrameRows)[columns]
+            yield int(self.frames[0]), self._detections.convert(FrameRows, columns)
             return
         picked = self._detections[columns]
         for t, frame in enumerate(self.frames.tolist()):
@@ -116,6 +117,11 @@ def _ends(seen: Mask) -> tuple[Rows, Rows]:
     if length == 1:
         return np.zeros(count, np.int64), np.zeros(count, np.int64)
     return seen.argmax(axis=1), length - 1 - seen[:, ::-1].argmax(axis=1)
+
+
+def _at(values: NDArray[Any], places: Rows) -> NDArray[Any]:
+    """[M, T, ...] and places [M] in T -> [M, ...]."""
+    return values[:, 0] if values.shape[1] == 1 else values[np.arange(len(values)), places]
 
 
 def _with_frames(detections: FrameDetections | ClipDetections, values: Array) -> Array:

@@ -52,7 +52,7 @@ class Linker:
         matching = Matching(self._settings, self._pool, self._expectation, candidates)
         matching.run(self._expectation.stages)
         self._continue(candidates, *matching.pairs)
-        self._begin(matching, np.flatnonzero(candidates.new & matching.is_free))
+        self._begin(matching, (candidates.new & matching.is_free).nonzero()[0])
         self._pool.decide(self._start)
         expired = self._pool.expired(self._start)
         if expired.any():
@@ -113,10 +113,10 @@ class Linker:
         """Fill the frames between the last and the new clips of tracks, unless one says that the object is not seen."""
         pool = self._pool
         gaps = self._start - pool.covered[rows] - 1
-        if not (filled := (gaps > 0) & (gaps <= self._settings.fill_gaps)).any():
-            return
-        filled &= (pool.last[rows] == pool.covered[rows]) & candidates.seen[columns, 0]
-        for row, column in zip(rows[filled], columns[filled], strict=True):
+        for n in ((gaps > 0) & (gaps <= self._settings.fill_gaps)).nonzero()[0].tolist():
+            row, column = rows[n], columns[n]
+            if pool.last[row] != pool.covered[row] or not candidates.seen[column, 0]:
+                continue
             before = {"boxes": pool.boxes[row], **{name: values[row] for name, values in pool.fields.items()}}
             after = candidates.first_entry(column)
             for frame, interpolated in fill_gap((int(pool.last[row]), self._start), before, after):

@@ -90,7 +90,7 @@ class Matching:
     @property
     def pairs(self) -> tuple[Rows, Rows]:
         """(rows of tracks, rows of their detections)."""
-        rows = np.flatnonzero(self._detection_of >= 0)
+        (rows,) = (self._detection_of >= 0).nonzero()
         return rows, self._detection_of[rows]
 
     def mixed_cost(self, terms: Sequence[CostTerm], rows: Rows, columns: Rows) -> Array:
@@ -111,10 +111,10 @@ class Matching:
         return np.asarray(cover > COVERED)
 
     def _match(self, stage: Stage) -> None:
-        columns = np.flatnonzero(getattr(self.candidates, stage.detections) & self.is_free)
+        (columns,) = (getattr(self.candidates, stage.detections) & self.is_free).nonzero()
         if not len(columns):
             return
-        rows = np.flatnonzero(stage.tracks(self) & (self._detection_of < 0))
+        (rows,) = (stage.tracks(self) & (self._detection_of < 0)).nonzero()
         if not len(rows):
             return
         allowed = stage.any_class | (self.pool.labels[rows, None] == self.candidates.labels[columns])

@@ -33,11 +33,9 @@ class CostTerm:
 
 def mixed_cost(terms: Sequence[CostTerm], tracks: Objects, detections: Objects) -> Array:
     """Return the weighted mean of the terms' costs: [N, M] in 0..1, infinite where one of them is above its gate."""
-    total: Array = np.zeros((len(tracks.boxes), len(detections.boxes)))
-    allowed = np.ones(total.shape, bool)
-    for term in terms:
-        cost = COSTS[term.name](tracks, detections)
-        total += term.weight * cost
-        allowed &= cost <= term.gate
-    weight = sum(term.weight for term in terms)
-    return np.where(allowed, total / weight, np.inf)
+    costs = [COSTS[term.name](tracks, detections) for term in terms]
+    total = sum(term.weight * cost for term, cost in zip(terms, costs, strict=True))
+    mean: Array = total / sum(term.weight for term in terms)
+    for term, cost in zip(terms, costs, strict=True):
+        mean[~(cost <= term.gate)] = np.inf
+    return mean

@@ -58,7 +58,7 @@ class BoxMotion:
         measured = _to_centers(boxes)
         size = _sizes(measured)
         position, velocity = (2 * POSITION_NOISE * size) ** 2, (10 * VELOCITY_NOISE * size) ** 2
-        covariance = np.stack([position, np.zeros_like(position), velocity])
+        covariance = np.array([position, np.zeros_like(position), velocity])
         self._position = np.concatenate([self._position, measured])
         self._velocity = np.concatenate([self._velocity, np.zeros_like(measured)])
         self._covariance = np.concatenate([self._covariance, covariance], axis=1)
@@ -72,22 +72,23 @@ class BoxMotion:
         """Advance by one frame."""
         size = _sizes(self._position)
         p, pv, v = self._covariance
-        self._position = self._position + self._velocity
+        self._position += self._velocity
         # A side may shrink, but not to nothing: an object that is lost would otherwise end as a point.
-        self._position[:, 2:] = np.maximum(self._position[:, 2:], size[:, :2] / 2)
-        p = p + 2 * pv + v + (POSITION_NOISE * size) ** 2
-        self._covariance = np.stack([p, pv + v, v + (VELOCITY_NOISE * size) ** 2])
+        np.maximum(self._position[:, 2:], size[:, :2] / 2, out=self._position[:, 2:])
+        self._covariance = np.array(
+            [p + 2 * pv + v + (POSITION_NOISE * size) ** 2, pv + v, v + (VELOCITY_NOISE * size) ** 2]
+        )
 
     def update(self, rows: Rows, boxes: Array) -> None:
         """Take in observed boxes [n, 4] xyxy for the filters at ``rows`` [n]."""
         measured = _to_centers(boxes)
-        p, pv, v = self._covariance[:, rows]
+        p, pv, v = self._covariance.take(rows, axis=1)
         total = p + (POSITION_NOISE * _sizes(measured)) ** 2
         gain, velocity_gain = p / total, pv / total
-        error = measured - self._position[rows]
+        error = measured - self._position.take(rows, axis=0)
         self._position[rows] += gain * error
         self._velocity[rows] += velocity_gain * error
-        self._covariance[:, rows] = np.stack([(1 - gain) * p, (1 - gain) * pv, v - velocity_gain * pv])
+        self._covariance[:, rows] = np.array([(1 - gain) * p, (1 - gain) * pv, v - velocity_gain * pv])
 
 
 class LastBoxes:

@@ -37,7 +37,7 @@ class MotionExpectation:
 
     def expected(self, rows: Rows) -> Objects:
         """Return the tracks at ``rows`` in their predicted boxes, poses moved along with them."""
-        return self._pool.objects_at(rows, self._boxes[rows, None])
+        return self._pool.objects_at(rows, self._boxes.take(rows, axis=0)[:, None])
 
     def moved(self, rows: Rows) -> Objects:
         """Return the same."""
@@ -53,7 +53,7 @@ class MotionExpectation:
 
     def update(self, rows: Rows, candidates: Candidates, columns: Rows) -> None:
         """Correct the predictions for the tracks at ``rows``."""
-        self._motion.update(rows, candidates.last_boxes[columns])
+        self._motion.update(rows, candidates.last_boxes.take(columns, axis=0))
 
     def keep(self, rows: Mask) -> None:
         """Drop all tracks but those at ``rows`` [N]."""

@@ -26,9 +26,9 @@ class Objects:
     def __getitem__(self, rows: Rows) -> "Objects":
         """Return the objects at ``rows`` [n]."""
         return Objects(
-            boxes=self.boxes[rows],
-            visible=self.visible[rows],
-            fields={name: values[rows] for name, values in self.fields.items()},
+            boxes=self.boxes.take(rows, axis=0),  # faster than an index
+            visible=self.visible.take(rows, axis=0),
+            fields={name: values.take(rows, axis=0) for name, values in self.fields.items()},
         )
 
 

@@ -84,7 +84,7 @@ class TrackPool(TrackArrays):
         for identity, column in zip(identities, columns.tolist(), strict=True):
             identity.vote(candidates.votes[column])
         self.labels[rows] = [identity.label for identity in identities]
-        before, last, boxes = self.last[rows], candidates.last[columns], candidates.last_boxes[columns]
+        before, last, boxes = self.last[rows], candidates.last[columns], candidates.last_boxes.take(columns, axis=0)
         self.hits[rows] += candidates.count_seen(columns, after=before)
         if (earlier := last < before).any():  # an earlier clip saw more of the object
             boxes[earlier], last[earlier] = self.boxes[rows[earlier]], before[earlier]
@@ -114,7 +114,7 @@ class TrackPool(TrackArrays):
     def decide(self, now: int | None) -> None:
         """Settle what can be settled in frame ``now``, or at the end of the video (None): parents, then new ids."""
         self._decide_parents(now)
-        ready = np.flatnonzero(~self.confirmed & (self.hits >= self._settings.min_length))
+        (ready,) = (~self.confirmed & (self.hits >= self._settings.min_length)).nonzero()
         if not len(ready):
             return
         orphan = np.array([parent is None for parent in self.parents[ready]])
@@ -166,7 +166,7 @@ class TrackPool(TrackArrays):
 
     def _decide_parents(self, now: int | None) -> None:
         """Drop the parent if it was detected again; if it has expired, its child inherits its id."""
-        for child in np.flatnonzero(self.parents != None).tolist():  # noqa: E711 (element by element)
+        for child in (self.parents != None).nonzero()[0].tolist():  # noqa: E711 (element by element)
             rows = [row for row, identity in enumerate(self.identities) if identity is self.parents[child]]
             parent = rows[0] if rows else -1
             came_back = not rows or self.last[parent] >= self.first[child] or self.given_up[parent]

@@ -23,12 +23,10 @@ class FrameRows(ObjectFields[Rle | None]):
     """Objects of one frame, made of detections that are checked already; their classes are those of their tracks."""
 
     axes = {"T": None}  # noqa: RUF012 (a ClassVar of the base)
+    is_checked = False
 
     visible: Floats | None = rows("N", default=None, fill=1)
     """[N] probability that the object is seen; None: 1 for all."""
-
-    def __post_init__(self) -> None:
-        """Check nothing again."""
 
 
 @dataclass(slots=True)
@@ -77,17 +75,17 @@ class Timeline:
         if not parts:
             return FrameTracks.empty(frame=frame.number, time=frame.time)
         numbers = [number for part in parts for number in part[0]]
-        ids, labels = np.array(numbers), np.array([label for part in parts for label in part[1]])
+        ids = np.array(numbers, np.int64)
+        labels = np.array([label for part in parts for label in part[1]], np.int64)
         rows = parts[0][2] if len(parts) == 1 else FrameRows.concatenate([part[2] for part in parts])
         if rows.visible is not None:
             ids, best, visible, rows = _merge(ids, rows)
-            labels, order = labels[best], np.flatnonzero(visible >= self._visible_score)
-            in_order = len(order) == len(ids)
+            labels, order = labels[best], (visible >= self._visible_score).nonzero()[0]
         else:
-            order, in_order = np.argsort(ids), numbers == sorted(numbers)
-        if not in_order:
-            ids, labels, rows = ids[order], labels[order], rows[order]
-        return rows.convert(FrameTracks, frame=frame.number, time=frame.time, ids=ids, labels=labels)
+            order = np.argsort(ids)
+        return rows.convert(
+            FrameTracks, order, frame=frame.number, time=frame.time, ids=ids[order], labels=labels[order]
+        )
 
 
 def _confirmed(identities: Sequence[Identity], rows: FrameRows) -> tuple[list[int], list[int], FrameRows]:
@@ -96,7 +94,7 @@ def _confirmed(identities: Sequence[Identity], rows: FrameRows) -> tuple[list[in
     if len(ids) == len(identities):
         return ids, [identity.label for identity in identities], rows
     keep = [n for n, identity in enumerate(identities) if identity.id is not None]
-    return ids, [identities[n].label for n in keep], rows[np.array(keep, np.int64)]
+    return ids, [identities[n].label for n in keep], rows[keep]
 
 
 def _merge(ids: Rows, rows: FrameRows) -> tuple[Rows, Rows, Array, FrameRows]:

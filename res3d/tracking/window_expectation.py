@@ -51,7 +51,7 @@ class WindowExpectation(TrackArrays):
             held = self.fields if name in fields_by_frame() else self._pool.fields
             if name in held:
                 fields[name] = held[name][rows]
-        return Objects(boxes=self.boxes[rows], visible=self.visible[rows], fields=fields)
+        return Objects(boxes=self.boxes.take(rows, axis=0), visible=self.visible.take(rows, axis=0), fields=fields)
 
     def moved(self, rows: Rows) -> Objects:
         """Return the tracks at ``rows`` if they kept their velocity since they were last seen."""
@@ -74,7 +74,7 @@ class WindowExpectation(TrackArrays):
     def update(self, rows: Rows, candidates: Candidates, columns: Rows) -> None:
         """Take the tubes at ``columns`` for the tracks at ``rows``."""
         tubes = candidates.objects
-        self.boxes[rows], self.visible[rows] = tubes.boxes[columns], tubes.visible[columns]
+        self.boxes[rows], self.visible[rows] = tubes.boxes.take(columns, axis=0), tubes.visible.take(columns, axis=0)
         self.velocity[rows] = candidates.velocity(columns)
         for name in tubes.fields.keys() & fields_by_frame():
             values = tubes.fields[name]
