@@ -100,13 +100,13 @@ class VideoTracker:
             if not frames:
                 raise
             partials = self.folder.partials(name)
-            write_cocovid([self._tracks(reader, frames)], partials[0], info=metadata)
+            write_cocovid([self._tracks(reader, frames)], partials[0], info=dict(metadata))
             kept = " and ".join(str(partial) for partial in partials if partial.exists())
             raise Interrupted(f"what was finished is kept, and the frames so far of {name} in {kept}") from None
         tracks = self._tracks(reader, frames)
         for format_name in self.formats:
             FORMATS[format_name].write(tracks, self.folder.file(name, suffix_of(format_name)))
-        write_cocovid([tracks], self.folder.file(name, MAIN), info=metadata)
+        write_cocovid([tracks], self.folder.file(name, MAIN), info=dict(metadata))
         return tracks
 
     def _follow(self, reader: "VideoReader", frames: "list[FrameTracks]", progress: Progress) -> None:
