@@ -35,7 +35,7 @@ ARROWS = {
         "backbone clips data detection evaluation features inference structures tracking training video viz weights"
     ),
 }
-EVERYWHERE = {"version", "files", "lazy", "results", "settings", "threads"}
+EVERYWHERE = {"version", "files", "lazy", "moved", "results", "settings", "threads"}
 
 
 def imported_rooms(path: Path) -> set[str]:

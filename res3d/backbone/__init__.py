@@ -22,6 +22,7 @@ from res3d.backbone.spec import (
     stage_hint,
     with_norm_eps,
 )
+from res3d.moved import moved_names
 
 __all__ = [
     "CATALOG",
@@ -71,3 +72,5 @@ __all__ = [
     "times",
     "with_norm_eps",
 ]
+
+__getattr__ = moved_names(__name__)

@@ -10,6 +10,7 @@ from res3d.data.sensor_windows import SensorWindows
 from res3d.data.synthetic import CATEGORIES, CLASSES, KEYPOINTS, SyntheticFrame, SyntheticVideo
 from res3d.data.synthetic_clips import HEADINGS, SyntheticClips
 from res3d.data.tracked_clips import TrackedClips
+from res3d.moved import moved_names
 
 __all__ = [
     "CATEGORIES",
@@ -29,3 +30,5 @@ __all__ = [
     "TrackedClips",
     "mirror_pairs",
 ]
+
+__getattr__ = moved_names(__name__)

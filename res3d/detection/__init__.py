@@ -7,6 +7,7 @@ from res3d.detection.mask_rcnn import MaskRCNN3d
 from res3d.detection.settings import DetectorSettings
 from res3d.detection.spec import DetectorSpec
 from res3d.detection.task_head import TaskHead, TaskSpec
+from res3d.moved import moved_names
 
 __all__ = [
     "DEMO_WEIGHTS",
@@ -19,3 +20,5 @@ __all__ = [
     "load_detector",
     "mask_rcnn_3d",
 ]
+
+__getattr__ = moved_names(__name__)

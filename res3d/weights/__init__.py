@@ -1,6 +1,7 @@
 """Weights and the factories that build models: load, save, rebuild."""
 
 from res3d.backbone import resolve_spec
+from res3d.moved import moved_names
 from res3d.weights.download import fetch_weights
 from res3d.weights.factory import BackboneFactory, create_backbone, create_classifier, load_classifier, named_factory
 from res3d.weights.files import hash_weights, load_model, save_weights
@@ -48,3 +49,5 @@ __all__ = [
     "resolve_spec",
     "save_weights",
 ]
+
+__getattr__ = moved_names(__name__)
