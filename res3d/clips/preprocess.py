@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, asdict, dataclass, fields
 from math import isfinite
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from res3d.settings import check_choice
+from res3d.settings.types import Json
 
 CHANNEL_ORDERS = ("rgb", "bgr")
 VALUE_RANGES = (1.0, 255.0)
@@ -118,7 +119,7 @@ class Preprocessing:
         """(height, width) of a frame of ``height`` and ``width`` after preparation."""
         return self.crop or self.resized(height, width)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Plain values for JSON. Fields that files of version 0.1.0 do not have are left out at their default."""
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         defaults = {f.name: f.default for f in fields(self) if f.default is not MISSING and f.name in ADDED}

@@ -1,7 +1,7 @@
 """The clip that a model takes, described as data."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as F
 from res3d.clips.preprocess import Preprocessing, center_offsets, check_frames
 from res3d.clips.sampler import Align, ClipSampler, SegmentSampler, Tail, check_count
 from res3d.settings import check_choice
+from res3d.settings.types import Value
 
 VIEWS = (1, 3, 5, 10)
 
@@ -111,7 +112,7 @@ class ClipSpec(Preprocessing, FrameChoice):
             Preprocessing._check_crop(self, sides)
 
     @classmethod
-    def of(cls, preprocessing: Preprocessing, **changes: Any) -> "ClipSpec":
+    def of(cls, preprocessing: Preprocessing, **changes: Value) -> "ClipSpec":
         """Return a ClipSpec with the fields of ``preprocessing``, and those of ``changes`` in addition or instead."""
         return cls(**{f.name: getattr(preprocessing, f.name) for f in fields(preprocessing)} | changes)
 

@@ -1,9 +1,9 @@
 """Random changes of clips for training, with their targets changed alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from res3d.ops.tubes import box_sizes
 
 SEEN = 0.1  # of a box's area that must be left in the frame for its object to count as visible there
 Target = dict[str, Tensor]
+Parts = dict[str, Tensor]
+"""A clip and what its target has of boxes, masks and keypoints: torchvision's tensors, by name."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +49,7 @@ class Augmentation:
         if min(self.color) < 0 or max(self.color[:3]) > 1 or self.color[3] > 0.5:
             raise ValueError(f"color must be three numbers in [0, 1] and a fourth in [0, 0.5], not {self.color}")
 
-    def __call__(self, clip: Tensor, target: Any, *, flip_pairs: Sequence[tuple[int, int]] = ()) -> tuple[Tensor, Any]:
+    def __call__(self, clip: Tensor, target: T, *, flip_pairs: Sequence[tuple[int, int]] = ()) -> tuple[Tensor, T]:
         """A clip [C, T, H, W] in 0..1 and its target, both changed.
 
         Args:
@@ -67,9 +70,10 @@ class Augmentation:
         changed = parts["clip"].as_subclass(Tensor).transpose(0, 1).contiguous()
         if areas is None:
             return changed, target
-        return changed, _unwrap(parts, target, areas, flip_pairs if flipped else ())
+        unwrapped = _unwrap(parts, cast("Target", target), areas, flip_pairs if flipped else ())
+        return changed, cast("T", unwrapped)
 
-    def _resize(self, parts: dict[str, Any]) -> dict[str, Any]:
+    def _resize(self, parts: Parts) -> Parts:
         low, high = (log(factor) for factor in self.scale)
         factor = float(torch.empty(()).uniform_(low, high).exp())
         if self.scale == (1.0, 1.0):
@@ -78,7 +82,7 @@ class Augmentation:
         size = [max(1, round(height * factor)), max(1, round(width * factor))]
         return _apply(v2.functional.resize, parts, size)
 
-    def _crop(self, parts: dict[str, Any]) -> dict[str, Any]:
+    def _crop(self, parts: Parts) -> Parts:
         if self.crop is None:
             return parts
         height, width = parts["clip"].shape[-2:]
@@ -89,9 +93,9 @@ class Augmentation:
         return _apply(v2.functional.crop, parts, top, left, *self.crop)
 
 
-def _wrap(clip: Tensor, target: Any) -> dict[str, Any]:
+def _wrap(clip: Tensor, target: object) -> Parts:
     """As torchvision's transforms tell things apart, with objects and frames in one axis."""
-    parts: dict[str, Any] = {"clip": tv_tensors.Video(clip.transpose(0, 1))}
+    parts: Parts = {"clip": tv_tensors.Video(clip.transpose(0, 1))}
     if not isinstance(target, Mapping):
         return parts
     size = (clip.shape[2], clip.shape[3])
@@ -105,11 +109,11 @@ def _wrap(clip: Tensor, target: Any) -> dict[str, Any]:
     return parts
 
 
-def _apply(function: Any, parts: dict[str, Any], *arguments: Any) -> dict[str, Any]:
+def _apply(function: Callable[..., Tensor], parts: Parts, *arguments: object) -> Parts:
     return {name: function(part, *arguments) for name, part in parts.items()}
 
 
-def _flip(parts: dict[str, Any]) -> dict[str, Any]:
+def _flip(parts: Parts) -> Parts:
     """Points are places in the plane, as the corners of boxes are: x becomes W - x. (torchvision's flip takes them for
     numbers of pixels, W - 1 - x, which would move them by a pixel against their boxes.)
     """
@@ -117,7 +121,7 @@ def _flip(parts: dict[str, Any]) -> dict[str, Any]:
     if "keypoints" in parts:
         points = parts["keypoints"]
         x, y = points.as_subclass(Tensor).unbind(-1)
-        flipped["keypoints"] = tv_tensors.wrap(torch.stack([points.canvas_size[1] - x, y], dim=-1), like=points)
+        flipped["keypoints"] = tv_tensors.wrap(torch.stack([parts["clip"].shape[-1] - x, y], dim=-1), like=points)
     return flipped
 
 
@@ -126,7 +130,7 @@ def _areas(boxes: Tensor) -> Tensor:
     return width * height
 
 
-def _unwrap(parts: dict[str, Any], target: Target, areas: Tensor, swapped: Sequence[tuple[int, int]]) -> Target:
+def _unwrap(parts: Parts, target: Target, areas: Tensor, swapped: Sequence[tuple[int, int]]) -> Target:
     """The target after the changes: what they moved out of the frame is not visible any more."""
     shape = target["visible"].shape
     size = parts["clip"].shape[-2:]

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 
-def hash_files(files: Iterable[Path], *values: Any) -> str:
+def hash_files(files: Iterable[Path], *values: object) -> str:
     """SHA-256 of the paths, sizes and times of writing of files, in order, and of the ``repr`` of ``values``."""
     digest = sha256(repr(values).encode())
     folder, resolved = Path(), Path()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from res3d.data.dataset_info import DatasetInfo
 from res3d.data.fingerprint import hash_files
+from res3d.structures.arrays import Array
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +33,7 @@ class SensorWindows:
     """Number of classes; None takes one more than the largest label."""
     rows: tuple[int, int] | None = None
     """Range [first, one after the last) of the windows to use; None uses all."""
-    _windows: NDArray[Any] = field(init=False, repr=False, compare=False)
+    _windows: Array = field(init=False, repr=False, compare=False)
     _labels: NDArray[np.int64] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -75,11 +76,11 @@ class SensorWindows:
         return hash_files([Path(self.windows), Path(self.labels)], self, self._labels.tolist())
 
 
-def _load(path: str) -> NDArray[Any]:
+def _load(path: str) -> Array:
     if not Path(path).exists():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged file can break in any way
         raise ValueError(f"{path}: not an .npy file of numbers ({error})") from None
     if not isinstance(array, np.ndarray) or not len(array):
@@ -87,5 +88,5 @@ def _load(path: str) -> NDArray[Any]:
     return array
 
 
-def _what(array: NDArray[Any]) -> str:
+def _what(array: Array) -> str:
     return f"{array.dtype} {list(array.shape)}"

@@ -3,12 +3,12 @@
 import contextlib
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from res3d.evaluation.sequence import FramePair
 from res3d.evaluation.similarity import areas_of, sigmas_of
+from res3d.settings.types import Json
 from res3d.structures import Category, FrameTracks
 
 COCO_NAMES = {"box": "bbox", "mask": "segm", "pose": "keypoints"}  # our kinds of similarity, and COCO's
@@ -45,7 +45,7 @@ def average_precision(pairs: Sequence[FramePair], kind: str, category: Category 
     return {"AP": float(by_threshold.mean()), "AP50": float(by_threshold[0]), "AP75": float(by_threshold[5])}
 
 
-def _dataset(frames: Sequence[FrameTracks], kind: str) -> dict[str, Any]:
+def _dataset(frames: Sequence[FrameTracks], kind: str) -> Json:
     annotations = [entry for number, frame in enumerate(frames, start=1) for entry in _entries(frame, number, kind)]
     for number, entry in enumerate(annotations, start=1):
         entry["id"] = number
@@ -54,12 +54,12 @@ def _dataset(frames: Sequence[FrameTracks], kind: str) -> dict[str, Any]:
     return {"images": images, "annotations": annotations, "categories": [{"id": LABEL, "name": "object"}]}
 
 
-def _entries(frame: FrameTracks, image: int, kind: str) -> list[dict[str, Any]]:
+def _entries(frame: FrameTracks, image: int, kind: str) -> list[Json]:
     entries = []
     sides = frame.boxes[:, 2:] - frame.boxes[:, :2]
     areas = areas_of(frame)
     for n in range(len(frame)):
-        entry: dict[str, Any] = {
+        entry: Json = {
             "image_id": image,
             "category_id": LABEL,
             "bbox": [*frame.boxes[n, :2].tolist(), *sides[n].tolist()],

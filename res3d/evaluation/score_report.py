@@ -5,11 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from res3d.evaluation.switches import Switch
 from res3d.evaluation.tracking_scores import COUNTS
 from res3d.files import write_whole
+from res3d.settings.types import Json
 
 Scores = Mapping[str, float]
 
@@ -49,9 +49,9 @@ class Report:
     notes: Sequence[str] = ()
     """Predictions that were left out, for people to read."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Return plain values for JSON, with None in place of NaN."""
-        made: dict[str, Any] = {"notes": list(self.notes)}
+        made: Json = {"notes": list(self.notes)}
         for kind, report in self.kinds.items():
             made[kind] = {
                 "total": _plain(report.total),

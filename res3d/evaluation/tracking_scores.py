@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,18 @@ FIELDS = {
 }
 COUNTS = ("switches", "fragments", "matches", "misses", "false_positives", "mostly_tracked", "mostly_lost")
 
-RawScores = Mapping[str, Any]  # TrackEval's own results, by metric
+MetricScores = Mapping[str, float | NDArray[np.floating]]  # by TrackEval's field
+RawScores = Mapping[str, MetricScores]  # TrackEval's own results, by metric
+
+
+class Metric(Protocol):
+    """A metric of TrackEval."""
+
+    def eval_sequence(self, data: dict[str, object]) -> MetricScores:
+        """Return the results for one class in one video."""
+
+    def combine_sequences(self, all_res: dict[int, MetricScores]) -> MetricScores:
+        """Return the results over several videos."""
 
 
 def score_sequence(pairs: Sequence[FramePair]) -> RawScores:
@@ -54,7 +65,7 @@ def summarize(scores: RawScores) -> dict[str, float]:
     return {name: int(value) if name in COUNTS else value for name, value in values.items()}
 
 
-def _as_trackeval(pairs: Sequence[FramePair]) -> dict[str, Any]:
+def _as_trackeval(pairs: Sequence[FramePair]) -> dict[str, object]:
     truth, found = [pair.truth.ids for pair in pairs], [pair.found.ids for pair in pairs]
     gt_ids, num_gt_ids = _numbered(truth)
     tracker_ids, num_tracker_ids = _numbered(found)
@@ -77,7 +88,7 @@ def _numbered(ids: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]]
 
 
 @functools.cache
-def _metrics() -> Mapping[str, Any]:
+def _metrics() -> Mapping[str, Metric]:
     try:
         from trackeval.metrics import CLEAR, HOTA, Identity
     except ImportError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from res3d.features.dense import MapGrid
 from res3d.features.split_network import SplitNetwork
 from res3d.inference import DType, optimize
 from res3d.settings import check_choice
+from res3d.settings.types import Json
 from res3d.version import __version__
 from res3d.video import VideoReader
 from res3d.weights import hash_weights
@@ -158,7 +159,7 @@ class FeatureExtractor:
         channels = self.backbone.feature_info[self.layer].channels
         return (channels, 0, 0, 0) if self.pool == "none" else (channels,)
 
-    def meta(self, reader: VideoReader) -> dict[str, Any]:
+    def meta(self, reader: VideoReader) -> Json:
         """What goes into the file beside the features: how they were made, from what."""
         status = reader.path.stat()
         return {

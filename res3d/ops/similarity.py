@@ -1,14 +1,13 @@
 """Similarities, from 0 to 1, of every pair of N and M objects of a frame, in NumPy."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from res3d.ops.rle import Rle
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[np.floating]
 
 # Spread of each keypoint among annotators, as a share of an object's scale: COCO's for people
 # (cocodataset.org/#keypoints-eval), from nose to right ankle.
@@ -105,7 +104,7 @@ def pck(distance: Array, reach: Array) -> Array:
     return _mean_where(distance <= np.asarray(reach)[..., None], ~np.isnan(distance))
 
 
-def _mean_where(values: NDArray[Any], counted: NDArray[np.bool_]) -> Array:
+def _mean_where(values: NDArray[np.floating | np.bool_], counted: NDArray[np.bool_]) -> Array:
     total = np.where(counted, values, 0).sum(axis=-1)
     mean: Array = total / np.maximum(counted.sum(axis=-1), 1)
     return mean

@@ -8,3 +8,5 @@ Value: TypeAlias = Any
 """A value of a field: plain, as YAML holds it, or of the field's type."""
 Class: TypeAlias = type[Any]
 """A dataclass."""
+Json: TypeAlias = dict[str, Any]
+"""An object as JSON holds it."""

@@ -1,9 +1,9 @@
 """Arrays and masks out of whatever holds numbers: lists, NumPy arrays, tensors on any device; checks of values."""
 
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from res3d.ops import Rle
 
@@ -11,9 +11,12 @@ Array = NDArray[np.generic]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
+S = TypeVar("S", bound=np.generic)
+Numeric: TypeAlias = Any
+"""What holds numbers or flags: nested lists, a NumPy array, a tensor on any device."""
 
 
-def to_array(values: Any, dtype: DTypeLike) -> NDArray[Any]:
+def to_array(values: Numeric, dtype: type[S]) -> NDArray[S]:
     """Return a NumPy array of ``dtype``, not a copy where none is needed. A tensor is detached and moved to the CPU."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
@@ -23,7 +26,7 @@ def to_array(values: Any, dtype: DTypeLike) -> NDArray[Any]:
     return np.asarray(values, dtype)
 
 
-def encode_mask(mask: Any) -> Rle:
+def encode_mask(mask: Numeric) -> Rle:
     """Return the run lengths of a mask.
 
     Args:
@@ -34,7 +37,7 @@ def encode_mask(mask: Any) -> Rle:
     if mask.ndim == 3 and mask.shape[0] == 1:
         mask = mask[0]
     inside = mask if mask.dtype == bool or str(mask.dtype) == "torch.bool" else mask >= 0.5
-    return Rle.encode(to_array(inside, bool))
+    return Rle.encode(to_array(inside, np.bool_))
 
 
 def check_boxes(name: str, boxes: NDArray[np.float32]) -> None:

@@ -8,18 +8,19 @@ from dataclasses import field
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
 
 from res3d.files import unfinished
+from res3d.settings.types import Json, Value
 from res3d.structures.arrays import Array
 from res3d.structures.row_fields import declarations
 from res3d.structures.row_kinds import ArrayField
 from res3d.structures.rows import Doubles, Floats, Integers, ObjectRows, object_rows, rows
 
-Meta = Mapping[str, Any]
+Meta = Mapping[str, object]
 
 
 @object_rows
@@ -51,7 +52,7 @@ class ClipFeatures(ObjectRows):
 
     @classmethod
     def concatenate(
-        cls, parts: "Sequence[ClipFeatures]", meta: Meta | None = None, *, pad: bool = False, **given: Any
+        cls, parts: "Sequence[ClipFeatures]", meta: Meta | None = None, *, pad: bool = False, **given: Value
     ) -> "ClipFeatures":
         """Join the rows of all parts, in order; ``meta`` is by default that of the parts. See ``ObjectRows``."""
         given = given if meta is None else {**given, "meta": meta}
@@ -72,12 +73,12 @@ class ClipFeatures(ObjectRows):
             raise ValueError(f"{path}: not a file of clip features ({error})") from None
 
     @staticmethod
-    def load_meta(path: str | Path) -> dict[str, Any]:
+    def load_meta(path: str | Path) -> Json:
         """Return only ``meta`` of a file, without reading its features; errors as ``load``."""
         return _read(path, ())[1]
 
 
-def _read(path: str | Path, names: tuple[str, ...]) -> tuple[Meta, dict[str, Any]]:
+def _read(path: str | Path, names: tuple[str, ...]) -> tuple[Json, dict[str, Array]]:
     try:
         with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names}

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
+from res3d.settings.types import Class, Value
 from res3d.structures.arrays import encode_mask
 from res3d.structures.row_kinds import MISSING, ArrayField, Check, ItemField, RowField
 
@@ -21,8 +22,14 @@ else:
 
 
 C = TypeVar("C")
+F = TypeVar("F", bound=Callable[..., object])
 
 KEY = "res3d.rows"  # of a declaration in the metadata of its dataclass field
+
+
+def cached(function: F) -> F:
+    """``functools.cache`` with the function's own type: mypy takes a class of rows for not hashable."""
+    return cast("F", cache(function))
 
 
 def rows(
@@ -33,7 +40,7 @@ def rows(
     fill: object = MISSING,
     absent: object = MISSING,
     check: Check | None = None,
-) -> Any:
+) -> Value:
     """Declare an array with one entry per row.
 
     Args:
@@ -55,7 +62,7 @@ def shared(
     default: object = MISSING,
     check: Check | None = None,
     single: str | None = None,
-) -> Any:
+) -> Value:
     """Declare an array that all rows share: picking rows leaves it as it is, and joined parts must agree in it.
 
     Args:
@@ -66,7 +73,7 @@ def shared(
     return _declare(made, default)
 
 
-def mask_rows(axes: str, *, default: object = MISSING) -> Any:
+def mask_rows(axes: str, *, default: object = MISSING) -> Value:
     """Declare a tuple with one mask (``Rle``) per row, nested tuples for more axes; ``from_values`` encodes them.
 
     A row without a mask has None. Where no row has one, the field itself is None.
@@ -90,7 +97,7 @@ def object_rows(cls: type[C]) -> type[C]:
     return dataclass(frozen=True, kw_only=True, slots=True, eq=False)(cls)
 
 
-def _find_declarations(cls: Any) -> tuple[tuple[str, RowField], ...]:
+def _find_declarations(cls: Class) -> tuple[tuple[str, RowField], ...]:
     own = get_annotations(cls)
     found = [(each.name, _adapt(each.metadata[KEY], cls.axes)) for each in fields(cls) if KEY in each.metadata]
     return tuple(sorted(found, key=lambda item: (not item[1].is_shared, item[0] not in own)))
@@ -101,7 +108,7 @@ def _adapt(declaration: RowField, axes: Mapping[str, str | None]) -> RowField:
     return replace(declaration, axes=tuple(axis for axis in renamed if axis is not None))
 
 
-declarations: Callable[[type], tuple[tuple[str, RowField], ...]] = cache(_find_declarations)
+declarations: Callable[[type], tuple[tuple[str, RowField], ...]] = cached(_find_declarations)
 """Names and declarations of a class of rows, with the axes that it renames or removes (``ObjectRows.axes``).
 
 In the order in which their sizes are taken for right: shared fields, then a class's own, then inherited ones.

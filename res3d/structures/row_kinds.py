@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from res3d.structures.arrays import Array, to_array
+from res3d.settings.types import Value
+from res3d.structures.arrays import Array, Numeric, to_array
 from res3d.structures.shapes import check_shape, describe_sizes
 
-Check = Callable[[str, NDArray[Any]], None]
+Check = Callable[[str, Numeric], None]
 """Takes the name of a field and its array; raises ValueError for values that are not accepted."""
 Numbers = NDArray[np.int64] | slice
 """Which rows: numbers [n], or a slice."""
-Items = tuple[Any, ...]
+Items = tuple[Value, ...]
 
 MISSING = object()
 
@@ -29,7 +29,7 @@ class ArrayField:
     is_optional: bool = False
     is_shared: bool = False
     """True for an array that belongs to all rows together, as the frame numbers of a clip."""
-    fill: object = MISSING
+    fill: Value = MISSING
     """Value for rows without the field beside rows that have it. MISSING: they cannot be joined."""
     absent: object = MISSING
     """Value for all rows of a mapping without the field. MISSING: the mapping must have it."""
@@ -76,7 +76,7 @@ class ArrayField:
             shown = ", ".join(str(list(tail)) for tail in sorted(tails))
             raise ValueError(f"{name} of all rows must have one shape, not {shown}")
         shape = (sum(count for count, _ in parts), *(max(sizes) for sizes in zip(*tails, strict=True)))
-        joined: NDArray[Any] = np.empty(shape, np.result_type(*present))
+        joined: Array = np.empty(shape, np.result_type(*present))
         if self.fill is not MISSING:
             joined[:] = self.fill
         start = 0
@@ -88,7 +88,7 @@ class ArrayField:
 
     def read(self, value: object, sizes: Mapping[str, int]) -> Array:
         """Return an array, tensor or list as an array, cut to the sizes of its letters."""
-        array: NDArray[Any] = to_array(value, self.dtype)
+        array: Array = to_array(value, self.dtype)
         if array.size == 0 and all(axis.isdigit() for axis in self.axes[1:]):
             array = array.reshape(0, *map(int, self.axes[1:]))
         return array[tuple(slice(sizes.get(axis)) for axis in self.axes[: array.ndim])]
@@ -100,8 +100,8 @@ class ItemField:
 
     axes: tuple[str, ...]
     is_optional: bool = False
-    fill: object = MISSING
-    encode: Callable[[Any], object] | None = None
+    fill: Value = MISSING
+    encode: Callable[[Value], object] | None = None
     """Makes an item of what a mapping holds in its place."""
     is_shared = False
     absent = MISSING
@@ -144,7 +144,7 @@ class ItemField:
         fill = self.fill if len(self.axes) == 1 else (self.fill,) * len(example)
         return tuple(item for count, items in parts for item in (items or (fill,) * count))
 
-    def read(self, values: Any, rows: Sequence[int], sizes: Mapping[str, int]) -> Items:
+    def read(self, values: Numeric, rows: Sequence[int], sizes: Mapping[str, int]) -> Items:
         """Encode the items of some rows of ``values``, which is indexed by row, or by row and frame."""
         encode = self.encode or (lambda item: item)
         if len(self.axes) == 1:
@@ -157,7 +157,7 @@ class ItemField:
 RowField = ArrayField | ItemField
 
 
-def join_parts(name: str, declared: RowField, parts: Sequence[tuple[int, Any]], *, pad: bool = False) -> object:
+def join_parts(name: str, declared: RowField, parts: Sequence[tuple[int, Value]], *, pad: bool = False) -> object:
     """Return the values of all parts, each (number of rows, values or None); None where no part has any.
 
     Raises:

@@ -17,14 +17,14 @@ value as a whole.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from res3d.structures.arrays import Array, Doubles, Floats, Integers
-from res3d.structures.row_fields import declarations, mask_rows, object_rows, rows, shared
+from res3d.settings.types import Value
+from res3d.structures.arrays import Array, Doubles, Floats, Integers, Numeric
+from res3d.structures.row_fields import cached, declarations, mask_rows, object_rows, rows, shared
 from res3d.structures.row_kinds import MISSING, ArrayField, ItemField, Numbers, RowField, join_parts
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class ObjectRows:
             given: fields of ``kind`` that these rows do not have, or that are to be others.
         """
         numbers = None if selection is None else _numbers(selection, len(self))
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         for name, declared in _fields_of_both(type(self), kind):
             values[name] = value = getattr(self, name)
             if numbers is not None and declared is not None and value is not None:
@@ -122,7 +122,7 @@ class ObjectRows:
             kind: the class; what it has no field for is left out.
             given: fields of ``kind`` that these rows do not have, or that are to be others.
         """
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         for name, source, declared in _sources_at_frame(type(self), kind):
             values[name] = whole = getattr(self, source)
             if declared is not None and whole is not None:
@@ -138,7 +138,7 @@ class ObjectRows:
         return _build(cls, {**{name: declared.empty(sizes) for name, declared in needed}, **given})
 
     @classmethod
-    def concatenate(cls, parts: "Sequence[Self]", *, pad: bool = False, **given: Any) -> "Self":
+    def concatenate(cls, parts: "Sequence[Self]", *, pad: bool = False, **given: Value) -> "Self":
         """Join the rows of all parts, in order. Rows without an optional field get its ``fill`` if others have it.
 
         Args:
@@ -225,25 +225,25 @@ def _build(kind: Callable[..., R], values: Mapping[str, object]) -> R:
     return kind(**values)
 
 
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
+@cached
+def _names(kind: type) -> tuple[str, ...]:
     return tuple(each.name for each in fields(kind))
 
 
-@cache
-def _fields_of_both(one: Any, other: Any) -> tuple[tuple[str, RowField | None], ...]:
+@cached
+def _fields_of_both(one: type, other: type) -> tuple[tuple[str, RowField | None], ...]:
     """(name of a field of both classes, declaration in ``one`` if it has one entry per row)."""
     declared = {name: each for name, each in declarations(one) if not each.is_shared}
     return tuple((name, declared.get(name)) for name in _names(other) if name in _names(one))
 
 
-@cache
-def _sources_at_frame(one: Any, other: Any) -> tuple[tuple[str, str, RowField | None], ...]:
+@cached
+def _sources_at_frame(one: type, other: type) -> tuple[tuple[str, str, RowField | None], ...]:
     """(field of ``other``, field of ``one`` with its values, declaration if it has the axis T)."""
     by_frame = {name: declared for name, declared in declarations(one) if FRAMES in declared.axes}
     singles = [(d.single, name, d) for name, d in by_frame.items() if d.single in _names(other)]
     same = [(name, name, by_frame.get(name)) for name, _ in _fields_of_both(one, other)]
-    return tuple(same + [single for single in singles if single[0] is not None])  # type: ignore[misc]
+    return tuple(same + [single for single in singles if single[0] is not None])
 
 
 def _numbers(selection: Selection, count: int) -> Numbers:
@@ -251,20 +251,20 @@ def _numbers(selection: Selection, count: int) -> Numbers:
     if isinstance(selection, slice):
         return selection
     if isinstance(selection, np.ndarray) and selection.dtype == np.int64 and selection.ndim == 1:
-        return selection
+        return cast("NDArray[np.int64]", selection)
     if np.ndim(selection) != 1:
         raise TypeError(f"rows are picked by numbers [n], a mask [N] or a slice, not by {selection!r}")
     return np.arange(count)[selection]
 
 
-@cache
-def _required_rows(kind: Any) -> str:
+@cached
+def _required_rows(kind: type) -> str:
     """Return the name of a field that all values of a class have, with one entry per row."""
     return next(name for name, d in declarations(kind) if not d.is_shared and not d.is_optional)
 
 
-@cache
-def _full_names(kind: Any) -> tuple[tuple[str, str, RowField], ...]:
+@cached
+def _full_names(kind: type) -> tuple[tuple[str, str, RowField], ...]:
     """(name, name with the class, declaration) of each field."""
     return tuple((name, f"{kind.__name__}.{name}", declared) for name, declared in declarations(kind))
 
@@ -272,7 +272,7 @@ def _full_names(kind: Any) -> tuple[tuple[str, str, RowField], ...]:
 def _check_fields(value: ObjectRows) -> None:
     """Check shapes, then types and values; optional items that are all None become None."""
     sizes: dict[str, int] = {}
-    held: list[tuple[str, RowField, Any]] = []
+    held: list[tuple[str, RowField, Value]] = []
     for name, full_name, declared in _full_names(type(value)):
         values = getattr(value, name)
         if values is None and declared.is_optional:
@@ -298,7 +298,9 @@ def _check_names(
         raise ValueError(f"{what} lack {', '.join(missing)}; they have {', '.join(sorted(values)) or 'nothing'}")
 
 
-def _read_items(name: str, values: Any, declared: ItemField, made: ObjectRows, numbers: NDArray[np.int64]) -> object:
+def _read_items(
+    name: str, values: Numeric, declared: ItemField, made: ObjectRows, numbers: NDArray[np.int64]
+) -> object:
     """Return the items of the rows with these numbers."""
     if len(values) != len(made):
         raise ValueError(f"{type(made).__name__}.{name} must have one entry per row, {len(made)}, not {len(values)}")

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from res3d.settings.types import Value
 from res3d.structures.category import Category
 from res3d.structures.frame_tracks import FrameTracks
 from res3d.structures.observations import frames_of, tracks_of
@@ -88,7 +89,7 @@ class VideoTracks:
             yield frame if self.times is None else frame.replace(time=float(self.times[frame.frame]))
 
     @classmethod
-    def from_frames(cls, frames: Iterable[FrameTracks], **facts: Any) -> "VideoTracks":
+    def from_frames(cls, frames: Iterable[FrameTracks], **facts: Value) -> "VideoTracks":
         """Put tracks together from frames in order; ``facts`` are the other fields of the class.
 
         Without ``num_frames``, it is one more than the last frame's number; without ``times``, they are the frames',
@@ -105,7 +106,7 @@ class VideoTracks:
         """Return the tracks of one class."""
         return tuple(track for track in self.tracks if track.label == label)
 
-    def renamed(self, **facts: Any) -> "VideoTracks":
+    def renamed(self, **facts: Value) -> "VideoTracks":
         """Return the same tracks with other metadata of the video (name, fps, size, categories, ...)."""
         return replace(self, **facts)
 

@@ -5,21 +5,20 @@ from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import av
 
 from res3d.threads import decoder_threads
 from res3d.video.errors import TruncatedVideoError, VideoError
+from res3d.video.pyav import Container, Packet, Stream
 
 REORDER_FRAMES = 16  # how far a timestamp may be out of place: the most that H.264 allows
 RAW_RATE = Fraction(25)  # frames per second where a raw stream states none, as FFmpeg assumes
 NOT_VIDEOS = {"tty": "text", "hls": "a playlist", "dash": "a playlist", "concat": "a playlist", "sdp": "a playlist"}
 
-# PyAV's containers, streams and packets are typed as ``Any``: its stubs leave out attributes that are used here.
 
-
-def open_container(path: Path) -> Any:
+def open_container(path: Path) -> Container:
     """The file at ``path``, which has a stream of moving pictures.
 
     Raises:
@@ -34,9 +33,10 @@ def open_container(path: Path) -> Any:
         raise VideoError(f"{path}: the file is empty")
     try:
         # "file:" and the whitelist keep the name, and what the file may refer to, from being taken for a protocol.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        opened = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: not a video that can be read ({reason(error)})") from None
+    container = cast("Container", opened)
     name = container.format.name
     what = NOT_VIDEOS.get(name) or ("a still picture" if name.endswith("_pipe") or name == "image2" else None)
     if what is None and not _video_streams(container):
@@ -48,22 +48,22 @@ def open_container(path: Path) -> Any:
     return container
 
 
-def video_stream(container: Any) -> Any:
+def video_stream(container: Container) -> Stream:
     """The stream of moving pictures that is read: the file's first."""
     return _video_streams(container)[0]
 
 
-def _video_streams(container: Any) -> list[Any]:
+def _video_streams(container: Container) -> list[Stream]:
     """Streams of moving pictures; cover art, a still picture attached to music, is none."""
     return [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
 
 
-def frame_rate(stream: Any) -> Fraction:
+def frame_rate(stream: Stream) -> Fraction:
     """Average frames per second."""
     return Fraction(stream.average_rate or stream.guessed_rate or RAW_RATE)
 
 
-def declared_seconds(container: Any, stream: Any) -> Fraction | None:
+def declared_seconds(container: Container, stream: Stream) -> Fraction | None:
     """The length that the file states for the stream or, failing that, for all of them together."""
     if stream.duration is not None:
         return Fraction(stream.duration * stream.time_base)
@@ -88,7 +88,7 @@ class FrameDecoder:
             an end before the declared one.
     """
 
-    def __init__(self, container: Any, path: Path, *, allow_truncated: bool, threads: int | None = None) -> None:
+    def __init__(self, container: Container, path: Path, *, allow_truncated: bool, threads: int | None = None) -> None:
         self.damage: str | None = None
         self._container = container
         self._stream = video_stream(container)
@@ -162,12 +162,12 @@ class FrameDecoder:
             raise TruncatedVideoError(f"{self._path}: truncated or damaged: {what}")
 
 
-def timed_streams(container: Any) -> list[Any]:
+def timed_streams(container: Container) -> list[Stream]:
     """Those that a container's length is of."""
     return [stream for stream in container.streams if stream.type in ("video", "audio", "subtitle")]
 
 
-def note_end(packet: Any, ends: dict[int, Fraction], usual: Fraction) -> None:
+def note_end(packet: Packet, ends: dict[int, Fraction], usual: Fraction) -> None:
     """Extend a stream's end to that of ``packet``, which lasts ``usual`` seconds if it does not say."""
     stamp = packet.pts if packet.pts is not None else packet.dts
     if stamp is not None and packet.time_base:
@@ -176,7 +176,7 @@ def note_end(packet: Any, ends: dict[int, Fraction], usual: Fraction) -> None:
         ends[packet.stream.index] = max(end, ends.get(packet.stream.index, end))
 
 
-def missing_seconds(container: Any, stream: Any, ends: dict[int, Fraction]) -> Fraction:
+def missing_seconds(container: Container, stream: Stream, ends: dict[int, Fraction]) -> Fraction:
     """How much earlier than declared the file ended; less than three quarters of a frame is rounding, counted as 0."""
     rate = frame_rate(stream)
     declared = declared_seconds(container, stream)

@@ -1,6 +1,6 @@
 """Upright pictures: what a display matrix (a phone held sideways) says of a frame."""
 
-from typing import Any
+from typing import cast
 
 import av
 import numpy as np
@@ -18,7 +18,7 @@ def display_matrix(frame: av.VideoFrame) -> Matrix:
     Raises:
         VideoError: a matrix that is no combination of quarter turns and flips.
     """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")  # a buffer, which the stubs do not say
+    data = cast("bytes | None", frame.side_data.get("DISPLAYMATRIX"))  # a buffer, which the stubs do not say
     if data is None:
         return 1, 0, 0, 1
     matrix = np.frombuffer(data, dtype=np.int32)[[0, 1, 3, 4]] / 65536

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from res3d.video.container import FrameDecoder, declared_seconds, frame_rate, open_container, video_stream
 from res3d.video.errors import VideoError
 from res3d.video.orientation import Image, Matrix, display_matrix, is_transposed, orient
+from res3d.video.pyav import Container
 from res3d.video.segments import SegmentedDecoder
 
 MIN_FPS = 1e-6  # one frame in eleven days
@@ -220,7 +220,7 @@ class VideoReader:
             last = Fraction(frame.decoded.duration or 0) * Fraction(frame.decoded.time_base or 0) or gap
             yield replace(frame, duration=last)
 
-    def _decoder(self, container: Any) -> FrameDecoder | SegmentedDecoder:
+    def _decoder(self, container: Container) -> FrameDecoder | SegmentedDecoder:
         if self.decoders == 1:
             return FrameDecoder(container, self.path, allow_truncated=self.allow_truncated, threads=self.threads)
         return SegmentedDecoder(self.path, workers=self.decoders, allow_truncated=self.allow_truncated)

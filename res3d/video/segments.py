@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 
@@ -20,6 +19,7 @@ from res3d.video.container import (
     video_stream,
 )
 from res3d.video.prefetch import Prefetcher
+from res3d.video.pyav import Container
 
 MIN_SEGMENT_FRAMES = 24  # opening the file and seeking in it cost as much as decoding a few frames
 WAITING_BYTES = 256 * 2**20  # decoded frames that wait for their turn, of all segments together
@@ -155,7 +155,7 @@ def _announced(path: Path, segment: Segment) -> Iterator[tuple[Fraction, av.Vide
         raise _NotAsAnnouncedError(str(error)) from None
 
 
-def _decode_segment(container: Any, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+def _decode_segment(container: Container, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:
     stream = video_stream(container)
     stream.thread_type = "NONE"  # the segments are the threads
     stream.codec_context.thread_count = 1

@@ -1,9 +1,9 @@
 """H.264 mp4 files, whole or not at all."""
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import av
 
@@ -44,8 +44,8 @@ class VideoWriter:
         self._rate = Fraction(fps).limit_denominator(1_000_000)
         self._quality = quality
         self._unfinished = hidden_place(self.path, ".unfinished.mp4")
-        self._container: Any = None
-        self._stream: Any = None
+        self._container: av.container.OutputContainer | None = None
+        self._stream: av.VideoStream
         self._closed = False
         self._due = Fraction(0)  # when a frame without a time of its own is shown
         self._last_tick = -1
@@ -117,7 +117,8 @@ class VideoWriter:
         self._stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
         self._stream.codec_context.time_base = TIME_BASE
 
-    def _mux(self, packets: list[Any]) -> None:
+    def _mux(self, packets: "Iterable[av.Packet[av.VideoStream]]") -> None:
+        assert self._container is not None  # opened by the first frame
         for packet in packets:
             if packet.pts == self._last_tick:
                 packet.duration = self._gap  # the last frame is shown as long as the one before it

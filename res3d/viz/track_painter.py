@@ -1,7 +1,8 @@
 """Drawing of tracked objects on frames: masks, trails, boxes, skeletons, names, the time; mostly by supervision."""
 
 from collections.abc import Mapping
-from typing import Any
+from types import ModuleType
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,12 @@ from res3d.structures import Category, FrameTracks
 from res3d.viz.colors import color_of, text_color_on
 
 Image = NDArray[np.uint8]
+
+
+class _Detections(Protocol):
+    """Supervision's ``Detections``, with the attribute that is set here."""
+
+    mask: NDArray[np.bool_] | None
 
 
 class TrackPainter:
@@ -86,15 +93,18 @@ class TrackPainter:
             names.append(f"{category.name if category else label} {identity}")
         return names
 
-    def _detections(self, tracks: FrameTracks) -> Any:
-        return self._supervision.Detections(xyxy=tracks.boxes, class_id=tracks.labels, tracker_id=tracks.ids)
+    def _detections(self, tracks: FrameTracks) -> _Detections:
+        made: _Detections = self._supervision.Detections(
+            xyxy=tracks.boxes, class_id=tracks.labels, tracker_id=tracks.ids
+        )
+        return made
 
-    def _colors(self, tracks: FrameTracks) -> dict[str, Any]:
+    def _colors(self, tracks: FrameTracks) -> dict[str, object]:
         """Arguments of supervision's annotators for a color per object, which they pick by position."""
         colors = [self._color(color_of(identity)) for identity in tracks.ids.tolist()] or [self._color((0, 0, 0))]
         return {"color": self._supervision.ColorPalette(colors), "color_lookup": self._supervision.ColorLookup.INDEX}
 
-    def _color(self, rgb: tuple[int, int, int]) -> Any:
+    def _color(self, rgb: tuple[int, int, int]) -> object:
         """Return a color with red and blue exchanged: supervision takes images as BGR, and ours are RGB."""
         return self._supervision.Color(r=rgb[2], g=rgb[1], b=rgb[0])
 
@@ -110,7 +120,7 @@ def _write_time(picture: Image, text: str, width: int) -> None:
     cv2.putText(picture, text, (gap, bottom - down - gap), font, scale, (255, 255, 255), 1, cv2.LINE_AA)
 
 
-def _import_supervision() -> Any:
+def _import_supervision() -> ModuleType:
     try:
         import supervision
     except ImportError as error:  # it brings OpenCV, which needs the system's libGL

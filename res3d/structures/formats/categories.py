@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from res3d.settings.types import Json
 from res3d.structures.category import Category
-from res3d.structures.formats.files import Json
 
 
 def category_entry(label: int, category: Category) -> Json:

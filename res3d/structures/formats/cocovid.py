@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from res3d.files import write_whole
 from res3d.ops import Rle, box_area
+from res3d.settings.types import Json
 from res3d.structures.category import Category
 from res3d.structures.formats.categories import add_unnamed, category_entry, read_categories
-from res3d.structures.formats.files import Json, read_json, reading, table_of
+from res3d.structures.formats.files import read_json, reading, table_of
 from res3d.structures.formats.json_fields import JsonField, array_field, read_fields, write_fields
 from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows

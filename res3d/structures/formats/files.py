@@ -4,12 +4,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-Json = dict[str, Any]
-"""An object of a JSON file."""
+from res3d.settings.types import Json
 
 
 def read_text(path: str | Path) -> str:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from res3d.settings.types import Json, Value
 from res3d.structures.arrays import Floats
-from res3d.structures.formats.files import Json
 from res3d.structures.formats.numbers import shortest
 from res3d.structures.track import Track
 
@@ -16,7 +15,7 @@ from res3d.structures.track import Track
 class JsonField:
     """One field of a track in an annotation, which is of one object in one frame."""
 
-    write: Callable[[Any], Json]
+    write: Callable[[Value], Json]
     """Takes the field's entry for a frame and returns the keys that hold it."""
     read: Callable[[Json], object]
     """Returns the entry, None where the annotation has none."""

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from res3d.files import write_whole
+from res3d.settings.types import Value
 from res3d.structures.category import Category
 from res3d.structures.formats.files import read_text
 from res3d.structures.formats.numbers import to_xywh, to_xyxy
@@ -146,7 +146,7 @@ def _parse_line(line: str, where: str) -> list[float]:
         raise ValueError(f"{where} is no MOTChallenge text, numbers between commas: {line[:40]!r}{hint}") from None
 
 
-def _read_by_name(path: Path, **facts: Any) -> dict[str, VideoTracks]:
+def _read_by_name(path: Path, **facts: Value) -> dict[str, VideoTracks]:
     """Read a file whose video has the file's name, or NAME in the challenge's own folders, NAME/gt/gt.txt."""
     in_challenge = path.stem == "gt" and path.parent.name == "gt"
     video = read_mot(path, **{"name": path.parent.parent.name if in_challenge else path.stem, **facts})

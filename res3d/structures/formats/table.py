@@ -8,7 +8,8 @@ Fields that a row lacks are NaN or None.
 import re
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from res3d.files import write_whole
 from res3d.ops import Rle
 from res3d.settings import missing_extra
+from res3d.settings.types import Value
 from res3d.structures.formats.files import read_text, reading
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.tracks_formats import TracksFormat
@@ -74,7 +76,7 @@ def write_table(video: VideoTracks, path: str | Path) -> None:
     write_whole(path, to_table(video).to_csv(index=False))
 
 
-def from_table(table: "pd.DataFrame", **facts: Any) -> VideoTracks:
+def from_table(table: "pd.DataFrame", **facts: Value) -> VideoTracks:
     """Read such a table; ``facts`` are the fields of ``VideoTracks`` that it does not hold (name, fps, ...).
 
     ``num_frames`` may be left out: the video then ends with its last object.
@@ -116,7 +118,7 @@ def from_table(table: "pd.DataFrame", **facts: Any) -> VideoTracks:
     return VideoTracks(tracks=tracks, **facts)
 
 
-def read_table(path: Path, **facts: Any) -> dict[str, VideoTracks]:
+def read_table(path: Path, **facts: Value) -> dict[str, VideoTracks]:
     """Read the CSV text of such a table; the video has the file's name. ``facts`` as for ``from_table``.
 
     Raises:
@@ -154,12 +156,13 @@ def _parse_actions(values: NDArray[np.float32] | None) -> NDArray[np.float32] | 
     return None if values is None or np.isnan(values).any() else values
 
 
-def _import_pandas() -> Any:
+def _import_pandas() -> ModuleType:
     try:
         import pandas
     except ImportError:
         raise missing_extra("tables", "tables need pandas") from None
-    return pandas
+    module: ModuleType = pandas
+    return module
 
 
 TABLE = TracksFormat(
