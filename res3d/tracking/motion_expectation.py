@@ -4,6 +4,7 @@ import numpy as np
 
 from res3d.structures import ClipDetections, FrameDetections
 from res3d.tracking.candidates import Candidates
+from res3d.tracking.matching import Expectation
 from res3d.tracking.motion import MOTIONS
 from res3d.tracking.objects import Mask, Objects, Rows
 from res3d.tracking.pool import TrackPool
@@ -11,7 +12,7 @@ from res3d.tracking.settings import LinkSettings
 from res3d.tracking.stages import FRAME_STAGES
 
 
-class MotionExpectation:
+class MotionExpectation(Expectation):
     """Expectation for the detections of single frames; ``settings.motion`` names the predictor."""
 
     stages = FRAME_STAGES
