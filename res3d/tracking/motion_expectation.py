@@ -22,6 +22,7 @@ class MotionExpectation(Expectation):
         self._pool = pool
         self._motion = MOTIONS[settings.motion]()
         self._boxes = self._motion.boxes
+        self._frame = -1
 
     def read(self, detections: FrameDetections | ClipDetections) -> FrameDetections:
         """Return the detections of a frame. Those of a clip of one frame all count as seen in it."""
@@ -32,8 +33,10 @@ class MotionExpectation(Expectation):
         return detections.frame(0)
 
     def move(self, frames: Rows) -> None:
-        """Predict boxes in the next frame."""
-        self._motion.predict()
+        """Predict boxes in the next frame, or in a later one."""
+        for _ in range(int(frames[0]) - self._frame if len(self._pool) else 0):
+            self._motion.predict()
+        self._frame = int(frames[0])
         self._boxes = self._motion.boxes
 
     def expected(self, rows: Rows) -> Objects:
