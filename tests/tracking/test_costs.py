@@ -106,4 +106,4 @@ def test_a_cost_is_a_function_with_its_name_and_what_it_needs(monkeypatch):
     for track in link_detections(frames, costs=terms, class_overlap=None).tracks:
         assert np.ptp(track.actions[:, 0]) == 0
     with pytest.raises(ValueError, match="the cost 'actions' needs detections with actions"):
-        link_detections([frame_of(box_at(50, 50))] * 2, costs=(CostTerm("actions"),))
+        link_detections([frame_of(box_at(50, 50))] * 5, costs=(CostTerm("actions"),))
