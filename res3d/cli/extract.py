@@ -169,7 +169,7 @@ class ExtractCommand(Command):
         print(f"weights: {self.weights or random}")
         print(
             f"clips: {sampler.length} frames, step {sampler.step}, stride {sampler.stride}, tail {sampler.tail}, "
-            f"align {sampler.align}"
+            f"align {sampler.align}" + ("" if extractor.fps is None else f", of videos at {extractor.fps:g} frames/s")
         )
         print(f"frames: resize {_size_text(preprocess.resize)}, crop {_size_text(preprocess.crop)}", flush=True)
 

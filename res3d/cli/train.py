@@ -23,15 +23,19 @@ class TrainCommand(TrainingSettings, Command):
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
     """What is computed on."""
 
+    @property
+    def settings(self) -> TrainingSettings:
+        """The settings of the run alone."""
+        return TrainingSettings(**{f.name: getattr(self, f.name) for f in fields(TrainingSettings)})
+
     def run(self) -> int:
         """Train."""
         from res3d.training import train
         from res3d.video import VideoError
         from res3d.weights import WeightsError
 
-        settings = TrainingSettings(**{f.name: getattr(self, f.name) for f in fields(TrainingSettings)})
         try:
-            result = train(settings)
+            result = train(self.settings)
         except (WeightsError, VideoError, FloatingPointError, ImportError, OSError) as error:
             return report_error("train", _one_line(error))
         except ValueError as error:

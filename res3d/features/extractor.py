@@ -11,6 +11,7 @@ from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d, frame_wise_st
 from res3d.clips import KINETICS, ClipSampler, ClipSpec, Preprocessing
 from res3d.features.dense import MapGrid
 from res3d.features.split_network import SplitNetwork
+from res3d.files import identify
 from res3d.inference import DType, optimize
 from res3d.settings import check_choice
 from res3d.settings.types import Json
@@ -161,7 +162,6 @@ class FeatureExtractor:
 
     def meta(self, reader: VideoReader) -> Json:
         """What goes into the file beside the features: how they were made, from what."""
-        status = reader.path.stat()
         return {
             "model": self.backbone.spec.name,
             "spec": self.backbone.spec.to_yaml(),
@@ -178,9 +178,7 @@ class FeatureExtractor:
             "allow_truncated": reader.allow_truncated,
             "dtype": self.dtype,
             "video": {
-                "file": reader.path.name,
-                "bytes": status.st_size,
-                "modified": status.st_mtime,
+                **identify(reader.path),
                 "fps": reader.info.fps,
                 "width": reader.info.width,
                 "height": reader.info.height,

@@ -3,8 +3,9 @@
 Names are imported when they are first asked for: half of them need NumPy alone, and should not wait for torch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from res3d.lazy import lazy_names
 
 if TYPE_CHECKING:
     from res3d.ops.box_code import BoxCode
@@ -59,25 +60,4 @@ __all__ = [
     "tube_nms",
 ]
 
-# Modules in the order in which a name is looked for: those that need no torch first.
-_MODULES = (
-    "rle",
-    "similarity",
-    "box_code",
-    "keypoints",
-    "masks",
-    "nms",
-    "resampling",
-    "roi_align",
-    "resizing",
-    "tubes",
-)
-
-
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        for module in (import_module(f"{__name__}.{each}") for each in _MODULES):
-            if hasattr(module, name):
-                globals()[name] = getattr(module, name)
-                return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(__name__)

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from numbers import Integral, Real
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import get_args
 
+from res3d.settings.fields import markers_of, settings_of
 from res3d.settings.types import Value
 
 
@@ -33,34 +33,25 @@ class Range:
             interval = f"{'>' if self.above else '≥'} {self.least}"
         return ("a whole number " if whole else "") + interval + (f" {self.unit}" if self.unit else "")
 
-    def accepts(self, value: Any, *, whole: bool) -> bool:
+    def accepts(self, value: Value, *, whole: bool) -> bool:
         """Return whether a value is a number in the range."""
-        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+        kind: Value = Integral if whole else Real
+        if isinstance(value, bool) or not isinstance(value, kind):
             return False
         inside = self.least < value if self.above else self.least <= value
         return inside and value <= self.most and value < math.inf
 
 
-@cache
-def _ranges(kind: type[Any]) -> tuple[tuple[str, Range, bool, bool], ...]:
-    """(name, range, whether it takes whole numbers only, whether it takes None) of the fields with a ``Range``."""
-    found = []
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        if get_origin(hint) is Annotated:
-            bare, *markers = get_args(hint)
-            types = set(get_args(bare) or (bare,))
-            ranges = [marker for marker in markers if isinstance(marker, Range)]
-            found += [(name, range_, float not in types, NoneType in types) for range_ in ranges]
-    return tuple(found)
-
-
-def check_ranges(settings: Any) -> None:
+def check_ranges(settings: Value) -> None:
     """Refuse a dataclass with a number outside the ``Range`` of its field; the message names field and value."""
-    for name, accepted, whole, optional in _ranges(type(settings)):
-        value = getattr(settings, name)
-        if not (optional and value is None) and not accepted.accepts(value, whole=whole):
-            or_none = " or None" if optional else ""
-            raise ValueError(f"{name} must be {accepted.describe(whole=whole)}{or_none}, not {value!r}")
+    for setting in settings_of(type(settings)):
+        value, types = getattr(settings, setting.name), set(get_args(setting.bare) or (setting.bare,))
+        if value is None and NoneType in types:
+            continue
+        whole, or_none = float not in types, " or None" if NoneType in types else ""
+        for accepted in markers_of(setting.hint, Range):
+            if not accepted.accepts(value, whole=whole):
+                raise ValueError(f"{setting.name} must be {accepted.describe(whole=whole)}{or_none}, not {value!r}")
 
 
 def check_triple(name: str, value: Value, *, odd: bool = False) -> None:

@@ -97,10 +97,12 @@ def value_word(setting: Setting) -> str:
         return shown.word
     many = any(origin_of(part) in (list, tuple) for part in (setting.bare, *get_args(setting.bare)))
     words = "|".join(choices_of(setting.hint))
-    if words:
-        one = words if len(words) <= MOST_WORDS else "WORD"
-        return f"{one},..." if many else one
-    return _type_word(setting.bare)
+    if not words:
+        return _type_word(setting.bare)
+    one = words if len(words) <= MOST_WORDS else "WORD"
+    for tagged in markers_of(setting.hint, Tagged):
+        return one if tagged.bare else f"{{{tagged.key}: {one}, ...}}"
+    return f"{one},..." if many else one
 
 
 def _type_word(hint: Hint) -> str:
@@ -124,7 +126,9 @@ def meaning_of(setting: Setting) -> str:
 def _default(setting: Setting) -> str:
     value = setting.default
     if value is MISSING:
-        return "none, it has to be given"
+        return "none; it is needed"
+    for tagged in markers_of(setting.hint, Tagged):
+        return next((tag for tag in tagged.tags if tagged.type_of(tag) is type(value)), "")
     if value is None or value == "" or is_dataclass(value) or (isinstance(value, (list, tuple, dict)) and not value):
         return ""
     if isinstance(value, bool):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -25,11 +25,6 @@ C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., object])
 
 KEY = "res3d.rows"  # of a declaration in the metadata of its dataclass field
-
-
-def cached(function: F) -> F:
-    """``functools.cache`` with the function's own type: mypy takes a class of rows for not hashable."""
-    return cast("F", cache(function))
 
 
 def rows(
@@ -97,7 +92,17 @@ def object_rows(cls: type[C]) -> type[C]:
     return dataclass(frozen=True, kw_only=True, slots=True, eq=False)(cls)
 
 
-def _find_declarations(cls: Class) -> tuple[tuple[str, RowField], ...]:
+def cache_by_class(function: F) -> F:
+    """Cache a function of classes; ``functools.cache``, as typed, takes those of dataclasses for unhashable."""
+    return cache(function)  # type: ignore[return-value]
+
+
+@cache_by_class
+def declarations(cls: Class) -> tuple[tuple[str, RowField], ...]:
+    """Return names and declarations of a class of rows, with the axes that it renames or removes.
+
+    In the order in which their sizes are taken for right: shared fields, then a class's own, then inherited ones.
+    """
     own = get_annotations(cls)
     found = [(each.name, _adapt(each.metadata[KEY], cls.axes)) for each in fields(cls) if KEY in each.metadata]
     return tuple(sorted(found, key=lambda item: (not item[1].is_shared, item[0] not in own)))
@@ -106,10 +111,3 @@ def _find_declarations(cls: Class) -> tuple[tuple[str, RowField], ...]:
 def _adapt(declaration: RowField, axes: Mapping[str, str | None]) -> RowField:
     renamed = (axes.get(axis, axis) for axis in declaration.axes)
     return replace(declaration, axes=tuple(axis for axis in renamed if axis is not None))
-
-
-declarations: Callable[[type], tuple[tuple[str, RowField], ...]] = cached(_find_declarations)
-"""Names and declarations of a class of rows, with the axes that it renames or removes (``ObjectRows.axes``).
-
-In the order in which their sizes are taken for right: shared fields, then a class's own, then inherited ones.
-"""

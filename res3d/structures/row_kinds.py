@@ -157,16 +157,19 @@ class ItemField:
 RowField = ArrayField | ItemField
 
 
-def join_parts(name: str, declared: RowField, parts: Sequence[tuple[int, Value]], *, pad: bool = False) -> object:
-    """Return the values of all parts, each (number of rows, values or None); None where no part has any.
+def join_parts(
+    name: str, declared: RowField, counts: Sequence[int], values: Sequence[Value], *, pad: bool = False
+) -> object:
+    """Return the values of all parts, from their numbers of rows and their values or None; None if no part has any.
 
     Raises:
         ValueError: rows without the field beside others, where it has no ``fill``; entries that differ in size.
     """
-    if all(values is None for _, values in parts):
+    if all(part is None for part in values):
         return None
+    parts = list(zip(counts, values, strict=True))
     parts = [part for part in parts if part[0]] or parts[:1]
-    present = [values for _, values in parts if values is not None]
+    present = [part for part in parts if part[1] is not None]
     if len(parts) == 1:
         return parts[0][1]
     if 0 < len(present) < len(parts) and declared.fill is MISSING:

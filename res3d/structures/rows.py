@@ -17,14 +17,14 @@ value as a whole.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from res3d.settings.types import Value
+from res3d.settings.types import Class, Value
 from res3d.structures.arrays import Array, Doubles, Floats, Integers, Numeric
-from res3d.structures.row_fields import cached, declarations, mask_rows, object_rows, rows, shared
+from res3d.structures.row_fields import cache_by_class, declarations, mask_rows, object_rows, rows, shared
 from res3d.structures.row_kinds import MISSING, ArrayField, ItemField, Numbers, RowField, join_parts
 
 if TYPE_CHECKING:
@@ -114,20 +114,24 @@ class ObjectRows:
                 values[name] = declared.pick(value, numbers)
         return _build(kind, values | given)
 
-    def at_frame(self, t: int, kind: type[R], **given: object) -> R:
+    def at_frame(self, t: int, kind: type[R], selection: Selection | None = None, **given: object) -> R:
         """Return the rows at frame ``t`` (its place on the axis T) as a class whose fields lack that axis.
 
         Args:
             t: place of the frame on the axis T.
             kind: the class; what it has no field for is left out.
-            given: fields of ``kind`` that these rows do not have, or that are to be others.
+            selection, given: as for ``convert``.
         """
+        numbers = None if selection is None else _numbers(selection, len(self))
         values: dict[str, object] = {}
         for name, source, declared in _sources_at_frame(type(self), kind):
-            values[name] = whole = getattr(self, source)
-            if declared is not None and whole is not None:
-                taken = declared.at_frame(whole, t)
-                values[name] = taken.item() if isinstance(taken, np.generic) else taken
+            value = getattr(self, source)
+            if declared is not None and value is not None:
+                if FRAMES in declared.axes:
+                    value = declared.at_frame(value, t)
+                if numbers is not None and not declared.is_shared:
+                    value = declared.pick(value, numbers)
+            values[name] = value.item() if isinstance(value, np.generic) else value
         return _build(kind, values | given)
 
     @classmethod
@@ -157,7 +161,7 @@ class ObjectRows:
         for name in (name for name in _names(cls) if name not in given):
             values = [getattr(part, name) for part in parts]
             if name in declared and not declared[name].is_shared:
-                joined[name] = join_parts(name, declared[name], list(zip(counts, values, strict=True)), pad=pad)
+                joined[name] = join_parts(name, declared[name], counts, values, pad=pad)
             elif all(_is_same(values[0], value) for value in values[1:]):
                 joined[name] = values[0]
             else:
@@ -177,7 +181,7 @@ class ObjectRows:
         for name, declared in declarations(cls):
             if not declared.is_shared and name not in given:
                 values = [None if (entry := each.get(name)) is None else declared.one(entry) for each in entries]
-                made[name] = join_parts(name, declared, [(1, value) for value in values])
+                made[name] = join_parts(name, declared, [1] * len(values), values)
         return _build(cls, {**made, **given})
 
     @classmethod
@@ -225,25 +229,27 @@ def _build(kind: Callable[..., R], values: Mapping[str, object]) -> R:
     return kind(**values)
 
 
-@cached
-def _names(kind: type) -> tuple[str, ...]:
+@cache_by_class
+def _names(kind: Class) -> tuple[str, ...]:
     return tuple(each.name for each in fields(kind))
 
 
-@cached
-def _fields_of_both(one: type, other: type) -> tuple[tuple[str, RowField | None], ...]:
+@cache_by_class
+def _fields_of_both(one: Class, other: Class) -> tuple[tuple[str, RowField | None], ...]:
     """(name of a field of both classes, declaration in ``one`` if it has one entry per row)."""
     declared = {name: each for name, each in declarations(one) if not each.is_shared}
     return tuple((name, declared.get(name)) for name in _names(other) if name in _names(one))
 
 
-@cached
-def _sources_at_frame(one: type, other: type) -> tuple[tuple[str, str, RowField | None], ...]:
-    """(field of ``other``, field of ``one`` with its values, declaration if it has the axis T)."""
-    by_frame = {name: declared for name, declared in declarations(one) if FRAMES in declared.axes}
-    singles = [(d.single, name, d) for name, d in by_frame.items() if d.single in _names(other)]
-    same = [(name, name, by_frame.get(name)) for name, _ in _fields_of_both(one, other)]
-    return tuple(same + [single for single in singles if single[0] is not None])
+@cache_by_class
+def _sources_at_frame(one: Class, other: Class) -> tuple[tuple[str, str, RowField | None], ...]:
+    """(field of ``other``, the field of ``one`` that has its values, declaration if it is an array or items)."""
+    declared = dict(declarations(one))
+    same = [(name, name, declared.get(name)) for name, _ in _fields_of_both(one, other)]
+    singles = [
+        (d.single, name, d) for name, d in declared.items() if d.single is not None and d.single in _names(other)
+    ]
+    return (*same, *singles)
 
 
 def _numbers(selection: Selection, count: int) -> Numbers:
@@ -251,20 +257,21 @@ def _numbers(selection: Selection, count: int) -> Numbers:
     if isinstance(selection, slice):
         return selection
     if isinstance(selection, np.ndarray) and selection.dtype == np.int64 and selection.ndim == 1:
-        return cast("NDArray[np.int64]", selection)
+        return np.asarray(selection, np.int64)
     if np.ndim(selection) != 1:
         raise TypeError(f"rows are picked by numbers [n], a mask [N] or a slice, not by {selection!r}")
-    return np.arange(count)[selection]
+    numbers: Numbers = np.arange(count)[selection]
+    return numbers
 
 
-@cached
-def _required_rows(kind: type) -> str:
+@cache_by_class
+def _required_rows(kind: Class) -> str:
     """Return the name of a field that all values of a class have, with one entry per row."""
     return next(name for name, d in declarations(kind) if not d.is_shared and not d.is_optional)
 
 
-@cached
-def _full_names(kind: type) -> tuple[tuple[str, str, RowField], ...]:
+@cache_by_class
+def _full_names(kind: Class) -> tuple[tuple[str, str, RowField], ...]:
     """(name, name with the class, declaration) of each field."""
     return tuple((name, f"{kind.__name__}.{name}", declared) for name, declared in declarations(kind))
 

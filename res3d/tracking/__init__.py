@@ -1,10 +1,18 @@
-"""Tracking: detections of any detector are linked into tracks, frame by frame or clip by clip."""
+"""Tracking: detections of any detector are linked into tracks, frame by frame or clip by clip.
 
-from res3d.tracking.link import link_detections, link_tubes, stream_detections, stream_tubes
-from res3d.tracking.linker import FrameLinker, Linker, TubeLinker
-from res3d.tracking.mixed_cost import CostTerm
-from res3d.tracking.settings import PRESETS, LinkSettings
-from res3d.tracking.track_video import check_clips, stream_video, track_video
+Names are imported when they are first asked for: settings alone need no torch.
+"""
+
+from typing import TYPE_CHECKING
+
+from res3d.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from res3d.tracking.link import link_detections, link_tubes, stream_detections, stream_tubes
+    from res3d.tracking.linker import FrameLinker, Linker, TubeLinker
+    from res3d.tracking.mixed_cost import CostTerm
+    from res3d.tracking.settings import PRESETS, LinkSettings
+    from res3d.tracking.track_video import check_clips, stream_video, track_video
 
 __all__ = [
     "PRESETS",
@@ -21,3 +29,5 @@ __all__ = [
     "stream_video",
     "track_video",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__)

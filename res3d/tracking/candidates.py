@@ -84,16 +84,16 @@ class Candidates:
     def velocity(self, columns: Rows) -> Array:
         """Return the mean velocity of boxes between where they are first and last seen: [n, 4] pixels per frame."""
         elapsed = np.maximum(self.last[columns] - self.frames[self._first[columns]], 1)[:, None]
-        return (self.last_boxes[columns] - self.first_boxes[columns]) / elapsed
+        velocity: Array = (self.last_boxes[columns] - self.first_boxes[columns]) / elapsed
+        return velocity
 
     def rows(self, columns: Rows) -> Iterator[tuple[int, FrameRows]]:
         """Yield (number, the detections at ``columns`` in it) for every frame, whether they are seen there or not."""
         if isinstance(self._detections, FrameDetections):
             yield int(self.frames[0]), self._detections.convert(FrameRows, columns)
             return
-        picked = self._detections[columns]
         for t, frame in enumerate(self.frames.tolist()):
-            yield frame, picked.at_frame(t, FrameRows)
+            yield frame, self._detections.at_frame(t, FrameRows, columns)
 
     def _fields_at(self, columns: Rows, places: Rows) -> dict[str, Array]:
         by_frame = fields_by_frame()

@@ -16,7 +16,7 @@ import numpy as np
 
 from res3d.structures import ClipDetections
 from res3d.structures.row_fields import declarations
-from res3d.tracking.objects import Array, Rows
+from res3d.tracking.objects import Array, Mask, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +29,29 @@ class Groups:
     """[R] visibility, > 0."""
     best: Rows
     """[n] row of each object where it is best visible."""
+    total: Array
+    """[n] sum of the weights."""
 
-    def mean(self, values: Array, counted: Array | None = None) -> Array:
+    def mean(self, values: Array, counted: Mask | None = None) -> Array:
         """Return the weighted mean of values [R, ...] for each object: [n, ...]; 0 where nothing counts.
 
         Args:
             counted: bool, of a shape that broadcasts to that of the values; by default all count.
         """
-        shares = self.weights.reshape(-1, *(1,) * (values.ndim - 1))
-        shares = shares if counted is None else shares * counted
-        total, weight = np.zeros((len(self.best), *values.shape[1:])), np.zeros((len(self.best), *shares.shape[1:]))
-        np.add.at(total, self.of_row, shares * values)
-        np.add.at(weight, self.of_row, shares)
-        mean: Array = (total / np.where(weight > 0, weight, 1)).astype(values.dtype)
+        tail = (1,) * (values.ndim - 1)
+        shares, weight = self.weights.reshape(-1, *tail), self.total.reshape(-1, *tail)
+        if counted is not None:
+            shares = shares * counted
+            weight = self._sum(shares)
+            weight = np.where(weight > 0, weight, 1)
+        mean: Array = (self._sum(shares * values) / weight).astype(values.dtype)
         return mean
+
+    def _sum(self, values: Array) -> Array:
+        """[R, ...] -> [n, ...]."""
+        total = np.zeros((len(self.best), *values.shape[1:]))
+        np.add.at(total, self.of_row, values)
+        return total
 
     def merge(self, name: str, values: Any) -> Any:
         """Return one entry per object of the field ``name``, from an array [R, ...] or R items."""

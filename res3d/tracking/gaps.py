@@ -1,6 +1,7 @@
 """Interpolation of tracks over frames without detections."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def fill_gap(
     ways = {name: rule.interpolate for name, rule in RULES.items() if name in before and name in after}
     for frame in range(frames[0] + 1, frames[1]):
         share = (frame - frames[0]) / (frames[1] - frames[0])
-        values = {
+        values: dict[str, Any] = {
             name: interpolate(before[name], after[name], share)[None].astype(np.float32)
             for name, interpolate in ways.items()
             if interpolate is not None

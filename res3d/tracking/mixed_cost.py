@@ -35,7 +35,7 @@ def mixed_cost(terms: Sequence[CostTerm], tracks: Objects, detections: Objects) 
     """Return the weighted mean of the terms' costs: [N, M] in 0..1, infinite where one of them is above its gate."""
     costs = [COSTS[term.name](tracks, detections) for term in terms]
     total = sum(term.weight * cost for term, cost in zip(terms, costs, strict=True))
-    mean: Array = total / sum(term.weight for term in terms)
+    mean: Array = np.asarray(total / sum(term.weight for term in terms))
     for term, cost in zip(terms, costs, strict=True):
         mean[~(cost <= term.gate)] = np.inf
     return mean

@@ -4,6 +4,7 @@ import numpy as np
 
 from res3d.structures import ClipDetections, FrameDetections
 from res3d.tracking.candidates import Candidates
+from res3d.tracking.matching import Expectation
 from res3d.tracking.motion import MOTIONS
 from res3d.tracking.objects import Mask, Objects, Rows
 from res3d.tracking.pool import TrackPool
@@ -11,7 +12,7 @@ from res3d.tracking.settings import LinkSettings
 from res3d.tracking.stages import FRAME_STAGES
 
 
-class MotionExpectation:
+class MotionExpectation(Expectation):
     """Expectation for the detections of single frames; ``settings.motion`` names the predictor."""
 
     stages = FRAME_STAGES
@@ -21,6 +22,7 @@ class MotionExpectation:
         self._pool = pool
         self._motion = MOTIONS[settings.motion]()
         self._boxes = self._motion.boxes
+        self._frame = -1
 
     def read(self, detections: FrameDetections | ClipDetections) -> FrameDetections:
         """Return the detections of a frame. Those of a clip of one frame all count as seen in it."""
@@ -31,8 +33,10 @@ class MotionExpectation:
         return detections.frame(0)
 
     def move(self, frames: Rows) -> None:
-        """Predict boxes in the next frame."""
-        self._motion.predict()
+        """Predict boxes in the next frame, or in a later one."""
+        for _ in range(int(frames[0]) - self._frame if len(self._pool) else 0):
+            self._motion.predict()
+        self._frame = int(frames[0])
         self._boxes = self._motion.boxes
 
     def expected(self, rows: Rows) -> Objects:

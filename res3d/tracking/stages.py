@@ -31,7 +31,8 @@ def tentative(matching: Matching) -> Mask:
 
 def just_seen(matching: Matching) -> Mask:
     """Return the confirmed tracks that were seen in the frame before."""
-    return matching.pool.confirmed & (matching.pool.last == matching.candidates.frames[0] - 1)
+    seen: Mask = matching.pool.last == matching.candidates.frames[0] - 1
+    return matching.pool.confirmed & seen
 
 
 def just_vanished(matching: Matching) -> Mask:

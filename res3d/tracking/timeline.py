@@ -79,7 +79,7 @@ class Timeline:
         labels = np.array([label for part in parts for label in part[1]], np.int64)
         rows = parts[0][2] if len(parts) == 1 else FrameRows.concatenate([part[2] for part in parts])
         if rows.visible is not None:
-            ids, best, visible, rows = _merge(ids, rows)
+            ids, best, visible, rows = _merge(ids, rows, rows.visible)
             labels, order = labels[best], (visible >= self._visible_score).nonzero()[0]
         else:
             order = np.argsort(ids)
@@ -97,12 +97,12 @@ def _confirmed(identities: Sequence[Identity], rows: FrameRows) -> tuple[list[in
     return ids, [identities[n].label for n in keep], rows[keep]
 
 
-def _merge(ids: Rows, rows: FrameRows) -> tuple[Rows, Rows, Array, FrameRows]:
+def _merge(ids: Rows, rows: FrameRows, visible: Floats) -> tuple[Rows, Rows, Array, FrameRows]:
     """(ids in their order, one row of each, its mean visibility, all its rows merged into one)."""
     unique, of_row = np.unique(ids, return_inverse=True)
-    weights = np.maximum(rows.visible, LEAST_WEIGHT).astype(np.float64)
+    weights: Array = np.maximum(visible, LEAST_WEIGHT).astype(np.float64)
     best = np.lexsort((-weights, of_row))[np.searchsorted(np.sort(of_row), np.arange(len(unique)))]
-    groups = Groups(of_row, weights, best)
-    values = {name: getattr(rows, name) for name, _ in declarations(FrameRows)}
+    groups = Groups(of_row, weights, best, np.bincount(of_row, weights).astype(np.float64))
+    values = {name: getattr(rows, name) for name, _ in declarations(FrameRows) if name != "visible"}
     merged = {name: groups.merge(name, value) for name, value in values.items() if value is not None}
-    return unique, best, np.bincount(of_row, rows.visible) / np.bincount(of_row), FrameRows(**merged)
+    return unique, best, np.bincount(of_row, visible) / np.bincount(of_row), FrameRows(**merged)

@@ -5,6 +5,7 @@ import numpy as np
 from res3d.structures import ClipDetections, FrameDetections
 from res3d.tracking.candidates import Candidates
 from res3d.tracking.field_rules import fields_by_frame
+from res3d.tracking.matching import Expectation
 from res3d.tracking.objects import Array, Mask, Objects, Rows
 from res3d.tracking.pool import TrackPool
 from res3d.tracking.settings import LinkSettings
@@ -12,7 +13,7 @@ from res3d.tracking.stages import TUBE_STAGES
 from res3d.tracking.track_arrays import TrackArrays
 
 
-class WindowExpectation(TrackArrays):
+class WindowExpectation(TrackArrays, Expectation):
     """Expectation for tubes: where the newest tube of each of N tracks is in the frames of the current clip."""
 
     stages = TUBE_STAGES
@@ -22,8 +23,8 @@ class WindowExpectation(TrackArrays):
     def __init__(self, settings: LinkSettings, pool: TrackPool) -> None:
         self._settings, self._pool = settings, pool
         self._frames = np.zeros(0, np.int64)  # [T]
-        self.boxes = np.zeros((0, 0, 4))  # [N, T, 4]
-        self.visible = np.zeros((0, 0))  # [N, T]; 0 where no tube covers the frame, or its object is not seen
+        self.boxes: Array = np.zeros((0, 0, 4))  # [N, T, 4]
+        self.visible: Array = np.zeros((0, 0))  # [N, T]; 0 where no tube covers the frame, or its object is not seen
         self.velocity = np.zeros((0, 4))  # [N, 4] pixels per frame, over the last tube
         self.fields: dict[str, Array] = {}  # [N, T, ...]
 
@@ -63,7 +64,8 @@ class WindowExpectation(TrackArrays):
 
     def overlapping(self) -> Mask:
         """Return the tracks [N] that earlier clips saw in the current frames."""
-        return self.visible.max(axis=1, initial=0) > 0
+        seen: Mask = self.visible.max(axis=1, initial=0) > 0
+        return seen
 
     def begin(self, candidates: Candidates, columns: Rows) -> None:
         """Add tracks that began with the tubes at ``columns``."""

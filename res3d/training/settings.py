@@ -6,7 +6,18 @@ from math import inf, isfinite
 from typing import Annotated, TypedDict
 
 from res3d.data import DATASETS, Augmentation, ClipData
-from res3d.settings import Alias, Choice, Group, Tagged, Variant, build_value, dump_dataclass, load_yaml, settings_of
+from res3d.settings import (
+    Alias,
+    Choice,
+    Deprecated,
+    Group,
+    Tagged,
+    Variant,
+    build_value,
+    dump_dataclass,
+    load_yaml,
+    settings_of,
+)
 from res3d.training.classifier import ClassifierTask
 from res3d.training.detector import DetectorTask
 from res3d.training.optimizers import OPTIMIZERS, AdamW, OptimizerSettings
@@ -16,7 +27,7 @@ from res3d.training.task import AnyTask
 PRECISIONS: Mapping[str, str] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 """Precisions by name, and what PyTorch Lightning calls them."""
 PRECISION = Choice(PRECISIONS, {"float32": "32", "bfloat16": "bf16", "float16": "16", "fp32": "32", "fp16": "16"})
-ACCELERATORS = ("auto", "cpu", "gpu")
+ACCELERATOR = Choice(("auto", "cpu", "gpu"), {"cuda": "gpu"})
 MODELS: Mapping[str, type[AnyTask]] = {"detector": DetectorTask, "classifier": ClassifierTask}
 """Kinds of models, and how each is trained."""
 MODEL_OPTIONS = {kind: task.options for kind, task in MODELS.items()}
@@ -102,10 +113,10 @@ class TrainingSettings:
     """Steps from one checkpoint to the next, besides the one after each epoch; none writes only those."""
     log_every: Annotated[int, OUTPUT] = 50
     """Steps from one row of OUT/train.csv to the next."""
-    precision: Annotated[str, PRECISION, Alias("dtype"), MACHINE] = "32"
-    """Floating-point numbers of training: 32, or mixed with bf16 or, on a GPU, 16."""
-    accelerator: Annotated[str, Choice(ACCELERATORS, {"cuda": "gpu"}), Alias("device"), MACHINE] = "auto"
-    """Device to train on."""
+    precision: Annotated[str, PRECISION, Alias("dtype"), Deprecated("precision"), MACHINE] = "32"
+    """Floating-point numbers of training: 32 (float32), or mixed with bf16 (bfloat16) or, on a GPU, 16 (float16)."""
+    accelerator: Annotated[str, ACCELERATOR, Alias("device"), Deprecated("accelerator"), MACHINE] = "auto"
+    """Device to train on; cuda is another word for gpu."""
     devices: Annotated[int, MACHINE] = 1
     """Processes on each machine."""
     nodes: Annotated[int, MACHINE] = 1

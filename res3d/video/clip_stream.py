@@ -1,6 +1,5 @@
 """Clips of a video as a stream: each frame decoded and prepared once, ahead of its use, however much clips overlap."""
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from res3d.clips import ClipSampler
+from res3d.threads import available_cpus
 from res3d.video.prefetch import map_in_threads, prefetch
 from res3d.video.reader import TimedFrame, VideoReader
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 # Bytes of the frames that are handed on together, the larger of decoded and prepared; about six chunks at a time
 CHUNK_BYTES = 8 * 2**20
 CHUNK_FRAMES = 32
-PREPARERS = min(4, os.cpu_count() or 1)  # threads that convert and prepare
+PREPARERS = min(4, available_cpus())  # threads that convert and prepare
 
 
 class FramePlace(NamedTuple):

@@ -13,7 +13,9 @@ from conftest import take_ctrl_c
 from made_runs import curve, losses, run, sensor_settings
 
 import res3d
+from res3d.cli.command import read_command
 from res3d.cli.main import main
+from res3d.cli.train import TrainCommand
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -71,6 +73,19 @@ def test_precision_needs_no_quotes(tmp_path, given, precision):
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == precision
     assert main(["train", "--config", str(config), "--precision", str(given)]) == 0
     assert main(["train", "--config", str(config), "--dtype", str(given), "--device", "cpu"]) == 0
+
+
+def test_the_words_of_the_other_commands_are_taken_and_old_flags_name_them(tmp_path, capsys):
+    config = ["--config", str(config_of(sensor_settings(tmp_path / "run")))]
+    new = read_command(TrainCommand, "res3d train", [*config, "--dtype", "bfloat16", "--device", "gpu"])
+    assert (new.precision, new.accelerator) == ("bf16", "gpu")
+    assert capsys.readouterr().err == ""
+    old = read_command(TrainCommand, "res3d train", [*config, "--precision", "bf16", "--accelerator", "gpu"])
+    assert old == new
+    assert capsys.readouterr().err.splitlines() == [
+        "res3d train: --precision is now called --dtype",
+        "res3d train: --accelerator is now called --device",
+    ]
 
 
 @pytest.mark.usefixtures("one_thread")

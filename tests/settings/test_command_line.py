@@ -231,7 +231,7 @@ def test_help_has_headings_sentences_words_and_defaults(monkeypatch):
         "  --clip-length N         Frames per clip. (default: 8)",
         "  --clip-crop N,N",
         "  --max-tracks N          Number of objects, where it is known.",
-        "  --data clips|link",
+        "  --data {kind: clips|link, ...}",
         "general:",
     ):
         assert line in text

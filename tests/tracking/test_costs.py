@@ -2,11 +2,13 @@ import re
 
 import numpy as np
 import pytest
+from made_detections import box_at, frame_of
 
 from res3d.ops.similarity import DEFAULT_SIGMA, box_iou
-from res3d.tracking import CostTerm
-from res3d.tracking.costs import COSTS, Objects
+from res3d.tracking import CostTerm, link_detections
+from res3d.tracking.costs import COSTS, Cost, cost
 from res3d.tracking.mixed_cost import mixed_cost
+from res3d.tracking.objects import Objects
 
 
 def objects(seed: int, n: int, length: int = 3, keypoints: int = 4) -> Objects:
@@ -88,3 +90,20 @@ def test_what_a_cost_needs_is_named(name, needs):
 def test_wrong_terms_are_refused(arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         CostTerm(*arguments)
+
+
+def test_a_cost_is_a_function_with_its_name_and_what_it_needs(monkeypatch):
+    """Two in one box are told apart by what they do."""
+    monkeypatch.setitem(COSTS, "actions", Cost("actions", lambda tracks, detections: None, ()))  # undone at the end
+
+    @cost("actions", "actions")
+    def actions_cost(tracks: Objects, detections: Objects) -> np.ndarray:
+        return np.abs(tracks.fields["actions"][:, None] - detections.fields["actions"]).mean(axis=2)
+
+    doing = np.array([[1.0, 0], [0, 1]])
+    frames = [frame_of(box_at(50, 50), box_at(50, 50), actions=doing[:: 1 if n % 2 else -1]) for n in range(8)]
+    terms = (CostTerm("overlap"), CostTerm("actions"))
+    for track in link_detections(frames, costs=terms, class_overlap=None).tracks:
+        assert np.ptp(track.actions[:, 0]) == 0
+    with pytest.raises(ValueError, match="the cost 'actions' needs detections with actions"):
+        link_detections([frame_of(box_at(50, 50))] * 5, costs=(CostTerm("actions"),))

@@ -24,7 +24,7 @@ MODELS = {"detector": res3d.detection.MaskRCNN3d, "classifier": res3d.ClipClassi
 
 def settings_of(path: Path) -> TrainingSettings:
     """As the command reads them."""
-    return read_command(TrainCommand, "res3d train", ["--config", str(path)])
+    return read_command(TrainCommand, "res3d train", ["--config", str(path)]).settings
 
 
 def info_of(settings: TrainingSettings) -> DatasetInfo:
