@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, get_args, get_origin, get_type_hints
 
-from res3d.settings.types import Value
+from res3d.settings.types import Class, Value
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +33,19 @@ class Range:
             interval = f"{'>' if self.above else '≥'} {self.least}"
         return ("a whole number " if whole else "") + interval + (f" {self.unit}" if self.unit else "")
 
-    def accepts(self, value: Any, *, whole: bool) -> bool:
+    def accepts(self, value: Value, *, whole: bool) -> bool:
         """Return whether a value is a number in the range."""
-        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+        kind: Class = Integral if whole else Real
+        if isinstance(value, bool) or not isinstance(value, kind):
             return False
-        inside = self.least < value if self.above else self.least <= value
-        return inside and value <= self.most and value < math.inf
+        inside: bool = (
+            (self.least < value if self.above else self.least <= value) and value <= self.most and value < math.inf
+        )
+        return inside
 
 
 @cache
-def _ranges(kind: type[Any]) -> tuple[tuple[str, Range, bool, bool], ...]:
+def _ranges(kind: Class) -> tuple[tuple[str, Range, bool, bool], ...]:
     """(name, range, whether it takes whole numbers only, whether it takes None) of the fields with a ``Range``."""
     found = []
     for name, hint in get_type_hints(kind, include_extras=True).items():
@@ -54,9 +57,9 @@ def _ranges(kind: type[Any]) -> tuple[tuple[str, Range, bool, bool], ...]:
     return tuple(found)
 
 
-def check_ranges(settings: Any) -> None:
+def check_ranges(settings: Value) -> None:
     """Refuse a dataclass with a number outside the ``Range`` of its field; the message names field and value."""
-    for name, accepted, whole, optional in _ranges(type(settings)):
+    for name, accepted, whole, optional in _ranges(settings.__class__):
         value = getattr(settings, name)
         if not (optional and value is None) and not accepted.accepts(value, whole=whole):
             or_none = " or None" if optional else ""
