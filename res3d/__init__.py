@@ -4,6 +4,7 @@ Every name in ``list_backbones()`` is also a function of this package: ``res3d.r
 imported when they are first asked for, so ``import res3d`` alone imports no torch.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def _catalog() -> list[str]:
 
 
 @cache
-def _factory(name: str) -> Any:
+def _factory(name: str) -> Callable[..., "ResNet3d"]:
     from res3d.weights import named_factory
 
     return named_factory(name)

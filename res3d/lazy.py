@@ -5,10 +5,13 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeAlias
+
+ModuleGetattr: TypeAlias = Callable[[str], Any]
+"""The ``__getattr__`` of a package: of each name something else."""
 
 
-def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_names(package: str) -> tuple[ModuleGetattr, Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` for a package whose imports stand under ``if TYPE_CHECKING:``.
 
     Type checkers see those imports as they are; at run time each is carried out when its name is first asked for, and
@@ -22,7 +25,7 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
     module = sys.modules[package]
     origins = dict(_imports(package))
 
-    def get(name: str) -> Any:
+    def get(name: str) -> object:
         if origins.get(name, package) != package:
             value = getattr(import_module(origins[name]), name)
         elif not name.startswith("_") and find_spec(f"{package}.{name}") is not None:

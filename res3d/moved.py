@@ -1,9 +1,10 @@
 """Names of earlier versions: they still work, with a DeprecationWarning that tells the new one (docs/moving_up.md)."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+
+from res3d.lazy import ModuleGetattr
 
 MOVED: Mapping[str, Mapping[str, str]] = {
     "res3d.backbone": {"ClipInput": "res3d.clips:ClipSpec", "draw_network": "res3d.viz:draw_network"},
@@ -19,10 +20,10 @@ MOVED: Mapping[str, Mapping[str, str]] = {
 """For each package its old names, and what they are now, as "module:NAME"."""
 
 
-def moved_names(package: str) -> Callable[[str], Any]:
+def moved_names(package: str) -> ModuleGetattr:
     """Return the ``__getattr__`` of a package of ``MOVED``."""
 
-    def get(name: str) -> Any:
+    def get(name: str) -> object:
         place = MOVED[package].get(name)
         if place is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")

@@ -1,8 +1,7 @@
 """Modules of a network: conv-norm-act layers, residual blocks, and stages that can be frozen or checkpointed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -175,7 +174,7 @@ class Stage(nn.Sequential):
             x = module(x)
         return x
 
-    def _checkpoint_contexts(self) -> tuple[Any, Any]:
+    def _checkpoint_contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), self._spare_statistics()
 
     @contextmanager

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from res3d.backbone.block_spec import BlockSpec, ConvSpec, ShortcutSpec
 from res3d.backbone.convs import ONE, Size3
 from res3d.backbone.spec import BackboneSpec, HeadSpec, PoolSpec, StageSpec, StemSpec
 from res3d.settings import did_you_mean
+from res3d.settings.types import Value
 
 DEPTHS = {
     10: (1, 1, 1, 1),
@@ -23,12 +23,12 @@ DEPTHS = {
 WIDTHS = (64, 128, 256, 512)
 
 
-def conv(t: int, y: int, x: int, **options: Any) -> ConvSpec:
+def conv(t: int, y: int, x: int, **options: Value) -> ConvSpec:
     """A convolution with kernel (t, y, x)."""
     return ConvSpec(kernel=(t, y, x), **options)
 
 
-def basic(kernel: ConvSpec, **options: Any) -> BlockSpec:
+def basic(kernel: ConvSpec, **options: Value) -> BlockSpec:
     """Two convolutions of one kind; ``options`` are those of ``BlockSpec``."""
     return BlockSpec(convs=(kernel, kernel), **options)
 
@@ -38,7 +38,7 @@ def wide_bottleneck(expand: int, groups: int = 1) -> Callable[[ConvSpec], BlockS
     return lambda b: bottleneck(replace(b, expand=expand, groups=groups), a=conv(1, 1, 1, expand=expand))
 
 
-def bottleneck(b: ConvSpec, a: ConvSpec | None = None, **options: Any) -> BlockSpec:
+def bottleneck(b: ConvSpec, a: ConvSpec | None = None, **options: Value) -> BlockSpec:
     """1×1×1 (or ``a``), ``b``, 1×1×1 to four times the width."""
     return BlockSpec(convs=(a or conv(1, 1, 1), b, conv(1, 1, 1, expand=4)), **options)
 
@@ -51,7 +51,7 @@ def resnet(
     *,
     strides: Sequence[Size3],
     pools: Sequence[PoolSpec | None] = (None, None, None, None),
-    **options: Any,
+    **options: Value,
 ) -> BackboneSpec:
     """A backbone of four stages, each of one kind of block, or of some kinds in turn."""
     rows = zip(WIDTHS, blocks, depths, strides, pools, strict=True)

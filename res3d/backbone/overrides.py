@@ -8,6 +8,7 @@ from res3d.backbone.block_spec import BlockSpec, ConvSpec, ShortcutSpec
 from res3d.backbone.convs import FACTORINGS, Size3
 from res3d.backbone.spec import BackboneSpec, StageSpec
 from res3d.settings import did_you_mean
+from res3d.settings.types import Value
 
 
 def apply_overrides(spec: BackboneSpec, **overrides: Any) -> BackboneSpec:
@@ -102,7 +103,7 @@ def set_temporal_stride(spec: BackboneSpec, stride: int | Sequence[int]) -> Back
     Stem and pools keep theirs.
     """
     count = len(spec.stages)
-    per_stage: list[Any] = [spec.stages[0].stride[0], *[stride] * (count - 1)]
+    per_stage: list[Value] = [spec.stages[0].stride[0], *[stride] * (count - 1)]
     if isinstance(stride, (list, tuple)):
         per_stage = list(stride)
     if len(per_stage) != count or any(not isinstance(s, int) or s < 1 for s in per_stage):
@@ -214,7 +215,7 @@ def set_attention(spec: BackboneSpec, kind: str) -> BackboneSpec:
 
 
 # The names and types of the values are read from the functions, by whoever offers these changes as settings.
-OVERRIDES: dict[str, Callable[[BackboneSpec, Any], BackboneSpec]] = {
+OVERRIDES: dict[str, Callable[[BackboneSpec, Value], BackboneSpec]] = {
     "width": set_width,
     "in_channels": set_in_channels,
     "norm": set_norm,

@@ -7,13 +7,14 @@ Triples are in (t, y, x) order everywhere. Stages have the names of the ResNet p
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import prod
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from res3d.backbone.block_spec import BlockSpec, ConvPlan, ConvSpec
 from res3d.backbone.convs import ONE, Size3, TemporalPadding
 from res3d.backbone.norms import NORMS
 from res3d.backbone.windows import Window, receptive_field
 from res3d.settings import check_choice, check_triple, check_width, dump_dataclass, parse_dataclass
+from res3d.settings.types import Value
 
 T = TypeVar("T")
 MAX_STAGES = 4  # conv2 to conv5
@@ -312,7 +313,7 @@ def with_norm_eps(spec: T, eps: float) -> T:
     return changed
 
 
-def _change_norms(value: Any, eps: float) -> Any:
+def _change_norms(value: Value, eps: float) -> Value:
     if isinstance(value, NormSpec):
         return replace(value, eps=eps)
     if isinstance(value, tuple):

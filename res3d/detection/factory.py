@@ -20,6 +20,7 @@ from res3d.detection.settings import DetectorSettings
 from res3d.detection.spec import TASKS, DetectorSpec
 from res3d.detection.task_head import TaskSpec
 from res3d.settings import build_dataclass, did_you_mean
+from res3d.settings.types import Value
 from res3d.structures import Category
 from res3d.weights import (
     INFLATIONS,
@@ -160,7 +161,7 @@ def _check_keywords(
         raise ValueError(f"inflate must be one of {', '.join(map(repr, INFLATIONS))}, not {inflate!r}")
 
 
-def check_settings(options: Mapping[str, Any], *others: str) -> None:
+def check_settings(options: Mapping[str, object], *others: str) -> None:
     """ValueError for an option that is no field of ``DetectorSettings`` and none of ``others``."""
     accepted = (*SETTINGS, *others)
     for name in options:
@@ -211,8 +212,8 @@ def _heads(
     *,
     mask: bool,
     keypoints: int | None,
-    tasks: Mapping[str, TaskSpec | Mapping[str, Any]],
-) -> dict[str, Any]:
+    tasks: Mapping[str, TaskSpec | Mapping[str, Value]],
+) -> dict[str, Value]:
     """Fields of ``DetectorSpec``: those that have a keyword of their own, as the family has them, and ``tasks``."""
     heads: dict[str, TaskSpec] = {}
     if mask:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from res3d.backbone import NormSpec
 from res3d.detection.layouts import DETECT_AND_TRACK, TORCHVISION_DETECTOR, TORCHVISION_DETECTOR_V2
+from res3d.settings.types import Value
 from res3d.weights import Layout
 
 
@@ -26,14 +27,14 @@ class DetectorFamily:
     """Widths of the box head's convolutions on a pyramid; without one, the backbone's last stage takes their place."""
     box_fcs: tuple[int, ...] = (4, 4)
     """Widths of the box head's linear layers on a pyramid."""
-    heads: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    heads: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     """Fields of the other heads' specs, by field of ``DetectorSpec``, where they differ from the heads' defaults."""
     anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
     """Sides in pixels: one per level of a pyramid, or all on a single level."""
     anchor_placement: Literal["corner", "cell"] = "corner"
     box_offset: Literal[0, 1] = 0
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Value] = field(default_factory=dict)
     """Fields of ``DetectorSettings``, where they differ from its defaults."""
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -11,6 +10,7 @@ from res3d.backbone import BackboneSpec
 from res3d.detection.factory import check_settings, mask_rcnn_3d
 from res3d.detection.layouts import DETECT_AND_TRACK, DETECTOR_LAYOUTS
 from res3d.detection.mask_rcnn import MaskRCNN3d
+from res3d.settings.types import Value
 from res3d.structures import COCO_KEYPOINTS, COCO_PERSON, Category
 from res3d.weights import Source, WeightsError, WeightsSource, load_model, open_weights
 
@@ -23,7 +23,7 @@ def load_detector(
     *,
     backbone: str | Path | BackboneSpec | None = None,
     norm_eps: float | None = None,
-    **settings: Any,
+    **settings: Value,
 ) -> MaskRCNN3d:
     """The detector that weights belong to: its classes, heads and neck are read off them.
 
@@ -72,7 +72,7 @@ def load_detector(
     )
 
 
-def _saved(source: WeightsSource, settings: Mapping[str, Any]) -> MaskRCNN3d:
+def _saved(source: WeightsSource, settings: Mapping[str, Value]) -> MaskRCNN3d:
     model = load_model(source)
     if not isinstance(model, MaskRCNN3d):
         raise WeightsError(f"{source.name}: holds a {type(model).__name__}, not a detector")

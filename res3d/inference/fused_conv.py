@@ -1,6 +1,7 @@
 """Convolution, norm, sum and ReLU as one layer, in the layout and by the kernels that are fastest."""
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -89,7 +90,7 @@ class FusedConv(nn.Module):
         return self._restored(y, shape)
 
     def _compute(self, x: Tensor, residual: Tensor | None, overwrite: bool) -> Tensor:
-        conv: Any = F.conv3d if self.view == "volume" else F.conv2d
+        conv: Callable[..., Tensor] = F.conv3d if self.view == "volume" else F.conv2d
         y: Tensor = conv(x, self.weight, self.bias, *self.numbers, self.groups)
         if residual is not None:
             y += residual
@@ -165,7 +166,7 @@ class PackedConv(FusedConv):
         if residual is None:
             y: Tensor = ops._convolution_pointwise(x, *numbers, "relu" if self.rectified else "none", [], "")
             return y
-        then: Any = ("add", 1.0, "relu" if self.rectified else None, [], None)
+        then: tuple[object, ...] = ("add", 1.0, "relu" if self.rectified else None, [], None)
         if not len(x):
             return residual  # oneDNN has no sums of nothing
         if overwrite:

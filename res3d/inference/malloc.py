@@ -7,10 +7,9 @@ a third of its time.
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
 KEPT = 2**30  # bytes that may stay with the process, beyond what is in use
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
@@ -57,7 +56,7 @@ def give_back_freed() -> None:
 
 
 @cache
-def _mallopt() -> Any:
+def _mallopt() -> Callable[[int, int], int] | None:
     if os.name != "posix" or any(name in os.environ for name in OWN_SETTINGS):
         return None
     return getattr(ctypes.CDLL(None), "mallopt", None)

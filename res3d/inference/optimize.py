@@ -58,7 +58,7 @@ class OptimizedModel(nn.Module):
         self._compiled = False
         self._records = False  # whether CUDA graphs write every output to one place
 
-    def forward(self, *args: object, **keywords: object) -> Any:
+    def forward(self, *args: object, **keywords: object) -> object:
         return self._call(self.network, *args, **keywords)
 
     def __getattr__(self, name: str) -> Any:
@@ -68,7 +68,7 @@ class OptimizedModel(nn.Module):
         value = getattr(modules["network"], name)
         return partial(self._call, value) if ismethod(value) else value
 
-    def _call(self, part: Callable[..., Any], *args: object, **keywords: object) -> Any:
+    def _call(self, part: Callable[..., object], *args: object, **keywords: object) -> object:
         return tree_map_only(Tensor, self._handed_out, self.run(part, *args, **keywords))
 
     @torch.no_grad()
@@ -92,7 +92,9 @@ class OptimizedModel(nn.Module):
         self._compiled, self._records = True, fixed
         for module in _dense_parts(self.network):
             once = fixed and isinstance(module, FusedResNet3d)
-            options: Any = {"triton.cudagraphs": True} if once else None
+            options: dict[str, str | int | bool | Callable[..., object]] | None = (
+                {"triton.cudagraphs": True} if once else None
+            )
             compiled = torch.compile(module.forward, fullgraph=True, dynamic=not once, options=options)
             if self.device.type == "cpu":
                 first = torch.compile(module.forward, fullgraph=True, dynamic=False)
@@ -234,11 +236,11 @@ def _refusing_as(plain: Callable[..., T], compiled: Callable[..., T]) -> Callabl
 class _FirstSize:
     """Clips of the first size that comes, in any number, by ``first``; those of other sizes by ``general``."""
 
-    def __init__(self, first: Callable[..., Any], general: Callable[..., Any]) -> None:
+    def __init__(self, first: Callable[..., object], general: Callable[..., object]) -> None:
         self.first, self.general = first, general
         self.size: list[object] | None = None  # and all else that was asked for
 
-    def __call__(self, *args: object, **keywords: object) -> Any:
+    def __call__(self, *args: object, **keywords: object) -> object:
         inputs = (args, keywords)
         leaves = tree_leaves(inputs)
         size = [leaf.shape[1:] if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -259,10 +261,10 @@ def _of_any_number(clips: Tensor) -> Tensor:
     return clips
 
 
-def _in_parts(dense: Callable[..., Any]) -> Callable[..., Any]:
+def _in_parts(dense: Callable[..., object]) -> Callable[..., object]:
     """The same of any number of clips, computed for as many at a time as are fastest on a CPU."""
 
-    def run(*args: object, **keywords: object) -> Any:
+    def run(*args: object, **keywords: object) -> object:
         inputs = (args, keywords)
         tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
         clips = len(tensors[0])

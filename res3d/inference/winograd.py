@@ -216,8 +216,7 @@ class PackedWinogradConv(WinogradConv):
 
 def products_are_exact() -> bool:
     """True if float32 products are computed as such. With less precision, sums of them would be far off."""
-    backend: Any = torch.backends.mkldnn
-    return all(part.fp32_precision in ("none", "ieee") for part in (backend.matmul, backend.conv))
+    return all(getattr(torch.backends.mkldnn, part).fp32_precision in ("none", "ieee") for part in ("matmul", "conv"))
 
 
 def _products(conv: nn.Conv3d, norm: nn.Module | None, axis: Axis) -> Iterator[nn.Conv3d]:

@@ -8,7 +8,7 @@ from types import NoneType
 from typing import get_args
 
 from res3d.settings.fields import markers_of, settings_of
-from res3d.settings.types import Value
+from res3d.settings.types import Class, Value
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +35,18 @@ class Range:
 
     def accepts(self, value: Value, *, whole: bool) -> bool:
         """Return whether a value is a number in the range."""
-        kind: Value = Integral if whole else Real
+        kind: Class = Integral if whole else Real
         if isinstance(value, bool) or not isinstance(value, kind):
             return False
-        inside = self.least < value if self.above else self.least <= value
-        return inside and value <= self.most and value < math.inf
+        inside: bool = (
+            (self.least < value if self.above else self.least <= value) and value <= self.most and value < math.inf
+        )
+        return inside
 
 
 def check_ranges(settings: Value) -> None:
     """Refuse a dataclass with a number outside the ``Range`` of its field; the message names field and value."""
-    for setting in settings_of(type(settings)):
+    for setting in settings_of(settings.__class__):
         value, types = getattr(settings, setting.name), set(get_args(setting.bare) or (setting.bare,))
         if value is None and NoneType in types:
             continue

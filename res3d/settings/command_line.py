@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import TypeAlias, TypeVar, get_args
 
 from res3d.settings.fields import Setting, markers_of, origin_of, settings_of, without_markers
 from res3d.settings.markers import Tagged
@@ -17,7 +17,7 @@ from res3d.settings.names import Target, flag_of, is_open, names_of, positional_
 from res3d.settings.reader import build_dataclass, build_value, located, unknown_key
 from res3d.settings.suggest import nearest_name, shorten
 from res3d.settings.text import from_text
-from res3d.settings.types import Class, Hint, Value
+from res3d.settings.types import ANYTHING, Class, Hint, Value
 from res3d.settings.yaml_form import load_yaml
 
 T = TypeVar("T")
@@ -236,7 +236,7 @@ def _descend(hint: Hint, current: Value, keys: tuple[str, ...]) -> tuple[tuple[V
         return _descend_mapping(hint, keys)
     name = keys[0].replace("-", "_")
     below = current.get(name) if isinstance(current, Mapping) else None
-    inner, leaf = _descend(members.get(name, Any), below, keys[1:])
+    inner, leaf = _descend(members.get(name, ANYTHING), below, keys[1:])
     return (name, *inner), leaf
 
 
@@ -255,10 +255,10 @@ def _members(hint: Hint, current: Value) -> dict[str, Value] | None:
 def _descend_mapping(hint: Hint, keys: tuple[str, ...]) -> tuple[tuple[Value, ...], Hint]:
     """As ``_descend``, below a mapping: of plain values, one key holds all the words, "backbone.conv5"."""
     mapping = next((part for part in _parts(hint) if origin_of(part) is dict), None)
-    key_hint, value_hint = get_args(mapping) if mapping is not None else (Any, Any)
-    if value_hint is not Any and not is_open(value_hint):
+    key_hint, value_hint = get_args(mapping) if mapping is not None else (ANYTHING, ANYTHING)
+    if value_hint is not ANYTHING and not is_open(value_hint):
         keys = (".".join(keys),)
-    number = keys[0].isdecimal() and (key_hint is Any or int in _parts(key_hint))
+    number = keys[0].isdecimal() and (key_hint is ANYTHING or int in _parts(key_hint))
     inner, leaf = _descend(value_hint, None, keys[1:])
     return (int(keys[0]) if number else keys[0], *inner), leaf
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args
+from typing import Literal, TypeVar, Union, get_args
 
 from res3d.settings.fields import markers_of, origin_of, settings_of, without_markers
 from res3d.settings.markers import Choice, Tagged
 from res3d.settings.suggest import did_you_mean, name_list, shorten
-from res3d.settings.types import Class, Hint, Value
+from res3d.settings.types import ANYTHING, Class, Hint, Value
 from res3d.settings.variant import Variant
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ def _check_count(count: Value, where: str) -> int:
 def _build_mapping(hint: Hint, value: Value, where: str) -> dict[Value, Value]:
     if not isinstance(value, Mapping):
         raise ValueError(located(where, f"expected a mapping, not {shorten(value)}"))
-    keys, values = get_args(hint) or (Any, Any)
+    keys, values = get_args(hint) or (ANYTHING, ANYTHING)
     return {build_value(keys, key, where): build_value(values, item, join(where, key)) for key, item in value.items()}
 
 
@@ -234,7 +234,7 @@ _TYPE_NAMES: Mapping[Hint, str] = {
     dict: "a mapping",
 }
 _BUILDERS: Mapping[Hint, Callable[[Hint, Value, str], Value]] = {
-    Any: lambda hint, value, where: value,
+    ANYTHING: lambda hint, value, where: value,
     Union: _build_union,
     UnionType: _build_union,
     tuple: _build_tuple,

@@ -1,7 +1,6 @@
 """Checkpoints to resume a run from, and its best weights: each file whole, or not there."""
 
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -9,14 +8,14 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from res3d.training.module import TrainingModule
-from res3d.training.resume import BEST, FINAL, LAST
+from res3d.training.resume import BEST, FINAL, LAST, State
 from res3d.weights import save_weights
 
 
 class DirectCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint straight to its path. Lightning would hold it in memory, and then on the disk of /tmp."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:
+    def save_checkpoint(self, checkpoint: State, path: str | Path, storage_options: object = None) -> None:
         with Path(path).open("wb") as file:
             try:
                 torch.save(checkpoint, file)
@@ -73,10 +72,10 @@ class Checkpoints(Checkpoint):  # Lightning keeps the state of callbacks in chec
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._export(trainer, pl_module, FINAL)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {"best": self.best, "best_step": self.best_step, "stopped": self.stopped}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         if self.comparable:
             self.best, self.best_step = state_dict["best"], state_dict.get("best_step")  # 0.1.0 saved no step
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -17,6 +16,7 @@ import torch.distributed as dist
 
 from res3d.files import unfinished
 from res3d.training.loaders import LoadingTime
+from res3d.training.resume import State
 
 Row = Mapping[str, float]
 
@@ -139,10 +139,10 @@ class Curves(pl.Callback):  # Lightning keeps the state of callbacks in checkpoi
             steps = "1 step" if run.steps == 1 else f"{run.steps} steps"
             self.log_line(f"{steps} in {run.seconds:.1f} s, {100 * run.waited / run.seconds:.1f} % waiting for data")
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {"losses": dict(self._losses), "parts": self._parts}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         self._losses, self._parts = dict(state_dict["losses"]), state_dict["parts"]
 
     def _write_row(self, trainer: pl.Trainer) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from res3d.data import DatasetInfo
 from res3d.detection import DetectorSettings, MaskRCNN3d, mask_rcnn_3d
 from res3d.evaluation import score_tubes
 from res3d.settings import change_dataclass
+from res3d.settings.types import Value
 from res3d.training.options import Keyword, keywords_of, make_options, override_keywords
 from res3d.training.packed_masks import PackedMasks
 from res3d.training.task import FeatureMaps, Options, Sample, Target, Task
@@ -24,7 +24,7 @@ DetectorOptions = make_options(
         **override_keywords(),
         **keywords_of(DetectorSettings),
         **keywords_of(mask_rcnn_3d),
-        "spec": Keyword(dict[str, Any] | None),
+        "spec": Keyword(dict[str, Value] | None),
     },
     module=__name__,
 )

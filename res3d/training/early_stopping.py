@@ -1,8 +1,8 @@
 """Early stopping that can be resumed with another patience."""
 
-from typing import Any
-
 import pytorch_lightning as pl
+
+from res3d.training.resume import State
 
 
 class EarlyStopping(pl.callbacks.EarlyStopping):  # Lightning keeps the state of callbacks in checkpoints by this name
@@ -20,6 +20,6 @@ class EarlyStopping(pl.callbacks.EarlyStopping):  # Lightning keeps the state of
         )
         self.comparable = comparable
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         if self.comparable:
             super().load_state_dict({**state_dict, "patience": self.patience})

@@ -1,11 +1,11 @@
 """The training step and the scoring of a run, as PyTorch Lightning calls them."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -16,7 +16,7 @@ from res3d.training.datasets import TrainingSample
 from res3d.training.feature_cache import FeatureCache
 from res3d.training.parameter_groups import build_optimizer
 from res3d.training.plan import Plan
-from res3d.training.resume import DESCRIPTION
+from res3d.training.resume import DESCRIPTION, State
 from res3d.training.seeding import seed_step
 from res3d.training.task import Target
 
@@ -101,8 +101,14 @@ class TrainingModule(pl.LightningModule):
                 dist.all_reduce(parameter.grad)
                 parameter.grad /= self.trainer.world_size
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        super().optimizer_step(*args, **kwargs)
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], object] | None = None,
+    ) -> None:
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
 
@@ -127,5 +133,5 @@ class TrainingModule(pl.LightningModule):
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
         return batch  # the task moves clips, which differ in size, one by one
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, checkpoint: State) -> None:
         checkpoint[DESCRIPTION] = dict(self.description)

@@ -6,12 +6,11 @@ from functools import reduce
 from inspect import Parameter, signature
 from operator import or_
 from types import GenericAlias, NoneType, UnionType
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 from res3d.backbone import OVERRIDES
+from res3d.settings.types import Hint
 
-Hint: TypeAlias = Any
-"""A type as annotations have it."""
 ATOMS = (bool, int, float, str, NoneType)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import yaml
@@ -12,6 +12,8 @@ from res3d.settings import Variant, build_value, plain, settings_of
 from res3d.training.settings import RunDescription, TrainingSettings
 from res3d.weights import WeightsError
 
+State: TypeAlias = dict[str, Any]
+"""What a checkpoint holds of a run, or of one of its callbacks, by name."""
 CONFIG = "config.yaml"
 """The settings of a run, as ``res3d train --config`` reads them."""
 LAST = "last.ckpt"
@@ -129,7 +131,7 @@ def _read_settings(values: object) -> TrainingSettings:
     return settings
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> State:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         if DESCRIPTION not in state:

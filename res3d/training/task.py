@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from res3d.backbone import ResNet3d
 from res3d.clips import ClipSpec
 from res3d.data import DatasetInfo
+from res3d.settings.types import Value
 
 Target: TypeAlias = int | Mapping[str, Tensor]
 """The class of a clip, or the targets of a detector."""
@@ -17,7 +18,7 @@ Sample: TypeAlias = tuple[Tensor, Target]
 FeatureMaps: TypeAlias = Mapping[str, Tensor]
 """Feature maps by stage: [N, C, T, H, W] of a batch, [C, T, H, W] of one clip."""
 
-Options: TypeAlias = Mapping[str, Any]
+Options: TypeAlias = Mapping[str, Value]
 """The keys of a config's ``model`` that are given, besides ``kind``."""
 
 Model = TypeVar("Model", bound=nn.Module)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from res3d.backbone import CATALOG, BackboneSpec, ClipClassifier, ResNet3d, apply_overrides, resolve_spec
+from res3d.settings.types import Value
 from res3d.weights.files import load_model
 from res3d.weights.load import load_weights
 from res3d.weights.report import WeightsError
@@ -78,7 +79,7 @@ def create_classifier(
 
 
 def load_classifier(
-    weights: Source, *, model: str | Path | BackboneSpec | None = None, **load_keywords: Any
+    weights: Source, *, model: str | Path | BackboneSpec | None = None, **load_keywords: Value
 ) -> ClipClassifier:
     """A classifier with as many classes as its weights have.
 
@@ -121,7 +122,7 @@ class BackboneFactory(Protocol):
         freeze_at: int = 0,
         out_features: Sequence[str] | None = None,
         checkpoint_stages: Sequence[str] = (),
-        **overrides: Any,
+        **overrides: object,
     ) -> ResNet3d: ...
 
 
@@ -130,7 +131,7 @@ def named_factory(name: str) -> BackboneFactory:
     if name not in CATALOG:
         raise KeyError(name)
 
-    def factory(**keywords: Any) -> ResNet3d:
+    def factory(**keywords: Value) -> ResNet3d:
         return create_backbone(name, **keywords)
 
     factory.__name__ = factory.__qualname__ = name

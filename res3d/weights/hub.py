@@ -1,7 +1,6 @@
 """Models on the Hugging Face Hub, through huggingface_hub's own mixin. Needs the extra ``res3d[hub]``."""
 
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import ModelHubMixin, hf_hub_download
 
@@ -35,7 +34,7 @@ class HubModel(ModelHubMixin, library_name="res3d", tags=["video", "3d-resnet"],
         force_download: bool,
         local_files_only: bool,
         token: str | bool | None,
-        **model_kwargs: Any,
+        **model_kwargs: object,
     ) -> "HubModel":
         if Path(model_id).is_dir():
             path = str(Path(model_id) / FILE)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -33,6 +33,19 @@ for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _ADMITTED[_module, "scalar"] = np._core.multiarray.scalar  # type: ignore[attr-defined]
 for _module in ("numpy.core.numeric", "numpy._core.numeric"):
     _ADMITTED[_module, "_frombuffer"] = np._core.numeric._frombuffer  # type: ignore[attr-defined]
+
+
+class TensorFile(Protocol):
+    """An open safetensors file."""
+
+    def keys(self) -> list[str]:
+        """Return the names of its tensors."""
+
+    def metadata(self) -> Mapping[str, str] | None:
+        """Return its metadata, if it has any."""
+
+    def get_tensor(self, name: str) -> Tensor:
+        """Read a tensor."""
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -119,7 +132,7 @@ def _existing(path: str | Path) -> Path:
 
 
 @contextmanager
-def _open_safetensors(path: Path) -> Iterator[Any]:
+def _open_safetensors(path: Path) -> Iterator[TensorFile]:
     try:
         with safe_open(str(path), framework="pt") as file:
             yield file

@@ -1,12 +1,12 @@
 """Published weights by name: url, training data, licence, accuracy, and the clips that they take."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from res3d.clips import ClipSpec
 from res3d.settings import did_you_mean
@@ -79,10 +79,10 @@ def _registry() -> dict[str, WeightsEntry]:
     return {entry.name: entry for entry in entries}
 
 
-def _torchvision(enum: type[Enum], model: str, name: str, note: str, **clip: Any) -> Iterator[WeightsEntry]:
-    """Yield the entries of one of torchvision's weight enums, with what it says of them and the fields ``clip``."""
+def _torchvision(enum: type[Enum], model: str, name: str, note: str, clip: ClipSpec) -> Iterator[WeightsEntry]:
+    """Yield the entries of one of torchvision's weight enums, with what it says of them, completing ``clip``."""
     for member in enum:
-        weights: Any = member.value
+        weights = member.value
         preset = weights.transforms()
         dataset, metrics = next(iter(weights.meta["_metrics"].items()))
         label, _, version = member.name.lower().rpartition("_v")
@@ -98,12 +98,12 @@ def _torchvision(enum: type[Enum], model: str, name: str, note: str, **clip: Any
             dataset=dataset,
             categories=tuple(weights.meta["categories"]),
             accuracy={"top1": metrics["acc@1"], "top5": metrics["acc@5"]},
-            clip=ClipSpec(
+            clip=replace(
+                clip,
                 resize=resize[0] if len(resize) == 1 else (resize[0], resize[1]),
                 crop=(crop[0], crop[1]),
                 mean=tuple(preset.mean),
                 std=tuple(preset.std),
-                **clip,
             ),
             note=note,
         )
@@ -115,7 +115,7 @@ def _torchvision_video() -> Iterator[WeightsEntry]:
     enums = {"r3d_18": video.R3D_18_Weights, "mc3_18": video.MC3_18_Weights, "r2plus1d_18": video.R2Plus1D_18_Weights}
     note = "accuracy of 5 clips a video"
     for name, enum in enums.items():
-        yield from _torchvision(enum, name, name, note, length=16, fps=15.0)
+        yield from _torchvision(enum, name, name, note, ClipSpec(length=16, fps=15.0))
 
 
 def _torchvision_images() -> Iterator[WeightsEntry]:
@@ -135,7 +135,7 @@ def _torchvision_images() -> Iterator[WeightsEntry]:
     }
     note = "of images; inflated into the 3D body, which keeps its accuracy on equal frames"
     for name, enum in enums.items():
-        yield from _torchvision(enum, f"{name}_3d", name, note, length=1, antialias=True)
+        yield from _torchvision(enum, f"{name}_3d", name, note, ClipSpec(length=1, antialias=True))
 
 
 def _torchvision_detectors() -> Iterator[WeightsEntry]:
@@ -150,7 +150,7 @@ def _torchvision_detectors() -> Iterator[WeightsEntry]:
     }
     for name, enum in enums.items():
         for member in enum:
-            weights: Any = member.value
+            weights = member.value
             dataset, metrics = next(iter(weights.meta["_metrics"].items()))
             label = member.name.lower().removesuffix("_v1")
             yield WeightsEntry(

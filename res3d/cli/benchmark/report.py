@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
@@ -17,6 +17,10 @@ from res3d.cli.errors import UsageError
 from res3d.files import unfinished, write_whole
 from res3d.settings import missing_extra
 from res3d.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
 
 Machine: TypeAlias = Mapping[str, str | int]  # what figures were measured on, by name
 
@@ -118,7 +122,7 @@ def format_extraction(result: ExtractionResult) -> str:
     )
 
 
-def find_figure() -> Any:
+def find_figure() -> "type[Figure]":
     """Matplotlib's ``Figure``; UsageError where it is not installed, best known before anything is measured."""
     try:
         from matplotlib.figure import Figure
@@ -127,12 +131,12 @@ def find_figure() -> Any:
     return Figure
 
 
-def draw(path: Path, rows: Sequence[Row], make_figure: Any) -> None:
+def draw(path: Path, rows: Sequence[Row], make_figure: "type[Figure]") -> None:
     """Milliseconds a clip over batch and frames; colours tell whose, markers the type, dashes what is compiled."""
     networks = list(dict.fromkeys(row.network for row in rows))
     figure = make_figure(figsize=(9, 3 * len(networks) + 1), layout="constrained")
     axes = figure.subplots(len(networks), 2, squeeze=False)
-    legend: dict[str, object] = {}
+    legend: dict[str, Artist] = {}
     for network, (by_batch, by_frames) in zip(networks, axes, strict=True):
         mine = [row for row in rows if row.network == network and row.seconds is not None]
         if not mine:  # none of its contestants ran
