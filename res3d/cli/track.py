@@ -71,7 +71,7 @@ class TrackCommand(Command):
     formats: Annotated[list[Annotated[str, Choice("res3d.structures.tracks_formats:FORMATS")]], Group("output")] = (
         field(default_factory=list)
     )
-    """Files besides NAME.json: mot (NAME.txt), posetrack (NAME.posetrack.json), table (NAME.csv)."""
+    """Formats of further files, besides CocoVID in NAME.json."""
     draw: Annotated[bool, Group("output")] = True
     """Write the video with its tracks drawn on it, in its own size and frame rate, without sound."""
     show_frames: Annotated[bool, Group("output")] = False

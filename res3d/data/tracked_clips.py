@@ -16,8 +16,11 @@ from res3d.data.dataset_info import DatasetInfo, check_numbers
 from res3d.data.fingerprint import hash_files
 from res3d.data.frames import PICTURES, VIDEOS, Frames, check_gaps, files_of, open_frames, resize_frames
 from res3d.settings import did_you_mean
-from res3d.structures import Category, Track, VideoTracks
+from res3d.structures import Category, ClipDetections, Track, VideoTracks, probability_fields
 from res3d.structures.formats import find_files, read_tracks
+
+OCCURRENCES = probability_fields(ClipDetections)
+"""Fields of objects that are probabilities per clip: as targets, whether a thing occurs in some frame of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +112,7 @@ class TrackedClips:
         targets = {"masks": "N T H W"} if all(masked) else {}
         if self._num_keypoints:
             targets["keypoints"] = f"N T {self._num_keypoints} 3"
+        targets |= {name: f"N {count}" for name, count in self._occurrence_sizes().items()}
         return DatasetInfo(
             num_classes=1 + len(self._categories),
             categories=self._categories,
@@ -120,6 +124,12 @@ class TrackedClips:
     @property
     def _num_keypoints(self) -> int:
         return max((len(category.keypoints) for category in self._categories), default=0)
+
+    def _occurrence_sizes(self) -> dict[str, int]:
+        """Sizes of the fields with a probability of each of several things, as actions, that every used object has."""
+        used = [track for video in self._tracks.values() for track in video.tracks if track.label in self._labels]
+        sizes = {name: {0 if (v := getattr(t, name)) is None else v.shape[1] for t in used} for name in OCCURRENCES}
+        return {name: found.pop() for name, found in sizes.items() if len(found) == 1 and 0 not in found}
 
     def __len__(self) -> int:
         return len(self._places)
@@ -210,6 +220,10 @@ class TrackedClips:
                         track.keypoints * np.array([across, down, 1], np.float32), rows
                     )
             target["keypoints"] = torch.from_numpy(points)
+        for name in self._info.targets.keys() & OCCURRENCES:
+            seen = [_take(getattr(track, name), rows).max(axis=0) >= 0.5 for track, rows in held]
+            width = int(self._info.targets[name].split()[1])
+            target[name] = torch.from_numpy(np.array(seen, bool).reshape(-1, width))
         if "masks" in self._info.targets:
             target["masks"] = _masks(held, len(numbers), size)
         return target

@@ -7,6 +7,7 @@ from res3d.structures.clip_features import ClipFeatures, ClipFeaturesWriter
 from res3d.structures.frame_detections import FrameDetections
 from res3d.structures.frame_tracks import FrameTracks
 from res3d.structures.object_fields import ObjectFields
+from res3d.structures.row_fields import probability_fields
 from res3d.structures.rows import ObjectRows, mask_rows, object_rows, rows, shared
 from res3d.structures.track import Track
 from res3d.structures.video_tracks import VideoTracks
@@ -27,6 +28,7 @@ __all__ = [
     "VideoTracks",
     "mask_rows",
     "object_rows",
+    "probability_fields",
     "rows",
     "shared",
 ]

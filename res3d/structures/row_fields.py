@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from res3d.settings.types import Class, Value
-from res3d.structures.arrays import encode_mask
+from res3d.structures.arrays import check_probability, encode_mask
 from res3d.structures.row_kinds import MISSING, ArrayField, Check, ItemField, RowField
 
 if TYPE_CHECKING:
@@ -106,6 +106,15 @@ def declarations(cls: Class) -> tuple[tuple[str, RowField], ...]:
     own = get_annotations(cls)
     found = [(each.name, _adapt(each.metadata[KEY], cls.axes)) for each in fields(cls) if KEY in each.metadata]
     return tuple(sorted(found, key=lambda item: (not item[1].is_shared, item[0] not in own)))
+
+
+def probability_fields(cls: Class) -> frozenset[str]:
+    """Return the names of a class's optional arrays [rows, things] of the probability of each of several things."""
+    return frozenset(
+        name
+        for name, declared in declarations(cls)
+        if declared.is_optional and len(declared.axes) == 2 and getattr(declared, "check", None) is check_probability
+    )
 
 
 def _adapt(declaration: RowField, axes: Mapping[str, str | None]) -> RowField:

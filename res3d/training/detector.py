@@ -25,6 +25,7 @@ DetectorOptions = make_options(
         **keywords_of(DetectorSettings),
         **keywords_of(mask_rcnn_3d),
         "spec": Keyword(dict[str, Value] | None),
+        "tasks": Keyword(dict[str, Value] | None),
     },
     module=__name__,
 )

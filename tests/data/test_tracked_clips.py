@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,3 +215,21 @@ def test_a_video_is_not_taken_for_another(tmp_path, name, there):
     write_cocovid([SCENE.tracks(name)], tmp_path / "tracks.json")
     with pytest.raises(FileNotFoundError, match=rf"has no video '{re.escape(name)}'"):
         clips_of(tmp_path, videos=str(tmp_path / "videos"))
+
+
+def test_actions_that_every_object_has_are_targets(scene):
+    """An action is a target of a clip if its probability is at least 0.5 in a frame where the object is."""
+    video = SCENE.tracks("scene.mp4")
+    tracks = [
+        track.replace(actions=np.eye(3, dtype=np.float32)[np.where(track.frames < 10, 0, track.id % 2 + 1)] * 0.9)
+        for track in video.tracks
+    ]
+    write_cocovid([replace(video, tracks=tuple(tracks))], scene / "tracks.json")
+    clips = clips_of(scene, stride=4)
+    assert clips.info.targets["actions"] == "N 3"
+    for number, expected in ((0, {(1, 0, 0)}), (2, {(1, 1, 0), (1, 0, 1)}), (3, {(0, 1, 0), (0, 0, 1)})):
+        _, target = clips[number]
+        assert target["actions"].dtype == torch.bool
+        assert {tuple(map(int, row)) for row in target["actions"]} == expected
+    write_cocovid([replace(video, tracks=(tracks[0], *video.tracks[1:]))], scene / "tracks.json")
+    assert "actions" not in clips_of(scene).info.targets
