@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, TypeAlias
 
 ModuleGetattr: TypeAlias = Callable[[str], Any]
@@ -24,6 +25,15 @@ def lazy_names(package: str) -> tuple[ModuleGetattr, Callable[[], list[str]]]:
     """
     module = sys.modules[package]
     origins = dict(_imports(package))
+
+    class LazyPackage(ModuleType):
+        """A package in which a name that it offers is not hidden by a submodule of that name, once that is imported."""
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if not (isinstance(value, ModuleType) and name in origins and value.__name__ == f"{package}.{name}"):
+                super().__setattr__(name, value)
+
+    module.__class__ = LazyPackage
 
     def get(name: str) -> object:
         if origins.get(name, package) != package:

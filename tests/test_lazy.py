@@ -32,3 +32,10 @@ def test_an_unknown_name_is_an_attribute_error(name):
     with pytest.raises(AttributeError, match=f"module 'res3d' has no attribute '{name}'"):
         getattr(res3d, name)
     assert not hasattr(res3d, name)
+
+
+def test_a_name_is_not_hidden_by_the_submodule_of_that_name():
+    """``res3d.tracking.track_video`` is a function and a module; the function is what the package offers."""
+    code = "import res3d; res3d.tracking.check_clips; print(callable(res3d.tracking.track_video))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "True"
