@@ -2,36 +2,49 @@
 
 import warnings
 from collections.abc import Mapping
-from importlib import import_module
+from typing import NamedTuple
 
 from res3d.lazy import ModuleGetattr
+from res3d.settings import resolve
 
-MOVED: Mapping[str, Mapping[str, str]] = {
-    "res3d.backbone": {"ClipInput": "res3d.clips:ClipSpec", "draw_network": "res3d.viz:draw_network"},
-    "res3d.weights": {
-        "backbone_of": "res3d.weights.questions:backbone_of",
-        "head_classes": "res3d.weights.questions:head_classes",
-        "input_of": "res3d.weights.questions:input_of",
+
+class Moved(NamedTuple):
+    """Where an old name is found now."""
+
+    place: str
+    """"module:NAME" of what it stands for."""
+    instead: str
+    """What to use in its place."""
+
+
+MOVED: Mapping[str, Mapping[str, Moved]] = {
+    "res3d.backbone": {
+        "ClipInput": Moved("res3d.clips:ClipSpec", "res3d.clips.ClipSpec"),
+        "draw_network": Moved("res3d.viz:draw_network", "res3d.viz.draw_network"),
     },
-    "res3d.features": {"StageTimes": "res3d.features:PipelineTimes"},
-    "res3d.detection": {"DESIGNS": "res3d.detection:FAMILIES"},
-    "res3d.data": {"Facts": "res3d.data:DatasetInfo", "DATA_KINDS": "res3d.data:DATASETS"},
+    "res3d.weights": {
+        "backbone_of": Moved("res3d.weights.questions:backbone_of", "res3d.weights.open_weights(...).spec"),
+        "head_classes": Moved("res3d.weights.questions:head_classes", "res3d.weights.open_weights(...).num_classes"),
+        "input_of": Moved("res3d.weights.questions:input_of", "res3d.weights.open_weights(...).clip"),
+    },
+    "res3d.features": {"StageTimes": Moved("res3d.features:PipelineTimes", "res3d.features.PipelineTimes")},
+    "res3d.detection": {"DESIGNS": Moved("res3d.detection:FAMILIES", "res3d.detection.FAMILIES")},
+    "res3d.data": {
+        "Facts": Moved("res3d.data:DatasetInfo", "res3d.data.DatasetInfo"),
+        "DATA_KINDS": Moved("res3d.data:DATASETS", "res3d.data.DATASETS"),
+    },
 }
-"""For each package its old names, and what they are now, as "module:NAME"."""
+"""The old names of each package."""
 
 
 def moved_names(package: str) -> ModuleGetattr:
     """Return the ``__getattr__`` of a package of ``MOVED``."""
 
     def get(name: str) -> object:
-        place = MOVED[package].get(name)
-        if place is None:
+        moved = MOVED[package].get(name)
+        if moved is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, _, new = place.partition(":")
-        instead = "open_weights" if module.endswith(".questions") else new
-        warnings.warn(
-            f"{package}.{name} is now {module.removesuffix('.questions')}.{instead}", DeprecationWarning, stacklevel=2
-        )
-        return getattr(import_module(module), new)
+        warnings.warn(f"{package}.{name} is now {moved.instead}", DeprecationWarning, stacklevel=2)
+        return resolve(moved.place)
 
     return get

@@ -11,7 +11,7 @@ NAMES = [(package, name) for package, names in MOVED.items() for name in names]
 def test_old_names_work_with_a_warning_that_tells_the_new_one(package, name):
     with pytest.warns(DeprecationWarning, match=f"{package}.{name} is now res3d"):
         old = getattr(import_module(package), name)
-    module, _, new = MOVED[package][name].partition(":")
+    module, _, new = MOVED[package][name].place.partition(":")
     assert old is getattr(import_module(module), new)
 
 

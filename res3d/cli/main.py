@@ -4,10 +4,9 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 from res3d.cli.errors import FAILED, USAGE_ERROR
-from res3d.settings import did_you_mean
+from res3d.settings import did_you_mean, resolve
 from res3d.threads import let_idle_threads_sleep
 from res3d.version import __version__
 
@@ -57,8 +56,7 @@ def _main(arguments: Sequence[str]) -> int:
 def _run(name: str, arguments: Sequence[str]) -> int:
     from res3d.cli.command import run_command
 
-    module, _, command = COMMANDS[name][0].partition(":")
-    return run_command(getattr(import_module(module), command), name, arguments)
+    return run_command(resolve(COMMANDS[name][0]), name, arguments)
 
 
 def _help() -> str:

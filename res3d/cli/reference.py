@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from inspect import cleandoc
 
 from res3d.cli.main import COMMANDS
-from res3d.settings import Positional
+from res3d.settings import Positional, resolve
 from res3d.settings.help import grouped, meaning_of, usage, value_word
 from res3d.settings.names import Target, flag_of, positional_of
-from res3d.settings.tables import resolve
 
 HEAD = """# Commands
 

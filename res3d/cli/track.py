@@ -127,11 +127,12 @@ class TrackCommand(Command):
 
     def _load_detector(self) -> "MaskRCNN3d":
         from res3d.detection import DEMO_WEIGHTS, load_detector
+        from res3d.weights import open_weights
 
         sizes = {"min_size": self.min_size, "max_size": self.max_size}
         load = partial(
             load_detector,
-            self.weights or DEMO_WEIGHTS,
+            open_weights(self.weights or DEMO_WEIGHTS),
             backbone=self.backbone,
             norm_eps=self.norm_eps,
             **{name: side for name, side in sizes.items() if side is not None},

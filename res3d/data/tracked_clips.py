@@ -107,8 +107,7 @@ class TrackedClips:
             if track.label in self._labels and (_rows(track, self._numbers(place)) >= 0).any()
         }
         empty = tuple(c.name for label, c in enumerate(self._categories, 1) if label not in seen)
-        used = (track for video in self._tracks.values() for track in video.tracks if track.label in self._labels)
-        masked = [has for track in used for has in _masked(track)]
+        masked = [has for track in self._used_tracks() for has in _masked(track)]
         targets = {"masks": "N T H W"} if all(masked) else {}
         if self._num_keypoints:
             targets["keypoints"] = f"N T {self._num_keypoints} 3"
@@ -125,9 +124,13 @@ class TrackedClips:
     def _num_keypoints(self) -> int:
         return max((len(category.keypoints) for category in self._categories), default=0)
 
+    def _used_tracks(self) -> list[Track]:
+        """The tracks of the chosen classes, of all videos."""
+        return [track for video in self._tracks.values() for track in video.tracks if track.label in self._labels]
+
     def _occurrence_sizes(self) -> dict[str, int]:
         """Sizes of the fields with a probability of each of several things, as actions, that every used object has."""
-        used = [track for video in self._tracks.values() for track in video.tracks if track.label in self._labels]
+        used = self._used_tracks()
         sizes = {name: {0 if (v := getattr(t, name)) is None else v.shape[1] for t in used} for name in OCCURRENCES}
         return {name: found.pop() for name, found in sizes.items() if len(found) == 1 and 0 not in found}
 

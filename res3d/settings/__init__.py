@@ -34,6 +34,7 @@ from res3d.settings.help import choices_of, format_help
 from res3d.settings.markers import Alias, Choice, Deprecated, Group, Positional, Short, Shown, Tagged
 from res3d.settings.reader import build_dataclass, build_value, check_arguments
 from res3d.settings.suggest import did_you_mean, name_list, nearest_name, shorten
+from res3d.settings.tables import resolve
 from res3d.settings.variant import Variant
 from res3d.settings.yaml_form import change_dataclass, dump_dataclass, load_yaml, parse_dataclass, plain
 
@@ -70,6 +71,7 @@ __all__ = [
     "parse_dataclass",
     "plain",
     "read_settings",
+    "resolve",
     "settings_of",
     "shorten",
     "split_words",

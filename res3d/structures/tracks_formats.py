@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-from res3d.settings import did_you_mean, missing_extra
+from res3d.settings import did_you_mean, missing_extra, resolve
 
 LEFT_OUT = (
     *("masks", "keypoints", "keypoints_scores", "embeddings"),
@@ -106,7 +106,7 @@ class FormatTable(Mapping[str, AnyFormat]):
         self._places = dict(places)
 
     def __getitem__(self, name: str) -> AnyFormat:
-        found: AnyFormat = import_attribute(self._places[name])
+        found: AnyFormat = resolve(self._places[name])
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -114,12 +114,6 @@ class FormatTable(Mapping[str, AnyFormat]):
 
     def __len__(self) -> int:
         return len(self._places)
-
-
-def import_attribute(place: str) -> Any:
-    """Return the attribute "module:attribute"."""
-    module, attribute = place.split(":")
-    return getattr(import_module(module), attribute)
 
 
 FORMATS = FormatTable(  # of several formats with one suffix, the first is what is written

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from res3d.settings import resolve
 from res3d.settings.types import Value
 from res3d.structures.category import Category
 from res3d.structures.frame_tracks import FrameTracks
 from res3d.structures.observations import frames_of, tracks_of
 from res3d.structures.rows import Doubles, Integers
 from res3d.structures.track import Track
-from res3d.structures.tracks_formats import FORMATS, format_to_read, format_to_write, import_attribute
+from res3d.structures.tracks_formats import FORMATS, format_to_read, format_to_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,12 +202,12 @@ class VideoTracks:
 
     def to_table(self) -> "pd.DataFrame":
         """Return a pandas table with one row per object and frame; see ``formats.table``."""
-        return import_attribute(f"{TABLE}:to_table")(self)
+        return resolve(f"{TABLE}:to_table")(self)
 
     @classmethod
     def from_table(cls, table: "pd.DataFrame", **facts: object) -> "VideoTracks":
         """Read such a table; ``facts`` are what it does not hold; see ``formats.table``."""
-        made: VideoTracks = import_attribute(f"{TABLE}:from_table")(table, **facts)
+        made: VideoTracks = resolve(f"{TABLE}:from_table")(table, **facts)
         return made
 
 

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from importlib import import_module
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from torch import nn
 
 from res3d.backbone import BackboneSpec, ClipClassifier, ResNet3d
 from res3d.clips import ClipSpec
-from res3d.settings import dump_dataclass, parse_dataclass
+from res3d.settings import dump_dataclass, parse_dataclass, resolve
 from res3d.weights.layouts import LAYOUTS, Layout
 from res3d.weights.report import WeightsError
 
@@ -74,8 +73,7 @@ AnyKind: TypeAlias = ModelKind[Any, Any]
 
 def resolve_kind(name: str) -> AnyKind:
     """The entry of ``KINDS`` that is called ``name``."""
-    module, _, attribute = KINDS[name].partition(":")
-    kind: AnyKind = getattr(import_module(module), attribute)
+    kind: AnyKind = resolve(KINDS[name])
     return kind
 
 
