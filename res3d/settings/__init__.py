@@ -26,7 +26,7 @@ once where the field's type is a dataclass or a union of them; where it is ``Var
 at once, and ``variant.build()`` makes it later. ``build_value(Annotated[...], value, where)`` reads a single value.
 """
 
-from res3d.settings.checks import Range, check_choice, check_ranges, check_triple, check_width
+from res3d.settings.checks import Range, check_choice, check_fields, check_triple, check_width
 from res3d.settings.command_line import deprecation_lines, read_settings, split_words
 from res3d.settings.extras import missing_extra
 from res3d.settings.fields import Setting, field_docs, settings_of
@@ -55,7 +55,7 @@ __all__ = [
     "change_dataclass",
     "check_arguments",
     "check_choice",
-    "check_ranges",
+    "check_fields",
     "check_triple",
     "check_width",
     "choices_of",

@@ -8,6 +8,7 @@ from types import NoneType
 from typing import get_args
 
 from res3d.settings.fields import markers_of, settings_of
+from res3d.settings.markers import Choice
 from res3d.settings.types import Class, Value
 
 
@@ -44,8 +45,12 @@ class Range:
         return inside
 
 
-def check_ranges(settings: Value) -> None:
-    """Refuse a dataclass with a number outside the ``Range`` of its field; the message names field and value."""
+def check_fields(settings: Value) -> None:
+    """Refuse a dataclass with a number outside the ``Range`` of its field, or a word that is not of its ``Choice``.
+
+    Raises:
+        ValueError: names the field, its value and what is accepted.
+    """
     for setting in settings_of(settings.__class__):
         value, types = getattr(settings, setting.name), set(get_args(setting.bare) or (setting.bare,))
         if value is None and NoneType in types:
@@ -54,6 +59,8 @@ def check_ranges(settings: Value) -> None:
         for accepted in markers_of(setting.hint, Range):
             if not accepted.accepts(value, whole=whole):
                 raise ValueError(f"{setting.name} must be {accepted.describe(whole=whole)}{or_none}, not {value!r}")
+        for choice in markers_of(setting.hint, Choice):
+            check_choice(setting.name, value, choice.words)
 
 
 def check_triple(name: str, value: Value, *, odd: bool = False) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Annotated, Any
 
-from res3d.settings import Range, check_choice, check_ranges, did_you_mean
+from res3d.settings import Choice, Range, check_fields, did_you_mean
 from res3d.tracking.assignment import ASSIGNMENTS
 from res3d.tracking.costs import COSTS
 from res3d.tracking.mixed_cost import CostTerm
@@ -39,9 +39,9 @@ class LinkSettings:
     """IoU from which detections of two classes are taken for one object; none: never."""
     lost_reach: Annotated[float, Range(0, unit="sizes of a box")] = 1.0
     """Distance within which a lost track may reappear, in sizes of its box (square root of the area)."""
-    assignment: str = "hungarian"
+    assignment: Annotated[str, Choice(ASSIGNMENTS)] = "hungarian"
     """How pairs are chosen: hungarian (least total cost) or greedy (cheapest pair first)."""
-    motion: str = "velocity"
+    motion: Annotated[str, Choice(MOTIONS)] = "velocity"
     """Where single frames expect a track: velocity (moving on at its speed) or none (where it was)."""
 
     max_tracks: Annotated[int | None, Range(1)] = None
@@ -54,9 +54,7 @@ class LinkSettings:
     """Frames in which a track must be seen; shorter ones are dropped."""
 
     def __post_init__(self) -> None:
-        check_ranges(self)
-        check_choice("assignment", self.assignment, ASSIGNMENTS)
-        check_choice("motion", self.motion, MOTIONS)
+        check_fields(self)
         if not self.min_score <= self.high_score <= self.new_score:
             raise ValueError(
                 f"scores must be min_score ≤ high_score ≤ new_score, not {self.min_score}, {self.high_score}, "

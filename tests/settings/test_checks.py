@@ -5,20 +5,21 @@ from typing import Annotated
 import numpy as np
 import pytest
 
-from res3d.settings import Range, check_ranges
+from res3d.settings import Choice, Range, check_fields
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Some:
     share: Annotated[float, Range(0, 1)] = 0.5
     overlap: Annotated[float | None, Range(0, 1, above=True)] = None
     area: Annotated[float, Range(0, unit="pixels²")] = 0.0
     count: Annotated[int, Range(1)] = 1
     most: Annotated[int | None, Range(1, 9)] = None
+    way: Annotated[str, Choice({"near": 1, "far": 2})] = "near"
     name: str = "any"
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_fields(self)
 
 
 @pytest.mark.parametrize(
@@ -34,13 +35,14 @@ class Numbers:
         ({"count": 1.0}, "count must be a whole number ≥ 1, not 1.0"),
         ({"count": True}, "count must be a whole number ≥ 1, not True"),
         ({"most": 10}, "most must be a whole number in 1..9 or None, not 10"),
+        ({"way": "up"}, "way must be one of 'near', 'far', not 'up'"),
     ],
 )
-def test_numbers_outside_their_range_are_refused(changes, message):
+def test_numbers_outside_their_range_and_words_of_no_choice_are_refused(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        Numbers(**changes)
+        Some(**changes)
 
 
 def test_numbers_in_their_range_are_accepted():
-    Numbers(share=0, overlap=1, area=1e9, count=np.int64(3), most=9)
-    Numbers(share=np.float32(1), overlap=None, most=None)
+    Some(share=0, overlap=1, area=1e9, count=np.int64(3), most=9)
+    Some(share=np.float32(1), overlap=None, most=None)

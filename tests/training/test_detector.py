@@ -1,10 +1,15 @@
+from typing import Annotated
+
 import pytest
 import torch
+import yaml
 from made_detectors import SMALL, THIN, tiny
 
 import res3d
 from res3d.data import CATEGORIES, DatasetInfo, SyntheticClips
+from res3d.settings import Tagged, Variant, build_value
 from res3d.training.detector import DetectorTask
+from res3d.training.settings import MODEL_OPTIONS
 
 INFO = DatasetInfo(num_classes=4, categories=CATEGORIES)
 
@@ -24,6 +29,20 @@ def test_parts_of_the_spec_can_be_changed():
     assert model.spec.proposals.depth == 2
     assert model.spec.mask == plain.spec.mask
     assert model.settings == plain.settings
+
+
+def test_a_config_names_heads_by_their_field_and_settings():
+    config = """
+    kind: detector
+    backbone: resnet18_3d
+    mask: false
+    tasks: {keypoints: {num_keypoints: 5, convs: [8]}}
+    """
+    given = build_value(Annotated[Variant[object], Tagged(MODEL_OPTIONS)], yaml.safe_load(config), "model")
+    model = DetectorTask.build({**given.arguments, "backbone": str(THIN), **SMALL}, INFO).model
+    assert list(model.tasks) == ["keypoints"]
+    assert model.tasks["keypoints"].spec.num_keypoints == 5
+    assert model.tasks["keypoints"].spec.convs == (8,)
 
 
 def test_a_changed_detector_keeps_the_weights_of_its_backbone(tmp_path, thin):

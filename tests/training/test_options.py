@@ -24,7 +24,7 @@ def test_a_configs_model_takes_what_the_factories_take():
     assert names(ClassifierOptions) == backbone | {"backbone", "num_classes", "head", "dropout"}
     own = {p.name for p in signature(mask_rcnn_3d).parameters.values() if p.kind is not p.VAR_KEYWORD}
     settings = {field.name for field in fields(DetectorSettings)}
-    python_only = {"tasks", "categories"}  # whose values no config can hold
+    python_only = {"categories"}  # whose values no config can hold
     assert names(DetectorOptions) == {*OVERRIDES, *own, *settings, "spec"} - python_only
 
 
