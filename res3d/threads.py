@@ -8,9 +8,10 @@ from pathlib import Path
 
 # What OpenMP (of torch), MKL, OpenBLAS (of NumPy and SciPy) and OpenCV read when they are loaded
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
-# Idle threads sleep. By default they spin, which takes the CPU from other processes: two runs with two threads each on
-# two cores gave 2.6 frames/s each spinning, and 7.0 sleeping (r3d_18, torch 2.14).
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+# How long an idle thread of GNU's OpenMP (torch on Linux) spins before it sleeps. Its default of 300,000 rounds takes
+# the CPU from other processes; none costs a process that is alone up to a third (docs/benchmarks.md, "Beside other
+# processes").
+SPIN_COUNT = "10000"
 
 
 def available_cpus(root: Path = Path("/")) -> int:
@@ -32,11 +33,13 @@ def decoder_threads(count: int | None) -> int:
     return count or (cpus if cpus < _bound_cpus() else 0)
 
 
-def let_idle_threads_sleep(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set how OpenMP's threads wait, unless the user has; to be called before torch is imported."""
-    if "GOMP_SPINCOUNT" not in environment:
-        for name, value in WAITING.items():
-            environment.setdefault(name, value)
+def limit_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let idle threads of OpenMP sleep soon, unless the user says how they wait.
+
+    To be called before torch is imported.
+    """
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
 
 
 def use_threads(count: int | None, environment: MutableMapping[str, str] = os.environ) -> None:

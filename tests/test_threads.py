@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,13 +52,25 @@ def test_cpus_are_those_of_affinity_and_quota(tmp_path, monkeypatch, files, cpus
     assert threads.available_cpus(write(tmp_path, files)) == cpus
 
 
-def test_idle_threads_sleep_unless_the_user_says_otherwise():
-    environment = {"OMP_WAIT_POLICY": "ACTIVE"}
-    threads.let_idle_threads_sleep(environment)
-    assert environment == {"OMP_WAIT_POLICY": "ACTIVE", "KMP_BLOCKTIME": "0"}
-    environment = {"GOMP_SPINCOUNT": "100"}
-    threads.let_idle_threads_sleep(environment)
-    assert environment == {"GOMP_SPINCOUNT": "100"}
+@pytest.mark.parametrize("chosen", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "100"}])
+def test_how_idle_threads_wait_is_left_to_the_user(chosen):
+    environment = dict(chosen)
+    threads.limit_spinning(environment)
+    assert environment == chosen
+
+
+def test_openmp_takes_the_limit_of_spinning():
+    code = "from res3d.threads import limit_spinning; limit_spinning(); import torch"
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment | {"OMP_DISPLAY_ENV": "verbose"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("this torch has another OpenMP than GNU's")
+    assert "GOMP_SPINCOUNT = '10000'" in done.stderr
 
 
 @pytest.mark.usefixtures("one_thread")

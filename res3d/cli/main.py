@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from res3d.cli.errors import FAILED, USAGE_ERROR
 from res3d.settings import did_you_mean, resolve
-from res3d.threads import let_idle_threads_sleep
+from res3d.threads import limit_spinning
 from res3d.version import __version__
 
 # name: (the class, what it does). A module is imported when its command is called, and torch when a command runs:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may hold what a terminal cannot show
-    let_idle_threads_sleep()
+    limit_spinning()
     try:
         return _main([*(sys.argv[1:] if arguments is None else arguments)] or ["--help"])
     except BrokenPipeError:  # whoever read the output is gone, like ``| head``

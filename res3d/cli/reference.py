@@ -20,9 +20,9 @@ defaults; `--print-config` prints what results, as a config file. Mappings can b
 Names are not abbreviated.
 
 `--threads N` holds for torch, NumPy, OpenCV and the video decoder. Without it they use the CPUs that the process is
-bound to, no more than a container's quota, or what `OMP_NUM_THREADS` says. Idle threads sleep
-(`OMP_WAIT_POLICY=PASSIVE` unless the environment sets another): threads that spin slow down everything else on a
-busy machine."""
+bound to, no more than a container's quota, or what `OMP_NUM_THREADS` says. Idle threads sleep after a short spin
+(`GOMP_SPINCOUNT=10000`, unless the environment has it or `OMP_WAIT_POLICY`): threads that spin slow down everything
+else on a busy machine ([figures](benchmarks.md#beside-other-processes))."""
 
 
 def reference() -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,8 +94,8 @@ class PreparedChunk(NamedTuple):
 
 
 def to_planes(frames: Tensor) -> Tensor:
-    """uint8 [n, H, W, 3] -> [n, 3, H, W], contiguous."""
-    return frames.permute(0, 3, 1, 2).contiguous()
+    """uint8 [n, H, W, 3] -> [n, 3, H, W], contiguous, by one thread."""
+    return torch.from_numpy(np.ascontiguousarray(frames.numpy().transpose(0, 3, 1, 2)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +180,10 @@ class ClipStream:
         if not chunk.decoded:
             return PreparedChunk(chunk.places, None)
         with self.measure("preprocess"):
-            pictures = torch.stack([torch.from_numpy(frame.rgb()) for frame in chunk.decoded])
-            return PreparedChunk(chunk.places, self.prepare(pictures))
+            # Not torch.stack: each thread that calls a torch operation starts a team of threads of its own, and the
+            # teams take the cores from the network.
+            pictures = np.stack([frame.rgb() for frame in chunk.decoded])
+            return PreparedChunk(chunk.places, self.prepare(torch.from_numpy(pictures)))
 
     def unpack(self, chunks: Iterable[PreparedChunk]) -> Generator[StreamFrame, None, None]:
         """Yield the frames of chunks one by one, the held ones transformed a chunk at a time."""
