@@ -2,14 +2,13 @@
 
 import hashlib
 import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from made_videos import write_h264
+from helpers.paths import REAL_DATA, ROOT
+from helpers.videos import gray_with_bar, write_h264
 
 import res3d
 from res3d.threads import COUNTS
@@ -17,9 +16,6 @@ from res3d.weights import find_weights, registry
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # else each would take all cores
     torch.set_num_threads(max(1, torch.get_num_threads() // int(workers)))
-
-ROOT = Path(__file__).parent.parent
-REAL_DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
@@ -64,17 +60,6 @@ def video(tmp_path) -> Path:
     path = tmp_path / "video.mp4"
     write_h264(path, [gray_with_bar(n) for n in range(40)])
     return path
-
-
-def take_ctrl_c() -> None:
-    """For ``Popen``'s ``preexec_fn``: what is started takes SIGINT, even if these tests run where it is ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def gray_with_bar(n: int, width: int = 64, height: int = 48) -> np.ndarray:
-    image = np.full((height, width, 3), 6 * n % 256, np.uint8)
-    image[: height // 4, : 1 + n % width] = 255
-    return image
 
 
 @pytest.fixture

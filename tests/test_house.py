@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
 import res3d
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "res3d"
 
 # Each package and the packages that it imports: exactly these. Arrows run one way; ``settings`` is open to all.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from made_pictures import write_pictures
+from helpers.pictures import write_pictures
 
 import res3d
 from res3d.backbone import find_spec

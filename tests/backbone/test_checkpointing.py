@@ -3,7 +3,7 @@ import warnings
 
 import pytest
 import torch
-from kept_memory import bytes_kept_for_backward
+from helpers.autograd_memory import bytes_kept_for_backward
 
 import res3d
 

@@ -1,11 +1,10 @@
-from pathlib import Path
-
 import pytest
+from helpers.paths import ROOT
 
 import res3d
 from res3d.backbone.describe import runs
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 # Multiply-adds in 1e9 as torchvision publishes them (weights.meta["_ops"]) at 16×112×112 with 400 classes, and for the
 # Detect-and-Track bodies as counted from its definition at 8×224×224.
 CLASSIFIERS = {"r3d_18": 40.697, "mc3_18": 43.343, "r2plus1d_18": 40.519}

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from kept_memory import bytes_kept_for_backward
+from helpers.autograd_memory import bytes_kept_for_backward
 
 import res3d
 from res3d.backbone import CATALOG

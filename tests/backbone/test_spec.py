@@ -1,9 +1,9 @@
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.paths import ROOT
 
 import res3d
 from res3d.backbone import (
@@ -20,7 +20,7 @@ from res3d.backbone import (
 )
 from res3d.backbone.windows import Window
 
-BACKBONES = Path(__file__).parents[2] / "configs" / "backbones"
+BACKBONES = ROOT / "configs" / "backbones"
 R18 = CATALOG["resnet18_3d"]
 KEEPS_CHANNELS = "conv2: shortcut 'max_pool' keeps the channels, but 8 become 4"
 

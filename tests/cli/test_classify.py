@@ -5,9 +5,8 @@ import shutil
 import pytest
 import torch
 import torchvision
-from conftest import gray_with_bar
-from made_videos import write_h264
-from parity_peers import enliven
+from helpers.parity_peers import enliven
+from helpers.videos import gray_with_bar, write_h264
 from safetensors.torch import load_file, save_file
 
 import res3d

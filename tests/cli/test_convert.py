@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torchvision
-from parity_peers import HaraResNet, enliven
+from helpers.parity_peers import HaraResNet, enliven
 
 import res3d
 from res3d.cli import main

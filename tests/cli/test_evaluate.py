@@ -4,14 +4,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_tracks import random_video, track_of
+from helpers.paths import ROOT
+from helpers.tracks import random_video, track_of
 
 from res3d.cli import main
 from res3d.structures import VideoTracks
 from res3d.structures.formats import FORMATS, write_cocovid
 
 pytest.importorskip("trackeval")
-TOOL = Path(__file__).parents[2] / "tools" / "evaluate.py"
+TOOL = ROOT / "tools" / "evaluate.py"
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, gray_with_bar, take_ctrl_c
-from made_videos import cut, write_h264, write_sound
+from helpers.paths import ROOT
+from helpers.processes import take_ctrl_c
+from helpers.videos import cut, gray_with_bar, write_h264, write_sound
 
 import res3d
 from res3d.cli import main

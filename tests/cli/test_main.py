@@ -1,10 +1,10 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from helpers.paths import ROOT
 
 import res3d
 from res3d.cli import main
@@ -12,7 +12,6 @@ from res3d.cli.main import COMMANDS
 from res3d.settings.names import targets_of
 from res3d.settings.tables import resolve
 
-ROOT = Path(__file__).parent.parent.parent
 TOOLS = {
     "benchmark": "benchmark.py",
     "extract": "extract_features.py",

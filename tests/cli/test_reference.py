@@ -1,4 +1,4 @@
-from conftest import ROOT
+from helpers.paths import ROOT
 
 from res3d.cli.reference import reference
 

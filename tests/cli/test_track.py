@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, gray_with_bar, take_ctrl_c
-from made_detectors import tiny
-from made_videos import cut, write_h264
+from helpers.detectors import tiny
+from helpers.paths import ROOT
+from helpers.processes import take_ctrl_c
+from helpers.videos import cut, gray_with_bar, write_h264
 
 import res3d
 from res3d.cli import main

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import take_ctrl_c
-from made_runs import curve, losses, run, sensor_settings
+from helpers.paths import ROOT
+from helpers.processes import take_ctrl_c
+from helpers.runs import curve, losses, run, sensor_settings
 
 import res3d
 from res3d.cli.command import read_command
 from res3d.cli.main import main
 from res3d.cli.train import TrainCommand
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def config_of(settings) -> Path:

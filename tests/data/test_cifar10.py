@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 import torch
-from made_cifar10 import write_cifar10
+from helpers.cifar10 import write_cifar10
 from torchvision.datasets import CIFAR10
 
 from res3d.data import Cifar10Clips

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from made_runs import sensor_files, write_sensor
+from helpers.runs import sensor_files, write_sensor
 from PIL import Image
 
 from res3d.data import LabelledClips, SensorWindows, SyntheticClips, SyntheticVideo, TrackedClips

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from made_videos import decode_with_pyav, write_h264
+from helpers.videos import decode_with_pyav, write_h264
 from PIL import Image
 
 from res3d.data.frames import PictureFolder, StoredFrames, VideoFile, check_gaps, open_frames, resize_frames

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from made_videos import write_h264
+from helpers.videos import write_h264
 from PIL import Image
 
 from res3d.clips import ClipSpec

@@ -1,6 +1,6 @@
 import torch
 import torch.nn.functional as F
-from made_tubes import random_tubes
+from helpers.tubes import random_tubes
 
 from res3d.detection.box_loss import BETA, tube_box_loss
 from res3d.ops.box_code import BoxCode

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made_detectors import THIN
+from helpers.detectors import THIN
 
 from res3d.data import SyntheticClips
 from res3d.detection import MaskRCNN3d, mask_rcnn_3d

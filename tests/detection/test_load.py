@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made_detectors import tiny
+from helpers.detectors import tiny
 from torchvision.models import detection as theirs
 
 import res3d

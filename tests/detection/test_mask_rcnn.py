@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made_detectors import THIN, clip_targets, tiny
+from helpers.detectors import THIN, clip_targets, tiny
 
 import res3d
 from res3d.detection import MaskRCNN3d

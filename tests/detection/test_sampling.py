@@ -1,6 +1,6 @@
 import pytest
 import torch
-from made_tubes import random_tubes
+from helpers.tubes import random_tubes
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, Matcher
 
 from res3d.detection.sampling import BACKGROUND, UNDECIDED, RoiSampler, VisibleFrames, match_tubes, sample_tubes

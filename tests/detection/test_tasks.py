@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_detectors import tiny
+from helpers.detectors import tiny
 
 import res3d
 from res3d.backbone import NormSpec

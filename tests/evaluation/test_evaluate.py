@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from made_tracks import random_video, track_of
+from helpers.tracks import random_video, track_of
 
 from res3d.evaluation import evaluate
 from res3d.evaluation.sequence import pair_frames

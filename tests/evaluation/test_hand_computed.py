@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_tracks import track_of
+from helpers.tracks import track_of
 
 from res3d.evaluation import Switch, evaluate
 from res3d.structures import Category, Rle, VideoTracks

@@ -3,7 +3,7 @@ from weakref import WeakSet
 
 import pytest
 import torch
-from made_tubes import random_tubes
+from helpers.tubes import random_tubes
 
 from res3d.evaluation import score_tubes
 

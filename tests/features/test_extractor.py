@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from helpers.videos import cut
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_videos import cut
 
 import res3d
 from res3d.clips import ClipSpec

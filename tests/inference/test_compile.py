@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from made_detectors import tiny
+from helpers.detectors import tiny
 from torch._dynamo.utils import counters
 
 import res3d

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made_norms import made_norm
+from helpers.norms import random_norm
 from torch import nn
 
 from res3d.backbone.convs import ReplicatedTimeConv3d
@@ -39,7 +39,7 @@ def made(name: str, kind: type[nn.Conv3d] = nn.Conv3d, bias: bool = False) -> nn
 @pytest.mark.parametrize("name", CONVS)
 @torch.no_grad()
 def test_equals_convolution_norm_sum_and_relu(kind, name):
-    conv, norm, x = made(name), made_norm(8), torch.randn(2, 4, 7, 6, 5)
+    conv, norm, x = made(name), random_norm(8), torch.randn(2, 4, 7, 6, 5)
     expected = norm(conv(x))
     residual = torch.randn_like(expected)
     assert choose_view(conv) == CONVS[name][1]
@@ -84,7 +84,7 @@ def test_computes_in_its_own_type():
 
 def test_fold_norm_is_exact_with_and_without_scale_and_bias():
     weight, bias, x = torch.randn(8, 4, 1, 1, 1).double(), torch.randn(8).double(), torch.randn(1, 4, 2, 3, 3).double()
-    for norm in (made_norm(8).double(), nn.BatchNorm3d(8, affine=False).double().eval()):
+    for norm in (random_norm(8).double(), nn.BatchNorm3d(8, affine=False).double().eval()):
         for b in (bias, None):
             expected = norm(nn.functional.conv3d(x, weight, b))
             got = nn.functional.conv3d(x, *fold_norm(weight, b, norm))
@@ -92,7 +92,7 @@ def test_fold_norm_is_exact_with_and_without_scale_and_bias():
 
 
 def test_norms_that_depend_on_the_input_are_not_fixed():
-    assert is_fixed_norm(made_norm(8))
+    assert is_fixed_norm(random_norm(8))
     assert not is_fixed_norm(nn.GroupNorm(2, 8))
     assert not is_fixed_norm(nn.BatchNorm3d(8, track_running_stats=False))
 

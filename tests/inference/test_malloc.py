@@ -4,9 +4,9 @@ import os
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
 
@@ -38,7 +38,7 @@ def count(**environment: str) -> list[int]:
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={**own, **environment},
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from made_detectors import tiny
+from helpers.detectors import tiny
 from torch import Tensor, nn
 
 import res3d

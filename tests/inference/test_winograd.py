@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 import torch
-from made_norms import made_norm
+from helpers.norms import random_norm
 from torch import nn
 
 from res3d.backbone.convs import ReplicatedTimeConv3d
@@ -81,7 +81,7 @@ def test_layers_for_which_it_never_pays(options):
 def test_equals_convolution_norm_sum_and_relu(name, always):
     axis = WIDE[name][2]
     for bias, length in product((False, True), range(1, 11)):
-        conv, norm = made(name, bias=bias).double(), made_norm(10).double()
+        conv, norm = made(name, bias=bias).double(), random_norm(10).double()
         size = (length, 6, 5) if axis == "time" else (3, length + 2, 6)
         if any(n + 2 * p < k for n, p, k in zip(size, conv.padding, conv.kernel_size, strict=True)):
             continue
@@ -101,7 +101,7 @@ def test_equals_convolution_norm_sum_and_relu(name, always):
 @torch.no_grad()
 def test_packed_equals_convolution_norm_sum_and_relu(name, always):
     for clips, length in product((1, 3), range(3, 11)):
-        conv, norm, x = made(name), made_norm(10), torch.randn(clips, 6, length, 6, 5)
+        conv, norm, x = made(name), random_norm(10), torch.randn(clips, 6, length, 6, 5)
         expected = norm(conv(x))
         residual = torch.randn_like(expected)
         layer = PackedWinogradConv(conv, norm, rectified=False, dtype=None)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from made_tubes import random_tubes
+from helpers.tubes import random_tubes
 from torchvision.models.detection._utils import BoxCoder
 
 from res3d.ops.box_code import MAX_GROWTH, BoxCode

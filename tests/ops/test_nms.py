@@ -1,6 +1,6 @@
 import pytest
 import torch
-from made_tubes import moving_tubes, random_tubes
+from helpers.tubes import moving_tubes, random_tubes
 from torchvision.ops import batched_nms, nms
 
 from res3d.ops import nms as module

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from made_tubes import random_tubes
+from helpers.tubes import random_tubes
 from torchvision.models.detection.roi_heads import heatmaps_to_keypoints as their_keypoints
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 

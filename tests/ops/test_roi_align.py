@@ -1,6 +1,6 @@
 import pytest
 import torch
-from made_tubes import random_tubes
+from helpers.tubes import random_tubes
 from torchvision.ops import MultiScaleRoIAlign
 
 from res3d.ops.roi_align import TubePooler

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from made_tubes import random_tubes
+from helpers.tubes import random_tubes
 from torchvision.ops import box_iou, clip_boxes_to_image
 
 from res3d.ops.tubes import clip_tubes, fill_hidden, large_tubes, mean_boxes, tube_area, tube_iou

@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from caffe2_peers import DetectAndTrack
-from parity_peers import assert_close
+from helpers.caffe2_peers import DetectAndTrack
+from helpers.parity_peers import assert_close
 
 import res3d
 from res3d.detection import mask_rcnn_3d

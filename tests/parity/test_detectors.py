@@ -6,7 +6,7 @@ random images and the predictors' weights spread until many boxes of different c
 
 import pytest
 import torch
-from parity_peers import assert_close
+from helpers.parity_peers import assert_close
 from torch import nn
 from torchvision.models import detection as peers
 from torchvision.ops import FrozenBatchNorm2d

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from parity_peers import assert_close, enliven
+from helpers.parity_peers import assert_close, enliven
 from torch import Tensor, nn
 
 import res3d

@@ -1,17 +1,17 @@
 """Our linking beside the trackers of roboflow's package, on the first minute of the flies."""
 
 import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.paths import ROOT
 
 from res3d.structures import VideoTracks
 
 pytest.importorskip("trackers")
 pytest.importorskip("trackeval")
 
-SCRIPT = Path(__file__).parents[2] / "tools" / "experiments" / "tracker_comparison.py"
+SCRIPT = ROOT / "tools" / "experiments" / "tracker_comparison.py"
 FRAMES = 750
 
 

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from parity_peers import HaraResNet, I3ResNet, MMAction2I3D, assert_close, enliven
+from helpers.parity_peers import HaraResNet, I3ResNet, MMAction2I3D, assert_close, enliven
 from torchvision.models import video
 
 import res3d

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_tracks import random_track, track_of
+from helpers.tracks import random_track, track_of
 
 from res3d.structures import Category, FrameTracks
 

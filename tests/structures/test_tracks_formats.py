@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_tracks import assert_same, random_video, track_of
+from helpers.tracks import assert_same, random_video, track_of
 
 from res3d.structures import VideoTracks, tracks_formats
 from res3d.structures.formats import FORMATS, TracksFormat, read_tracks, write_cocovid, write_mot, write_posetrack

@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from made_tracks import assert_same, random_video, track_of
+from helpers.tracks import assert_same, random_video, track_of
 
 from res3d.structures import VideoTracks
 

@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from made_detections import box_at, frame_of
+from helpers.detections import box_at, frame_of
 
 from res3d.ops.similarity import DEFAULT_SIGMA, box_iou
 from res3d.tracking import CostTerm, link_detections

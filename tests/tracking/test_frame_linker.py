@@ -2,8 +2,8 @@ import re
 
 import numpy as np
 import pytest
-from made_detections import box_at, frame_of, wandering
-from made_tracks import assert_same
+from helpers.detections import box_at, frame_of, wandering
+from helpers.tracks import assert_same
 from scipy.optimize import linear_sum_assignment
 
 from res3d.ops.similarity import box_iou

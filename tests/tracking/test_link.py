@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from made_detections import box_at, frame_of, wandering
+from helpers.detections import box_at, frame_of, wandering
 
 from res3d.tracking import link_detections
 from res3d.tracking.engines import ENGINES

@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from made_detections import box_at, frame_of, wandering
-from made_tracks import assert_same
+from helpers.detections import box_at, frame_of, wandering
+from helpers.tracks import assert_same
 
 from res3d.structures import ClipDetections, FrameDetections, VideoTracks
 from res3d.tracking import FrameLinker, LinkSettings, TubeLinker, link_detections, link_tubes

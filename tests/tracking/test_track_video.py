@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from made_tracks import assert_same
+from helpers.tracks import assert_same
 from torch import nn
 
 from res3d.data import SyntheticFrame, SyntheticVideo

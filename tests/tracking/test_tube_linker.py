@@ -2,8 +2,8 @@ import re
 
 import numpy as np
 import pytest
-from made_detections import box_at
-from made_tracks import assert_same
+from helpers.detections import box_at
+from helpers.tracks import assert_same
 
 from res3d.data import SyntheticVideo
 from res3d.structures import ClipDetections, Rle, VideoTracks

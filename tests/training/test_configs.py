@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from made_runs import changed
+from helpers.paths import ROOT
+from helpers.runs import changed
 
 import res3d
 from res3d.cli.command import read_command
@@ -17,7 +18,6 @@ from res3d.training import TrainingSettings
 from res3d.training.parameter_groups import build_optimizer
 from res3d.training.plan import build_task
 
-ROOT = Path(__file__).parent.parent.parent
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if "epochs:" in path.read_text())
 MODELS = {"detector": res3d.detection.MaskRCNN3d, "classifier": res3d.ClipClassifier}
 

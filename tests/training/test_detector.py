@@ -3,7 +3,7 @@ from typing import Annotated
 import pytest
 import torch
 import yaml
-from made_detectors import SMALL, THIN, tiny
+from helpers.detectors import SMALL, THIN, tiny
 
 import res3d
 from res3d.data import CATEGORIES, DatasetInfo, SyntheticClips

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import changed, detector_settings, losses, run, sensor_settings
+from helpers.runs import changed, detector_settings, losses, run, sensor_settings
 
 from res3d.data import SensorWindows, SyntheticClips
 from res3d.training import feature_cache

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 import torch
-from made_detectors import tiny
+from helpers.detectors import tiny
 
 from res3d.training.detector import DetectorTask
 from res3d.training.packed_masks import PackedMasks

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from made_detectors import tiny
+from helpers.detectors import tiny
 from torch import nn
 
 from res3d.training import TrainingSettings

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from made_runs import curve, detector_settings, losses, run, sensor_settings
+from helpers.paths import ROOT
+from helpers.runs import curve, detector_settings, losses, run, sensor_settings
 
 import res3d
 from res3d.training import TrainingSettings
 from res3d.training.batch_sampler import BatchSampler
-
-ROOT = Path(__file__).parent.parent.parent
-
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
@@ -48,7 +46,7 @@ def start_two(*arguments: str) -> list[subprocess.Popen[str]]:
 
 def run_in_two(configs: list[str]) -> None:
     """All of them in the same processes: importing everything takes longer than the runs."""
-    processes = start_two(str(ROOT / "tests" / "run_settings.py"), *configs)
+    processes = start_two(str(ROOT / "tests" / "helpers" / "train_from_settings.py"), *configs)
     said = [process.communicate(timeout=240)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from made_cifar10 import write_cifar10
-from made_detectors import THIN
-from made_runs import changed, curve, detector_settings, losses, run, sensor_files, sensor_settings
+from helpers.cifar10 import write_cifar10
+from helpers.detectors import THIN
+from helpers.runs import changed, curve, detector_settings, losses, run, sensor_files, sensor_settings
 from torch import nn
 
 import res3d

@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from helpers.videos import cut
 from hypothesis import given
 from hypothesis import strategies as st
-from made_videos import cut
 
 from res3d.clips import ClipSampler
 from res3d.video import (

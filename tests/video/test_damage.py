@@ -6,8 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import gray_with_bar
-from made_videos import cut, encode, write_h264
+from helpers.videos import cut, encode, gray_with_bar, write_h264
 
 from res3d.video import TruncatedVideoError, VideoError, VideoReader
 

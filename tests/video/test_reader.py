@@ -5,8 +5,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange
-from conftest import gray_with_bar
-from made_videos import decode_with_pyav, encode, write_h264, write_sound
+from helpers.videos import decode_with_pyav, encode, gray_with_bar, write_h264, write_sound
 
 from res3d.threads import decoder_threads
 from res3d.video import VideoError, VideoReader

@@ -6,8 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import gray_with_bar
-from made_videos import cut, encode
+from helpers.videos import cut, encode, gray_with_bar
 
 from res3d.video import TruncatedVideoError, VideoReader, segments
 from res3d.video.segments import plan_segments

@@ -1,11 +1,10 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import gray_with_bar
-from made_videos import decode_with_pyav
+from helpers.paths import ROOT
+from helpers.videos import decode_with_pyav, gray_with_bar
 
 from res3d.data import SyntheticVideo
 from res3d.video import VideoReader, VideoWriter
@@ -158,7 +157,7 @@ except OSError as error:
     sys.exit(f"told: {error}")
 """
     command = [sys.executable, "-c", script, str(tmp_path / "out.mp4")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert "told: " in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -1,16 +1,16 @@
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
 import res3d
 from res3d.backbone import CATALOG
 from res3d.viz import draw_network
 from res3d.viz.network_diagram import COLUMN, MARGIN, text_width
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 
 def drawn(name: str, **keywords) -> ET.Element:

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from made_tracks import FLY, track_of
-from made_videos import encode, write_h264
+from helpers.tracks import FLY, track_of
+from helpers.videos import encode, write_h264
 from PIL import Image
 
 from res3d.structures import FrameTracks, Rle, VideoTracks

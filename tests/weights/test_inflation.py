@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 import torchvision
-from parity_peers import assert_close, enliven
+from helpers.parity_peers import assert_close, enliven
 from torch import nn
 
 import res3d

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from caffe2_peers import Caffe2ResNet
-from parity_peers import assert_close, enliven
+from helpers.caffe2_peers import Caffe2ResNet
+from helpers.parity_peers import assert_close, enliven
 
 import res3d
 from res3d.weights import WeightsError

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torchvision
-from parity_peers import enliven
+from helpers.parity_peers import enliven
 
 import res3d
 from res3d.backbone import CATALOG, BackboneSpec, ShortcutSpec, apply_overrides

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torchvision
-from parity_peers import enliven
+from helpers.parity_peers import enliven
 
 import res3d
 from res3d.weights import WeightsError, fetch_weights, find_weights, list_weights

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from made_tracks import FLY, assert_same, random_video, track_of
+from helpers.tracks import FLY, assert_same, random_video, track_of
 
 from res3d.structures import Category, Rle, VideoTracks
 from res3d.structures.formats import (

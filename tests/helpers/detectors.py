@@ -1,13 +1,12 @@
 """Detectors that are quick to run and find something, and targets for them."""
 
-from pathlib import Path
-
 import torch
+from helpers.paths import ROOT
 from torch import nn
 
 from res3d.detection import MaskRCNN3d, mask_rcnn_3d
 
-THIN = Path(__file__).parent.parent / "configs" / "backbones" / "resnet10_3d_thin.yaml"
+THIN = ROOT / "configs" / "backbones" / "resnet10_3d_thin.yaml"
 SMALL = {
     "channels": 8,
     "min_size": 64,

@@ -3,7 +3,7 @@
 from torch import nn
 
 
-def made_norm(channels: int) -> nn.BatchNorm3d:
+def random_norm(channels: int) -> nn.BatchNorm3d:
     norm = nn.BatchNorm3d(channels, eps=1e-3).eval()
     for values in (norm.running_mean, norm.bias.data):
         values.normal_()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from made_detectors import SMALL, THIN
+from helpers.detectors import SMALL, THIN
 
 from res3d.training import TrainingResult, TrainingSettings, train
 

@@ -82,3 +82,10 @@ def cut(path: Path, share: float) -> Path:
     short = path.with_name(f"cut_{path.name}")
     short.write_bytes(data[: int(len(data) * share)])
     return short
+
+
+def gray_with_bar(n: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """Frame n, [H, W, 3]: gray of brightness 6 n with a white bar of n + 1 pixels."""
+    image = np.full((height, width, 3), 6 * n % 256, np.uint8)
+    image[: height // 4, : 1 + n % width] = 255
+    return image
