@@ -54,11 +54,19 @@ def thin(thin_spec) -> res3d.ResNet3d:
     return model
 
 
+@pytest.fixture(scope="session")
+def encoded_video(tmp_path_factory) -> bytes:
+    """Content of the file ``video``."""
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
+    write_h264(path, [gray_with_bar(n) for n in range(40)])
+    return path.read_bytes()
+
+
 @pytest.fixture
-def video(tmp_path) -> Path:
+def video(tmp_path, encoded_video) -> Path:
     """A video of 40 frames of 64×48 at 25 fps; see ``gray_with_bar`` for their content."""
     path = tmp_path / "video.mp4"
-    write_h264(path, [gray_with_bar(n) for n in range(40)])
+    path.write_bytes(encoded_video)
     return path
 
 

@@ -156,7 +156,7 @@ def test_frames_are_prepared_ahead_up_to_the_limit(video, small_chunks):
     while sum(prepared) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert sum(prepared) >= 4, "no frame was prepared while the first clip was in use"
-    time.sleep(0.2)
+    time.sleep(0.1)
     # At most: one chunk in use, one waiting, one about to be queued, and those of the workers.
     assert sum(prepared) <= 2 * (4 + clip_stream.PREPARERS)
     clips.close()
@@ -232,7 +232,7 @@ def test_stop_event_ends_a_stream_that_waits_for_its_decoder(video, monkeypatch)
     monkeypatch.setattr(clip_stream, "CHUNK_FRAMES", 2)
     clips = iter(ClipStream(reader=VideoReader(video), sampler=ClipSampler(2, 2), stop=stop))
     next(clips)
-    threading.Timer(0.2, stop.set).start()
+    threading.Timer(0.05, stop.set).start()
     start = time.monotonic()
     with pytest.raises(StreamStoppedError):
         list(clips)

@@ -16,11 +16,12 @@ def noisy_image(n: int) -> np.ndarray:
     return np.clip(gray_with_bar(n) + noise, 0, 255).astype(np.uint8)
 
 
-@pytest.fixture(params=[".mp4", ".mkv", ".webm", ".avi"])
-def complete_video(request, tmp_path):
+@pytest.fixture(scope="module", params=[".mp4", ".mkv", ".webm", ".avi"])
+def complete_video(request, tmp_path_factory):
     codec = {".webm": "libvpx-vp9", ".avi": "mpeg4"}.get(request.param, "libx264")
-    path = tmp_path / f"video{request.param}"
-    encode(path, [noisy_image(n) for n in range(100)], codec=codec, options={"g": "10"})
+    path = tmp_path_factory.mktemp("complete") / f"video{request.param}"
+    fast = {"deadline": "realtime", "cpu-used": "8"} if codec == "libvpx-vp9" else {}
+    encode(path, [noisy_image(n) for n in range(100)], codec=codec, options={"g": "10", **fast})
     return path
 
 

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from res3d.video import prefetch as prefetch_module
 from res3d.video.prefetch import map_in_threads, prefetch
 
 
@@ -31,7 +32,7 @@ def test_prefetch_computes_at_most_depth_items_ahead():
 
     ahead = prefetch(items(), depth=2)
     next(ahead)
-    time.sleep(0.3)
+    time.sleep(0.1)
     assert len(computed) <= 4  # one in use, two waiting, one about to be queued
     ahead.close()
 
@@ -98,8 +99,9 @@ def test_error_in_iter_is_raised():
         list(prefetch(Broken(), depth=1))
 
 
-def test_closing_a_chain_does_not_wait_for_a_silent_source():
+def test_closing_a_chain_does_not_wait_for_a_silent_source(monkeypatch):
     """Decoding up to a late ``start`` takes long without yielding an item; Ctrl-C must not wait for it."""
+    monkeypatch.setattr(prefetch_module, "JOIN_SECONDS", 0.1)
     release = threading.Event()
 
     def silent():
@@ -114,7 +116,7 @@ def test_closing_a_chain_does_not_wait_for_a_silent_source():
     chain.close()
     elapsed = time.monotonic() - start
     release.set()
-    assert elapsed < 8
+    assert elapsed < 4
 
 
 def test_map_in_threads_keeps_the_order():
@@ -130,8 +132,9 @@ def test_map_in_threads_keeps_the_order():
 
 
 @pytest.mark.parametrize("broken", [0, 3, 49])
-def test_error_in_the_middle_of_a_chain_is_raised(broken):
+def test_error_in_the_middle_of_a_chain_is_raised(broken, monkeypatch):
     """The error closes the earlier part of the chain, which stops all threads; it must be raised every time."""
+    monkeypatch.setattr(prefetch_module, "POLL_SECONDS", 0.01)
 
     def fail(n):
         if n == broken:

@@ -32,12 +32,20 @@ CODECS = {
 SEQUENTIAL = ("parts.mpg", "parts.webm")  # decoded sequentially: seeking may miss the requested keyframe
 
 
-def write_video(folder: Path, name: str) -> Path:
-    codec, options = CODECS[name]
-    if codec not in av.codecs_available:
-        pytest.skip(f"{codec} is not available")
-    encode(folder / name, IMAGES, codec=codec, options=options)
-    return folder / name
+@pytest.fixture(scope="module")
+def write_video(tmp_path_factory):
+    """Function that writes a video of ``CODECS`` on its first call with a name, and returns its path."""
+    folder = tmp_path_factory.mktemp("segments")
+
+    def write(name: str) -> Path:
+        codec, options = CODECS[name]
+        if codec not in av.codecs_available:
+            pytest.skip(f"{codec} is not available")
+        if not (folder / name).exists():
+            encode(folder / name, IMAGES, codec=codec, options=options)
+        return folder / name
+
+    return write
 
 
 def frames(path: Path, **settings) -> list[tuple]:
@@ -46,8 +54,8 @@ def frames(path: Path, **settings) -> list[tuple]:
 
 @pytest.mark.parametrize("name", CODECS)
 @pytest.mark.parametrize("decoders", [2, 4])
-def test_parallel_decoding_gives_the_same_frames(tmp_path, name, decoders, monkeypatch):
-    path = write_video(tmp_path, name)
+def test_parallel_decoding_gives_the_same_frames(write_video, name, decoders, monkeypatch):
+    path = write_video(name)
     expected = frames(path)
     if name not in SEQUENTIAL:  # fail if the video is decoded sequentially
         monkeypatch.setattr(segments, "FrameDecoder", None)
@@ -56,28 +64,28 @@ def test_parallel_decoding_gives_the_same_frames(tmp_path, name, decoders, monke
 
 
 @pytest.mark.parametrize("name", ["closed.mp4", "open.mp4", "open.mkv", "parts.webm"])
-def test_segments_contain_every_frame(tmp_path, name):
-    planned = plan_segments(write_video(tmp_path, name))
+def test_segments_contain_every_frame(write_video, name):
+    planned = plan_segments(write_video(name))
     assert len(planned) == 5
     assert sum(len(segment.stamps) for segment in planned) == len(IMAGES)
 
 
-def test_parallel_decoding_of_ranges_and_rates_gives_the_same_frames(tmp_path):
-    path = write_video(tmp_path, "open.mp4")
+def test_parallel_decoding_of_ranges_and_rates_gives_the_same_frames(write_video):
+    path = write_video("open.mp4")
     for settings in ({"start": 1.5, "end": 4.0}, {"fps": 10.0}, {"end": 0.5}):
         assert frames(path, decoders=3, **settings) == frames(path, **settings)
 
 
-def test_one_waiting_frame_per_segment_is_enough(tmp_path, monkeypatch):
+def test_one_waiting_frame_per_segment_is_enough(write_video, monkeypatch):
     monkeypatch.setattr(segments, "WAITING_BYTES", 1)
-    path = write_video(tmp_path, "closed.mp4")
+    path = write_video("closed.mp4")
     assert frames(path, decoders=3) == frames(path)
 
 
-def test_segment_with_unexpected_frames_is_decoded_sequentially(tmp_path, monkeypatch):
+def test_segment_with_unexpected_frames_is_decoded_sequentially(write_video, monkeypatch):
     """The rest of the video is decoded sequentially, and no frame is yielded twice."""
     decode_segment = segments._decode_segment
-    path = write_video(tmp_path, "closed.mp4")
+    path = write_video("closed.mp4")
     expected = frames(path)
 
     def broken(container, segment):
@@ -97,8 +105,8 @@ def test_avi_is_decoded_sequentially(tmp_path):
     assert frames(path, decoders=2) == frames(path)
 
 
-def test_truncated_file_is_refused_or_damage_is_set(tmp_path):
-    path = cut(write_video(tmp_path, "closed.mp4"), 0.6)
+def test_truncated_file_is_refused_or_damage_is_set(write_video):
+    path = cut(write_video("closed.mp4"), 0.6)
     with pytest.raises(TruncatedVideoError):
         frames(path, decoders=2)
     reader = VideoReader(path, decoders=2, allow_truncated=True)
@@ -106,8 +114,8 @@ def test_truncated_file_is_refused_or_damage_is_set(tmp_path):
     assert reader.damage
 
 
-def test_closing_the_iteration_ends_the_threads(tmp_path):
-    iterator = VideoReader(write_video(tmp_path, "closed.mp4"), decoders=3).frames()
+def test_closing_the_iteration_ends_the_threads(write_video):
+    iterator = VideoReader(write_video("closed.mp4"), decoders=3).frames()
     next(iterator)
     iterator.close()
     assert not [t for t in threading.enumerate() if t.name == "res3d-segment"]
