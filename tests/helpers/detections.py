@@ -23,7 +23,7 @@ def frame_of(*boxes: list[float], scores=None, labels=None, **more) -> FrameDete
     )
 
 
-def wandering(seed: int, frames: int = 80, objects: int = 6, side: float = 30.0) -> list[FrameDetections]:
+def wandering_objects(seed: int, frames: int = 80, objects: int = 6, side: float = 30.0) -> list[FrameDetections]:
     """Return detections of objects that move randomly, with missed objects and false positives."""
     rng = np.random.default_rng(seed)
     positions, velocities = rng.uniform(50, 350, (objects, 2)), rng.normal(0, 2, (objects, 2))

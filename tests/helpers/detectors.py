@@ -21,7 +21,7 @@ SMALL = {
 }
 
 
-def tiny(num_classes: int = 4, **keywords) -> MaskRCNN3d:
+def tiny_detector(num_classes: int = 4, **keywords) -> MaskRCNN3d:
     """Return a small detector whose predictors have random weights, so that predictions vary over the image."""
     model = mask_rcnn_3d(THIN, num_classes, **{**SMALL, **keywords})
     with torch.no_grad():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def enliven(model: nn.Module, seed: int = 1) -> nn.Module:
+def randomize(model: nn.Module, seed: int = 1) -> nn.Module:
     """Set all parameters and statistics to random values far from defaults that hide errors; return in eval mode."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in model.state_dict().items():

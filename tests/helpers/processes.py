@@ -3,6 +3,6 @@
 import signal
 
 
-def take_ctrl_c() -> None:
+def restore_sigint() -> None:
     """Restore the default handler of SIGINT, which the tests may run with ignored; a ``preexec_fn`` of ``Popen``."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

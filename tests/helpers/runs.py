@@ -19,7 +19,7 @@ stages:
 """
 
 
-def changed(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
+def change_settings(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
     """Return a copy of settings with changes.
 
     For ``model``, ``train`` and ``validate``, a dictionary changes only its keys; None removes a key.
