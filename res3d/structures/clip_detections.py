@@ -29,7 +29,7 @@ class ClipDetections(ObjectFields[tuple[Rle, ...]]):
     visible: Floats = rows("N T", check=check_probability)
     """[D, T] probability that the object is visible."""
     scores: Floats = rows("N", check=check_probability)
-    """[D] in 0..1"""
+    """[D] scores in 0..1."""
     labels: Integers = rows("N", np.int64)
     """[D] labels from 1; 0 is the background, which no detection has."""
 

@@ -22,7 +22,7 @@ class FrameDetections(ObjectFields[Rle]):
     axes = {"N": "D", "T": None}  # noqa: RUF012 (a ClassVar of the base)
 
     scores: Floats = rows("N", absent=1, check=check_probability)
-    """[D] in 0..1"""
+    """[D] scores in 0..1."""
     labels: Integers = rows("N", np.int64, absent=1)
     """[D] labels from 1; 0 is the background, which no detection has."""
     time: float | None = None

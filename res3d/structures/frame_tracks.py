@@ -26,4 +26,4 @@ class FrameTracks(ObjectFields[Rle | None]):
     ids: Integers = rows("N", np.int64)
     """[N] track ids from 1, without duplicates."""
     labels: Integers = rows("N", np.int64)
-    """[N]"""
+    """[N] labels."""

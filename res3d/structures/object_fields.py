@@ -16,7 +16,7 @@ class ObjectFields(ObjectRows, Generic[Mask]):
     boxes: Floats = rows("N T 4", check=check_boxes)
     """[N, T, 4] xyxy pixels of the source video."""
     scores: Floats = rows("N")
-    """[N]"""
+    """[N] scores."""
     embeddings: Floats | None = rows("N E", default=None, fill=0)
     """[N, E] appearance features; zeros if unknown."""
     actions: Floats | None = rows("N A", default=None, fill=0, check=check_probability)
@@ -26,4 +26,4 @@ class ObjectFields(ObjectRows, Generic[Mask]):
     keypoints: Floats | None = rows("N T K 3", default=None, fill=0, check=check_finite)
     """[N, T, K, 3] x, y, v; v is 0 for unknown, 1 for hidden and 2 for visible keypoints; in predictions it is 1."""
     keypoints_scores: Floats | None = rows("N T K", default=None, fill=0)
-    """[N, T, K]"""
+    """[N, T, K] score of each keypoint."""

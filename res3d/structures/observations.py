@@ -27,7 +27,7 @@ class Observations(ObjectFields[Rle | None]):
     ids: Integers = rows("N", np.int64)
     """[R] track ids."""
     labels: Integers = rows("N", np.int64)
-    """[R]"""
+    """[R] labels."""
 
 
 def split_into_frames(tracks: Sequence[Track], num_frames: int) -> Iterator[FrameTracks]:

@@ -2,8 +2,8 @@
 
 
 class VideoError(ValueError):
-    """The file cannot be read as a video; the message names the file and the reason."""
+    """Error for a file that cannot be read as a video; the message names the file and the reason."""
 
 
 class TruncatedVideoError(VideoError):
-    """The video is damaged, or ends before the end that it declares."""
+    """Error for a video that is damaged or ends before its declared end."""

@@ -18,7 +18,7 @@ def display_matrix(frame: av.VideoFrame) -> Matrix:
     Raises:
         VideoError: the matrix is not a combination of quarter turns and flips.
     """
-    data = cast("bytes | None", frame.side_data.get("DISPLAYMATRIX"))  # the stubs lack that this is a buffer
+    data = cast("bytes | None", frame.side_data.get("DISPLAYMATRIX"))  # a buffer, unlike its type in the stubs
     if data is None:
         return 1, 0, 0, 1
     matrix = np.frombuffer(data, dtype=np.int32)[[0, 1, 3, 4]] / 65536

@@ -16,7 +16,7 @@ JOIN_SECONDS = 2.0  # how long ``close`` waits for the thread
 
 
 class StreamStoppedError(Exception):
-    """The iteration was stopped by an event."""
+    """Error of an iteration that an event stopped."""
 
 
 class _End:

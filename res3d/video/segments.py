@@ -148,7 +148,7 @@ class SegmentedDecoder:
 
 
 class _UnexpectedFrameError(Exception):
-    """The frames of a segment are not those that its packets announce."""
+    """Error for a segment whose frames are not those that its packets announce."""
 
 
 def _segment_frames(path: Path, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:

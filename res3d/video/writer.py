@@ -17,9 +17,10 @@ MIN_FPS, MAX_FPS = 0.001, 90_000
 class VideoWriter:
     """Writer of uint8 [H, W, 3] RGB frames as H.264 in an mp4 file. Also a context manager.
 
-    The file appears under its name when the writer is closed. If the ``with`` block ends with an error, no file
-    remains; after Ctrl-C the frames written so far are saved as ``NAME.partial.mp4``. Frames with even width and height
-    are stored as yuv420p, which all players support, others as yuv444p, because yuv420p cannot store odd sizes.
+    The file appears under its name when the writer is closed. If the ``with`` block ends with an error, no new
+    file remains; after Ctrl-C the frames written so far are saved as ``NAME.partial.mp4``. Frames with even width and
+    height are stored as yuv420p, which all players support. Others are stored as yuv444p, because yuv420p cannot store
+    odd sizes.
 
     Args:
         path: the file to write, ending in .mp4; its folder must exist.

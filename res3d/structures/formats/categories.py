@@ -1,4 +1,4 @@
-"""Categories in COCO's files, which number the keypoints of skeleton edges from 1."""
+"""Conversion of categories to and from COCO's files, whose skeleton edges number keypoints from 1."""
 
 from collections.abc import Iterable, Mapping
 
