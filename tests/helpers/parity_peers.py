@@ -23,12 +23,12 @@ def randomize(model: nn.Module, seed: int = 1) -> nn.Module:
     return model.eval()
 
 
-def assert_close(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
-    """Assert max|ours − theirs| ≤ tolerance · max|theirs|, equal shapes, and finite values that are not all 0."""
-    assert ours.shape == theirs.shape
-    assert torch.isfinite(theirs).all()
-    assert theirs.abs().max() > 0
-    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+    """Assert max|actual − expected| ≤ tolerance · max|expected|, equal shapes, and finite values that are not all 0."""
+    assert actual.shape == expected.shape
+    assert torch.isfinite(expected).all()
+    assert expected.abs().max() > 0
+    assert (actual - expected).abs().max() <= tolerance * expected.abs().max()
 
 
 class HaraBlock(nn.Module):
