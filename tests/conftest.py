@@ -1,4 +1,4 @@
-"""What many tests share: a fixed seed, small models and videos, and the developers' real videos where present."""
+"""Fixtures of all tests: a fixed seed, small models and videos, and the developers' real videos if present."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ import res3d
 from res3d.threads import COUNTS
 from res3d.weights import find_weights, registry
 
-if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # else each would take all cores
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # share the cores among the workers
     torch.set_num_threads(max(1, torch.get_num_threads() // int(workers)))
 
 
@@ -24,13 +24,13 @@ def _fixed_seed():
 
 
 @pytest.fixture(autouse=True)
-def _own_threads():
-    """Numbers of threads that a command sets hold for its test alone."""
-    before = {name: os.environ.get(name) for name in COUNTS}
+def _restore_thread_counts():
+    """Restore the numbers of threads that a command sets during a test."""
+    environment = {name: os.environ.get(name) for name in COUNTS}
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    for name, value in before.items():
+    for name, value in environment.items():
         os.environ.pop(name, None)
         if value is not None:
             os.environ[name] = value
@@ -38,13 +38,13 @@ def _own_threads():
 
 @pytest.fixture
 def thin_spec() -> Path:
-    """A spec file of a backbone that is quick to run."""
+    """Spec file of a small backbone."""
     return ROOT / "configs" / "backbones" / "resnet10_3d_thin.yaml"
 
 
 @pytest.fixture
 def thin(thin_spec) -> res3d.ResNet3d:
-    """A backbone that is quick to run, in eval mode, with norm statistics that matter."""
+    """A small backbone in eval mode, with random norm statistics that change its output."""
     model = res3d.create_backbone(thin_spec).eval()
     for name, buffer in model.named_buffers():
         if name.endswith("running_mean"):
@@ -54,25 +54,33 @@ def thin(thin_spec) -> res3d.ResNet3d:
     return model
 
 
-@pytest.fixture
-def video(tmp_path) -> Path:
-    """40 frames of 64×48 at 25 fps; frame n is gray of brightness 6 n with a white bar that moves."""
-    path = tmp_path / "video.mp4"
+@pytest.fixture(scope="session")
+def encoded_video(tmp_path_factory) -> bytes:
+    """Content of the file ``video``."""
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
     write_h264(path, [gray_with_bar(n) for n in range(40)])
+    return path.read_bytes()
+
+
+@pytest.fixture
+def video(tmp_path, encoded_video) -> Path:
+    """A video of 40 frames of 64×48 at 25 fps; see ``gray_with_bar`` for their content."""
+    path = tmp_path / "video.mp4"
+    path.write_bytes(encoded_video)
     return path
 
 
 @pytest.fixture
 def real_videos() -> Path:
-    """The folder of real videos, which developers have and users do not."""
+    """Folder of real videos; the test is skipped if it does not exist, as outside the developers' machines."""
     if not (REAL_DATA / "videos").is_dir():
-        pytest.skip("the developers' real videos are not here")
+        pytest.skip("the developers' real videos are not available")
     return REAL_DATA / "videos"
 
 
 @pytest.fixture
 def registered(tmp_path, monkeypatch, thin, thin_spec) -> str:
-    """The name of registered weights whose file is on the disk already: a thin classifier of five classes."""
+    """Name of registered weights whose file is already downloaded: a small classifier with five classes."""
     model = res3d.ClipClassifier(thin, 5)
     torch.nn.init.normal_(model.fc.weight, 0, 1)
     folder = tmp_path / "hub" / "checkpoints"
@@ -95,7 +103,7 @@ def registered(tmp_path, monkeypatch, thin, thin_spec) -> str:
 
 @pytest.fixture
 def one_thread(monkeypatch):
-    """Here and in processes that are started: sums are added up in one order, and nobody waits for another thread."""
+    """Use one thread, also in subprocesses, so that sums are deterministic and processes do not compete for cores."""
     threads = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Arrays and masks out of whatever holds numbers: lists, NumPy arrays, tensors on any device; checks of values."""
+"""Conversion of lists, NumPy arrays and tensors to arrays and masks, and checks of array values."""
 
 from typing import Any, TypeAlias, TypeVar
 
@@ -13,11 +13,11 @@ Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 S = TypeVar("S", bound=np.generic)
 Numeric: TypeAlias = Any
-"""What holds numbers or flags: nested lists, a NumPy array, a tensor on any device."""
+"""Array-like values, numbers or bool: nested lists, a NumPy array, or a tensor on any device."""
 
 
 def to_array(values: Numeric, dtype: type[S]) -> NDArray[S]:
-    """Return a NumPy array of ``dtype``, not a copy where none is needed. A tensor is detached and moved to the CPU."""
+    """Return a NumPy array of ``dtype``; copy only if needed. A tensor is detached and moved to the CPU."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         if values.dtype.is_floating_point:
@@ -27,10 +27,10 @@ def to_array(values: Numeric, dtype: type[S]) -> NDArray[S]:
 
 
 def encode_mask(mask: Numeric) -> Rle:
-    """Return the run lengths of a mask.
+    """Return a mask as run lengths.
 
     Args:
-        mask: [H, W] or [1, H, W], bool or probabilities (inside from 0.5 on), or an ``Rle`` already.
+        mask: [H, W] or [1, H, W], bool or probabilities (a pixel is inside from 0.5 on); an ``Rle`` is returned as is.
     """
     if isinstance(mask, Rle):
         return mask
@@ -41,7 +41,7 @@ def encode_mask(mask: Numeric) -> Rle:
 
 
 def check_boxes(name: str, boxes: NDArray[np.float32]) -> None:
-    """Refuse boxes [..., 4] xyxy that are not finite, or have x2 < x1 or y2 < y1; the message has the first."""
+    """Raise ValueError if any box [..., 4] xyxy is not finite or has x2 < x1 or y2 < y1; name the first such box."""
     if not np.isfinite(boxes).all() or not (boxes[..., 2:] >= boxes[..., :2]).all():
         wrong = ~(np.isfinite(boxes).all(axis=-1) & (boxes[..., 2:] >= boxes[..., :2]).all(axis=-1))
         raise ValueError(
@@ -50,23 +50,23 @@ def check_boxes(name: str, boxes: NDArray[np.float32]) -> None:
 
 
 def check_finite(name: str, values: NDArray[np.float32]) -> None:
-    """Refuse infinite values and NaN."""
+    """Raise ValueError if any value is infinite or NaN."""
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite")
 
 
 def check_probability(name: str, values: NDArray[np.float32]) -> None:
-    """Refuse values outside 0..1 and NaN."""
+    """Raise ValueError if any value is outside 0..1 or NaN."""
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(f"{name} must be in 0..1, not from {values.min()} to {values.max()}")
 
 
 def check_frames(name: str, frames: NDArray[np.int64]) -> None:
-    """Refuse frame numbers [F] that are negative or do not increase, and none at all."""
+    """Raise ValueError if frame numbers [F] are empty, negative or do not increase."""
     if not len(frames) or frames[0] < 0 or (np.diff(frames) <= 0).any():
-        raise ValueError(f"{name} must be ≥ 0 and increase, and there must be one at least, not {_shown(frames)}")
+        raise ValueError(f"{name} must be at least one number, ≥ 0 and increasing, not {_abbreviate(frames)}")
 
 
-def _shown(values: NDArray[np.int64], most: int = 10) -> str:
+def _abbreviate(values: NDArray[np.int64], most: int = 10) -> str:
     more = f" and {len(values) - most} more" if len(values) > most else ""
     return f"{values[:most].tolist()}{more}"

@@ -1,27 +1,28 @@
-"""Classes of objects, with names, keypoints and skeletons."""
+"""Object classes with their names, keypoints and skeletons."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Category:
-    """A class of objects.
+    """An object class.
 
     Raises:
-        ValueError: an edge of the skeleton between keypoints that the class does not have.
+        ValueError: an edge of the skeleton is not a pair of indices of ``keypoints``.
     """
 
     name: str
     keypoints: tuple[str, ...] = ()
     """Names of the keypoints."""
     skeleton: tuple[tuple[int, int], ...] = ()
-    """Edges, by position in ``keypoints`` from 0 (COCO files count from 1)."""
+    """Edges as pairs of indices of ``keypoints``, from 0 (COCO files count from 1)."""
 
     def __post_init__(self) -> None:
         for edge in self.skeleton:
             if len(edge) != 2 or not all(0 <= end < len(self.keypoints) for end in edge):
                 raise ValueError(
-                    f"category {self.name!r}: an edge joins two of its {len(self.keypoints)} keypoints, not {edge!r}"
+                    f"category {self.name!r}: a skeleton edge must be two indices from 0 and below "
+                    f"{len(self.keypoints)}, not {edge!r}"
                 )
 
 

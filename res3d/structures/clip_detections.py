@@ -16,25 +16,25 @@ class ClipDetections(ObjectFields[tuple[Rle, ...]]):
     """D objects over the T frames of one clip: boxes [D, T, 4], scores [D], and the fields of ``ObjectFields``.
 
     Raises:
-        ValueError: arrays of other shapes or types, frames that do not increase, boxes that are not finite or have
-            x2 < x1 or y2 < y1, or probabilities outside 0..1.
+        ValueError: an array has the wrong shape or dtype, the frames do not increase, a box is not finite or has
+            x2 < x1 or y2 < y1, or a probability is outside 0..1.
     """
 
     axes = {"N": "D"}  # noqa: RUF012 (a ClassVar of the base)
 
     frames: Integers = shared("T", np.int64, check=check_frames)
-    """[T] numbers in the source video, from 0."""
+    """[T] frame numbers in the source video, from 0."""
     times: Doubles | None = shared("T", np.float64, default=None, single="time")
     """[T] seconds from the start of the video."""
     visible: Floats = rows("N T", check=check_probability)
-    """[D, T] probability that the object is seen."""
+    """[D, T] probability that the object is visible."""
     scores: Floats = rows("N", check=check_probability)
-    """[D] in 0..1"""
+    """[D] scores in 0..1."""
     labels: Integers = rows("N", np.int64)
-    """[D]; 0 is background and does not appear."""
+    """[D] labels from 1; 0 is the background, which no detection has."""
 
     def frame(self, t: int) -> FrameDetections:
-        """Return the detections at frame ``t`` of the clip, whether or not they are visible there."""
+        """Return the detections at index ``t`` of the clip's frames, including objects that are not visible there."""
         return self.at_frame(t, FrameDetections)
 
     @classmethod
@@ -46,23 +46,23 @@ class ClipDetections(ObjectFields[tuple[Rle, ...]]):
         times: Sequence[float] | None = None,
         min_score: float = 0.0,
     ) -> "ClipDetections":
-        """Read a detector's dictionary for a clip; what it has for more frames than ``frames`` (padding) is cut off.
+        """Read a detector's result for a clip. Values for frames beyond ``frames``, which pad the clip, are dropped.
 
         Args:
             result: boxes [D, T, 4], visible [D, T] in 0..1, scores [D], labels [D]; optionally embeddings [D, E],
-                actions [D, A], masks [D, T, 1, H, W] (taken one frame of one object at a time), keypoints [D, T, K, 3],
+                actions [D, A], masks [D, T, 1, H, W] (read one object and frame at a time), keypoints [D, T, K, 3],
                 keypoints_scores [D, T, K].
-            frames: numbers of the clip's frames in the video, from 0.
-            times: their seconds from the start of the video.
-            min_score: objects below it are left out, before their masks are looked at.
+            frames: frame numbers of the clip in the video, from 0.
+            times: times of these frames in seconds from the start of the video.
+            min_score: objects with a lower score are dropped before their masks are read.
 
         Raises:
-            ValueError: a key that is missing or unknown, or what the class itself refuses.
+            ValueError: a key is missing or unknown, or the class does not accept the values.
         """
         return cls.from_values(
             result,
             what="a clip's detections",
-            keep=lambda found: found.scores >= min_score,
+            keep=lambda objects: objects.scores >= min_score,
             frames=np.asarray(frames, np.int64),
             times=None if times is None else np.asarray(times, np.float64),
         )

@@ -1,4 +1,4 @@
-"""Features of a video's clips with their frames and times, and their ``.npz`` file."""
+"""Features of a video's clips, with frame numbers and times, and their ``.npz`` file."""
 
 import json
 import shutil
@@ -25,46 +25,46 @@ Meta = Mapping[str, object]
 
 @object_rows
 class ClipFeatures(ObjectRows):
-    """Features of a video's clips, one row per clip; times are seconds from the presentation of its first frame.
+    """Features of a video's clips, one row per clip. Times are seconds from the presentation of its first frame.
 
     Raises:
-        ValueError: arrays of other shapes or types.
+        ValueError: an array has the wrong shape or dtype.
     """
 
     features: Floats = rows("clips ...")
-    """[clips, C], or maps [clips, C, T', H', W']"""
+    """[clips, C], or feature maps [clips, C, T', H', W']."""
     frame_indices: Integers = rows("clips length", np.int64)
-    """[clips, length] frames of the source from 0; padding repeats a frame."""
+    """[clips, length] frame numbers in the video, from 0; padding repeats a frame."""
     frame_times: Doubles = rows("clips length", np.float64)
-    """[clips, length]"""
+    """[clips, length] time of each frame."""
     start_time: Doubles = rows("clips", np.float64)
     """[clips] time of the first frame."""
     end_time: Doubles = rows("clips", np.float64)
-    """[clips] time of the last frame plus its duration."""
+    """[clips] time of the last frame plus the duration of that frame."""
     meta: Meta = field(default_factory=dict)
-    """How the features were made; JSON values."""
+    """Metadata on the origin of the features; JSON values."""
 
     def save(self, path: str | Path) -> None:
-        """Write the ``.npz``, whole or not at all."""
+        """Write an ``.npz`` file. After an error no partial file remains."""
         with ClipFeaturesWriter(path) as writer:
             writer.append(self)
             writer.finish(self.meta)
 
     @classmethod
     def concatenate(
-        cls, parts: "Sequence[ClipFeatures]", meta: Meta | None = None, *, pad: bool = False, **given: Value
+        cls, parts: "Sequence[ClipFeatures]", meta: Meta | None = None, *, pad: bool = False, **overrides: Value
     ) -> "ClipFeatures":
-        """Join the rows of all parts, in order; ``meta`` is by default that of the parts. See ``ObjectRows``."""
-        given = given if meta is None else {**given, "meta": meta}
-        return super(ClipFeatures, cls).concatenate(parts, pad=pad, **given)  # noqa: UP008 (super() fails in classes with slots)
+        """Join the rows of all parts, in order; see ``ObjectRows``. ``meta`` is optional if all parts have the same."""
+        overrides = overrides if meta is None else {**overrides, "meta": meta}
+        return super(ClipFeatures, cls).concatenate(parts, pad=pad, **overrides)  # noqa: UP008 (super() fails in classes with slots)
 
     @classmethod
     def load(cls, path: str | Path) -> "ClipFeatures":
-        """Read an ``.npz``; nothing in it is executed.
+        """Read an ``.npz`` file without unpickling, so that no code from the file is executed.
 
         Raises:
-            FileNotFoundError: no such file.
-            ValueError: not such a file, or a damaged one.
+            FileNotFoundError: the file does not exist.
+            ValueError: the file is damaged or holds no clip features.
         """
         arrays, meta = _read(path, tuple(DTYPES))
         try:
@@ -74,7 +74,7 @@ class ClipFeatures(ObjectRows):
 
     @staticmethod
     def load_meta(path: str | Path) -> Json:
-        """Return only ``meta`` of a file, without reading its features; errors as ``load``."""
+        """Return the ``meta`` of a file without reading its features; raises the same errors as ``load``."""
         return _read(path, ())[1]
 
 
@@ -87,7 +87,7 @@ def _read(path: str | Path, names: tuple[str, ...]) -> tuple[Json, dict[str, Arr
         raise FileNotFoundError(f"{path}: no such file") from None
     except (PermissionError, IsADirectoryError):
         raise
-    except Exception as error:  # a damaged zip or npy can break in any way
+    except Exception as error:  # a damaged zip or npy file can raise any error
         raise ValueError(f"{path}: not a file of clip features, or a damaged one ({error})") from None
     if not isinstance(meta, dict):
         raise ValueError(f"{path}: not a file of clip features (meta is {type(meta).__name__}, not an object)")
@@ -98,10 +98,13 @@ DTYPES = {name: np.dtype(d.dtype) for name, d in declarations(ClipFeatures) if i
 
 
 class ClipFeaturesWriter:
-    """Writes an ``.npz`` of clip features batch by batch, in memory that does not grow with the number of clips.
+    """Writer of an ``.npz`` file of clip features, batch by batch, with memory use independent of the number of clips.
 
-    An ``.npy`` header comes before the data and states the number of rows, so rows wait in temporary files until
-    ``finish``. The ``.npz`` appears under its name then, whole; without ``finish``, nothing does.
+    An ``.npy`` header precedes the data and contains the number of rows, so rows are stored in temporary files until
+    ``finish``. The complete ``.npz`` appears under its name only then; without ``finish``, no file is created.
+
+    Args:
+        path: the file to write; its folder must exist.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -111,12 +114,18 @@ class ClipFeaturesWriter:
         self.num_clips = 0
 
     def append(self, batch: ClipFeatures) -> None:
-        """Add rows; each batch's must have the shape of the first's."""
+        """Add the rows of a batch.
+
+        Raises:
+            ValueError: the rows have another shape than those of the first batch.
+        """
         for name in DTYPES:
             array: Array = getattr(batch, name)
             tail = self._tails.setdefault(name, array.shape[1:])
             if tail != array.shape[1:]:
-                raise ValueError(f"rows of {name} are {list(tail)}, not {list(array.shape[1:])}")
+                raise ValueError(
+                    f"rows of {name} must be {list(tail)}, as in the first batch, not {list(array.shape[1:])}"
+                )
             if name not in self._rows:
                 self._rows[name] = TemporaryFile(dir=self.path.parent)  # noqa: SIM115 (closed in close)
             self._rows[name].write(np.ascontiguousarray(array).data)
@@ -125,25 +134,28 @@ class ClipFeaturesWriter:
     def finish(self, meta: Meta) -> None:
         """Write the file under its name.
 
+        Args:
+            meta: metadata, JSON values.
+
         Raises:
             ValueError: no batch was appended, so the shapes are unknown.
         """
         if not self._rows:
-            raise ValueError("nothing to write: not one batch of features was appended")
-        with unfinished(self.path) as place, zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as archive:
+            raise ValueError("nothing to write: no batch of features was appended")
+        with unfinished(self.path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             for name, dtype in DTYPES.items():
-                waiting = self._rows[name]
-                waiting.seek(0)
+                rows_file = self._rows[name]
+                rows_file.seek(0)
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     shape = (self.num_clips, *self._tails[name])
                     header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
                     npy.write_array_header_2_0(member, header)
-                    shutil.copyfileobj(waiting, member, 1 << 20)
+                    shutil.copyfileobj(rows_file, member, 1 << 20)
             with archive.open("meta.npy", "w") as member:
                 npy.write_array(member, np.array(json.dumps(meta)), allow_pickle=False)
 
     def close(self) -> None:
-        """Drop the temporary files."""
+        """Delete the temporary files."""
         for file in self._rows.values():
             file.close()
         self._rows.clear()

@@ -1,4 +1,4 @@
-"""Objects of any frames in one table of rows: the step between the frames of a video and its tracks."""
+"""Conversion between the tracks of a video and its frames, through one table of all objects in all frames."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -15,27 +15,31 @@ from res3d.structures.track import Track
 
 @object_rows
 class Observations(ObjectFields[Rle | None]):
-    """R objects, each in one frame, in any order: boxes [R, 4], scores [R], and the fields of ``ObjectFields``."""
+    """R observations, each of one object in one frame: boxes [R, 4], scores [R], and the fields of ``ObjectFields``."""
 
     axes = {"N": "R", "T": None}  # noqa: RUF012 (a ClassVar of the base)
     is_checked = False
 
     frames: Integers = rows("N", np.int64)
-    """[R] from 0."""
+    """[R] frame numbers from 0."""
     times: Doubles | None = rows("N", np.float64, default=None)
     """[R] seconds from the start of the video."""
     ids: Integers = rows("N", np.int64)
-    """[R]"""
+    """[R] track ids."""
     labels: Integers = rows("N", np.int64)
-    """[R]"""
+    """[R] labels."""
 
 
-def frames_of(tracks: Sequence[Track], num_frames: int) -> Iterator[FrameTracks]:
-    """Yield the objects of every frame in the order of their ids, of frames without objects too.
+def split_into_frames(tracks: Sequence[Track], num_frames: int) -> Iterator[FrameTracks]:
+    """Yield the objects of every frame, sorted by id; also frames without objects.
 
-    Where poses in a frame have different numbers of keypoints, K is the largest there, and the rest are zeros.
+    If poses in a frame have different numbers of keypoints, K is the largest number and the missing ones are zeros.
+
+    Args:
+        tracks: tracks sorted by id.
+        num_frames: number of frames in the video.
     """
-    blocks = [_by_frame(block) for block in _alike(tracks)]
+    blocks = [_observations(group) for group in _group_by_layout(tracks)]
     bounds = [np.searchsorted(block.frames, np.arange(num_frames + 1)).tolist() for block in blocks]
     for number in range(num_frames):
         parts = [block[b[number] : b[number + 1]] for block, b in zip(blocks, bounds, strict=True)]
@@ -43,28 +47,26 @@ def frames_of(tracks: Sequence[Track], num_frames: int) -> Iterator[FrameTracks]
         if not parts:
             yield FrameTracks.empty(frame=number)
             continue
-        found = parts[0]
+        objects = parts[0]
         if len(parts) > 1:
-            found = Observations.concatenate(parts, pad=True)
-            found = found[np.argsort(found.ids)]
-        time = None if found.times is None else float(found.times[0])
-        yield found.convert(FrameTracks, frame=number, time=time)
+            objects = Observations.concatenate(parts, pad=True)
+            objects = objects[np.argsort(objects.ids)]
+        time = None if objects.times is None else float(objects.times[0])
+        yield objects.convert(FrameTracks, frame=number, time=time)
 
 
-def _alike(tracks: Sequence[Track]) -> list[list[Track]]:
-    """Group tracks by their optional fields and the shapes of these, so that their rows can be joined as they are."""
-    blocks: dict[object, list[Track]] = {}
+def _group_by_layout(tracks: Sequence[Track]) -> list[list[Track]]:
+    """Group tracks that have the same optional fields with the same shapes, so that joining them needs no padding."""
+    groups: dict[object, list[Track]] = {}
     for track in tracks:
-        held = {
-            name: getattr(track, name) for name, declared in declarations(Track) if isinstance(declared, ArrayField)
-        }
-        layout = tuple((name, values.shape[1:]) for name, values in held.items() if values is not None)
-        blocks.setdefault(layout, []).append(track)
-    return list(blocks.values())
+        arrays = {name: getattr(track, name) for name, field in declarations(Track) if isinstance(field, ArrayField)}
+        layout = tuple((name, values.shape[1:]) for name, values in arrays.items() if values is not None)
+        groups.setdefault(layout, []).append(track)
+    return list(groups.values())
 
 
-def _by_frame(tracks: Sequence[Track]) -> Observations:
-    """The rows of tracks in the order of their frames."""
+def _observations(tracks: Sequence[Track]) -> Observations:
+    """Return the observations of tracks, sorted by frame."""
     parts = [
         track.convert(Observations, ids=np.full(len(track), track.id), labels=np.full(len(track), track.label))
         for track in tracks
@@ -73,11 +75,11 @@ def _by_frame(tracks: Sequence[Track]) -> Observations:
     return joined[np.argsort(joined.frames, kind="stable")]
 
 
-def tracks_of(frames: Iterable[FrameTracks]) -> Iterator[Track]:
-    """Yield tracks put together from frames in order. A track's label is that of its last frame.
+def join_into_tracks(frames: Iterable[FrameTracks]) -> Iterator[Track]:
+    """Yield the tracks of consecutive frames. The label of a track is that of its last frame.
 
     Raises:
-        ValueError: poses with different numbers of keypoints.
+        ValueError: poses of different frames have different numbers of keypoints.
     """
     parts = [
         frame.convert(
@@ -94,5 +96,5 @@ def tracks_of(frames: Iterable[FrameTracks]) -> Iterator[Track]:
     joined = joined[np.argsort(joined.ids, kind="stable")]
     starts = np.flatnonzero(np.diff(joined.ids, prepend=-1)).tolist()
     for start, stop in zip(starts, [*starts[1:], len(joined)], strict=True):
-        own = joined[start:stop]
-        yield own.convert(Track, id=int(own.ids[0]), label=int(own.labels[-1]))
+        track = joined[start:stop]
+        yield track.convert(Track, id=int(track.ids[0]), label=int(track.labels[-1]))

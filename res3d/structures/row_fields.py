@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_: object) -> Callable[[type], type]:
-        """``typing.dataclass_transform``, which Python 3.10 lacks; it matters to type checkers only."""
+        """Stand-in for ``typing.dataclass_transform``, which Python 3.10 lacks and only type checkers use."""
         return lambda decorator: decorator
 
 
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., object])
 
-KEY = "res3d.rows"  # of a declaration in the metadata of its dataclass field
+KEY = "res3d.rows"  # key of the declaration in a dataclass field's metadata
 
 
 def rows(
@@ -39,13 +39,13 @@ def rows(
     """Declare an array with one entry per row.
 
     Args:
-        axes: shape in letters and numbers, the axis of rows first: "N T 4".
-        dtype: of the array.
+        axes: shape in words and numbers, the axis of rows first: "N T 4".
+        dtype: dtype of the array.
         default: None for an optional field.
-        fill: value for rows without the (optional) field when they are joined with rows that have it; without
-            ``fill``, joining them is refused.
-        absent: value for all rows where ``from_values`` gets a mapping without the (required) field.
-        check: a check of the values.
+        fill: for an optional field: value for rows without the field when they are joined with rows that have it.
+            Without ``fill``, joining them is an error.
+        absent: for a required field: default value for all rows if ``from_values`` gets a mapping without the field.
+        check: function that raises ValueError if it does not accept the values.
     """
     return _declare(ArrayField(axes=tuple(axes.split()), dtype=dtype, fill=fill, absent=absent, check=check), default)
 
@@ -58,20 +58,20 @@ def shared(
     check: Check | None = None,
     single: str | None = None,
 ) -> Value:
-    """Declare an array that all rows share: picking rows leaves it as it is, and joined parts must agree in it.
+    """Declare an array that all rows share. Selecting rows leaves it unchanged; joined parts must have equal arrays.
 
     Args:
         axes, dtype, default, check: as for ``rows``.
-        single: name of the field that holds this array's value at one frame in the class that ``at_frame`` makes.
+        single: name of the field with this array's value at one frame, in the class that ``at_frame`` creates.
     """
-    made = ArrayField(axes=tuple(axes.split()), dtype=dtype, is_shared=True, check=check, single=single)
-    return _declare(made, default)
+    declaration = ArrayField(axes=tuple(axes.split()), dtype=dtype, is_shared=True, check=check, single=single)
+    return _declare(declaration, default)
 
 
 def mask_rows(axes: str, *, default: object = MISSING) -> Value:
-    """Declare a tuple with one mask (``Rle``) per row, nested tuples for more axes; ``from_values`` encodes them.
+    """Declare a tuple with one mask (``Rle``) per row, or nested tuples for more axes; ``from_values`` encodes masks.
 
-    A row without a mask has None. Where no row has one, the field itself is None.
+    The entry of a row without a mask is None. If no row has a mask, the field itself is None.
     """
     return _declare(ItemField(axes=tuple(axes.split()), fill=None, encode=encode_mask), default)
 
@@ -88,28 +88,29 @@ def _declare(declaration: RowField, default: object) -> object:
     field_specifiers=(rows, shared, mask_rows, field),
 )
 def object_rows(cls: type[C]) -> type[C]:
-    """Make a class of rows: a frozen dataclass with keyword arguments and slots, compared by identity."""
+    """Turn a class into a class of rows: a frozen, keyword-only dataclass with slots, compared by identity."""
     return dataclass(frozen=True, kw_only=True, slots=True, eq=False)(cls)
 
 
 def cache_by_class(function: F) -> F:
-    """Cache a function of classes; ``functools.cache``, as typed, takes those of dataclasses for unhashable."""
+    """Cache a function of classes: ``functools.cache`` with a type that accepts dataclasses as hashable."""
     return cache(function)  # type: ignore[return-value]
 
 
 @cache_by_class
 def declarations(cls: Class) -> tuple[tuple[str, RowField], ...]:
-    """Return names and declarations of a class of rows, with the axes that it renames or removes.
+    """Return the field names and declarations of a class of rows, with axes renamed or removed as ``cls.axes`` defines.
 
-    In the order in which their sizes are taken for right: shared fields, then a class's own, then inherited ones.
+    The order is that of shape checks, in which earlier fields define the sizes for later ones: shared fields first,
+    then fields that the class itself declares, then inherited fields.
     """
-    own = get_annotations(cls)
-    found = [(each.name, _adapt(each.metadata[KEY], cls.axes)) for each in fields(cls) if KEY in each.metadata]
-    return tuple(sorted(found, key=lambda item: (not item[1].is_shared, item[0] not in own)))
+    class_fields = get_annotations(cls)
+    pairs = [(each.name, _adapt(each.metadata[KEY], cls.axes)) for each in fields(cls) if KEY in each.metadata]
+    return tuple(sorted(pairs, key=lambda pair: (not pair[1].is_shared, pair[0] not in class_fields)))
 
 
 def probability_fields(cls: Class) -> frozenset[str]:
-    """Return the names of a class's optional arrays [rows, things] of the probability of each of several things."""
+    """Return the names of a class's optional arrays [rows, events] with the probability of each of several events."""
     return frozenset(
         name
         for name, declared in declarations(cls)

@@ -1,7 +1,7 @@
 """Rows of objects: frozen dataclasses whose fields declare their axes, dtype and checks.
 
-A class lists its fields and is decorated with ``object_rows``; its base ``ObjectRows`` checks, picks, joins, converts
-and reads them::
+A class lists its fields and is decorated with ``object_rows``. Its base ``ObjectRows`` checks, selects, joins, converts
+and reads the rows::
 
     @object_rows
     class Poses(ObjectRows):
@@ -10,9 +10,9 @@ and reads them::
         keypoints: Floats | None = rows("N T K 3", default=None, fill=0)
         masks: tuple[tuple[Rle, ...], ...] | None = mask_rows("N T", default=None)
 
-Letters stand for sizes that must agree within a value, numbers for themselves, a last ``...`` for any more axes; ``T``
-is the axis of frames. A field with ``default=None`` is optional. A field of plain type (``frame: int``) belongs to the
-value as a whole.
+A word in a shape names a size that must be the same in all fields of an instance; a number is an exact size; a final
+``...`` allows any number of further axes. ``T`` is the axis of frames. A field with ``default=None`` is optional. A
+field of plain type (``frame: int``) belongs to the instance as a whole.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from res3d.settings.types import Class, Value
 from res3d.structures.arrays import Array, Doubles, Floats, Integers, Numeric
 from res3d.structures.row_fields import cache_by_class, declarations, mask_rows, object_rows, rows, shared
-from res3d.structures.row_kinds import MISSING, ArrayField, ItemField, Numbers, RowField, join_parts
+from res3d.structures.row_kinds import MISSING, ArrayField, ItemField, RowField, RowIndices, join_parts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -42,28 +42,28 @@ __all__ = [
 ]
 
 Selection = Array | Sequence[int] | slice
-"""Numbers of rows [n], a mask [N] of bool, or a slice."""
+"""Indices of rows [n], a mask [N] of bool, or a slice."""
 
 R = TypeVar("R", bound="ObjectRows")
 
-FRAMES = "T"  # the axis that ``at_frame`` removes
+FRAMES = "T"  # axis of frames, which ``at_frame`` removes
 
 
 @object_rows
 class ObjectRows:
-    """Base of frozen dataclasses with one entry per row in every field declared by ``rows`` and its like.
+    """Base class of frozen dataclasses whose fields have one entry per row.
 
-    Subclasses are decorated with ``object_rows``. They may define ``check`` for what only they require, and
-    ``describe`` for the beginning of error messages; ``__post_init__`` is the base's.
+    Subclasses are decorated with ``object_rows`` and declare their fields with ``rows``, ``shared`` and ``mask_rows``.
+    They may override ``check`` and ``describe``, but not ``__post_init__``.
 
     Raises:
-        ValueError: a field of another shape or dtype, or with values that its check refuses.
+        ValueError: a field has the wrong shape or dtype, or its check does not accept the values.
     """
 
     axes: ClassVar[Mapping[str, str | None]] = {}
-    """Names that the axes of (inherited) fields have in this class; None removes an axis."""
+    """Map from the axis names of inherited fields to the names in this class; None removes the axis."""
     is_checked: ClassVar[bool] = True
-    """False for classes that are only made of fields of checked rows."""
+    """False for classes whose instances are only created from rows that were checked before."""
 
     def __post_init__(self) -> None:
         if not self.is_checked:
@@ -75,114 +75,126 @@ class ObjectRows:
             raise ValueError(f"{self.describe()}{error}") from None
 
     def check(self) -> None:
-        """Raise ValueError for what only this class refuses; called when the fields have been checked."""
+        """Check conditions of this class beyond those of its fields; called after the fields have been checked.
+
+        Raises:
+            ValueError: a condition is not met.
+        """
 
     def describe(self) -> str:
-        """Return what error messages begin with, as "track 3: "."""
+        """Return the beginning of error messages, such as "track 3: "."""
         return ""
 
     def __len__(self) -> int:
-        return len(getattr(self, _required_rows(type(self))))
+        return len(getattr(self, _required_field(type(self))))
 
     def __getitem__(self, selection: Selection) -> "Self":
-        """Rows by numbers, mask or slice; other fields stay. Arrays are views where NumPy gives views.
+        """Return the rows selected by indices, mask or slice. Other fields are unchanged; a slice gives array views.
 
         Raises:
-            TypeError: a single number; its row is ``rows[[number]]``.
-            IndexError: numbers beyond the rows, or a mask of another length.
+            TypeError: ``selection`` is a single index; use ``rows[[index]]`` for one row.
+            IndexError: an index is out of range, or a mask has the wrong length.
         """
         return self.convert(type(self), selection)
 
     def replace(self, **changes: object) -> "Self":
-        """Return the same with other fields."""
+        """Return a copy with some fields changed."""
         kind = type(self)
-        return _build(kind, {name: getattr(self, name) for name in _names(kind)} | changes)
+        return _build(kind, {name: getattr(self, name) for name in _field_names(kind)} | changes)
 
-    def convert(self, kind: type[R], selection: Selection | None = None, **given: object) -> R:
-        """Return these rows as another class: fields of the same name, and those that are ``given``.
+    def convert(self, kind: type[R], selection: Selection | None = None, **overrides: object) -> R:
+        """Return these rows as another class, which gets the fields that both classes have.
 
         Args:
             kind: the class.
-            selection: rows by numbers, mask or slice; by default all. Given fields are taken as they are.
-            given: fields of ``kind`` that these rows do not have, or that are to be others.
+            selection: rows by indices, mask or slice; by default all rows.
+            overrides: values for fields of ``kind`` that these rows lack, or that replace theirs. They are used as they
+                are, without ``selection``.
         """
-        numbers = None if selection is None else _numbers(selection, len(self))
+        indices = None if selection is None else _row_indices(selection, len(self))
         values: dict[str, object] = {}
-        for name, declared in _fields_of_both(type(self), kind):
+        for name, field in _common_fields(type(self), kind):
             values[name] = value = getattr(self, name)
-            if numbers is not None and declared is not None and value is not None:
-                values[name] = declared.pick(value, numbers)
-        return _build(kind, values | given)
+            if indices is not None and field is not None and value is not None:
+                values[name] = field.pick(value, indices)
+        return _build(kind, values | overrides)
 
-    def at_frame(self, t: int, kind: type[R], selection: Selection | None = None, **given: object) -> R:
-        """Return the rows at frame ``t`` (its place on the axis T) as a class whose fields lack that axis.
+    def at_frame(self, t: int, kind: type[R], selection: Selection | None = None, **overrides: object) -> R:
+        """Return the rows at frame index ``t`` as a class whose fields lack the axis T.
 
         Args:
-            t: place of the frame on the axis T.
-            kind: the class; what it has no field for is left out.
-            selection, given: as for ``convert``.
+            t: index of the frame on the axis T.
+            kind: the class; fields that it lacks are dropped.
+            selection, overrides: as for ``convert``.
         """
-        numbers = None if selection is None else _numbers(selection, len(self))
+        indices = None if selection is None else _row_indices(selection, len(self))
         values: dict[str, object] = {}
-        for name, source, declared in _sources_at_frame(type(self), kind):
+        for name, source, field in _sources_at_frame(type(self), kind):
             value = getattr(self, source)
-            if declared is not None and value is not None:
-                if FRAMES in declared.axes:
-                    value = declared.at_frame(value, t)
-                if numbers is not None and not declared.is_shared:
-                    value = declared.pick(value, numbers)
+            if field is not None and value is not None:
+                if FRAMES in field.axes:
+                    value = field.at_frame(value, t)
+                if indices is not None and not field.is_shared:
+                    value = field.pick(value, indices)
             values[name] = value.item() if isinstance(value, np.generic) else value
-        return _build(kind, values | given)
+        return _build(kind, values | overrides)
 
     @classmethod
-    def empty(cls, **given: object) -> "Self":
-        """Return no rows; sizes that the ``given`` fields (shared or of plain type) do not tell are 0."""
-        sizes = _shared_sizes(cls, given)
-        needed = [(n, declared) for n, declared in declarations(cls) if not declared.is_shared | declared.is_optional]
-        return _build(cls, {**{name: declared.empty(sizes) for name, declared in needed}, **given})
+    def empty(cls, **other_fields: object) -> "Self":
+        """Return an instance without rows.
+
+        Args:
+            other_fields: shared fields and those of plain type. Sizes that the shared fields do not define are 0.
+        """
+        sizes = _shared_sizes(cls, other_fields)
+        required = [(name, field) for name, field in declarations(cls) if not field.is_shared | field.is_optional]
+        return _build(cls, {**{name: field.empty(sizes) for name, field in required}, **other_fields})
 
     @classmethod
-    def concatenate(cls, parts: "Sequence[Self]", *, pad: bool = False, **given: Value) -> "Self":
+    def concatenate(cls, parts: "Sequence[Self]", *, pad: bool = False, **overrides: Value) -> "Self":
         """Join the rows of all parts, in order. Rows without an optional field get its ``fill`` if others have it.
 
         Args:
             parts: at least one.
-            pad: fill up entries of rows that differ in size, as poses of K keypoints, to the largest.
-            given: shared fields and those of plain type; the parts must agree in those that are not given.
+            pad: extend rows of different sizes, such as poses with different numbers of keypoints, to the largest size.
+            overrides: values of shared fields and of those of plain type; in all other such fields the parts must be
+                equal.
 
         Raises:
-            ValueError: no parts; an optional field without ``fill`` that only some rows have; entries that differ in
-                size; parts that differ in a field that is not given.
+            ValueError: there are no parts; only some rows have an optional field without ``fill``; rows differ in
+                shape; the parts differ in a shared field, or one of plain type, without an override.
         """
         if not parts:
-            raise ValueError(f"no {cls.__name__} to concatenate")
+            raise ValueError(f"cannot concatenate 0 parts of {cls.__name__}; at least 1 is needed")
         declared, counts = dict(declarations(cls)), [len(part) for part in parts]
         joined: dict[str, object] = {}
-        for name in (name for name in _names(cls) if name not in given):
+        for name in (name for name in _field_names(cls) if name not in overrides):
             values = [getattr(part, name) for part in parts]
             if name in declared and not declared[name].is_shared:
                 joined[name] = join_parts(name, declared[name], counts, values, pad=pad)
-            elif all(_is_same(values[0], value) for value in values[1:]):
+            elif all(_is_equal(values[0], value) for value in values[1:]):
                 joined[name] = values[0]
             else:
-                raise ValueError(f"parts of one {cls.__name__} must have the same {name}")
-        return _build(cls, {**joined, **given})
+                raise ValueError(f"all parts of a {cls.__name__} must have the same {name}")
+        return _build(cls, {**joined, **overrides})
 
     @classmethod
-    def from_rows(cls, entries: Sequence[Mapping[str, object]], **given: object) -> "Self":
-        """Stack rows, each a mapping from fields to its entry there (None: it has none); other fields are ``given``.
+    def from_rows(cls, entries: Sequence[Mapping[str, object]], **other_fields: object) -> "Self":
+        """Stack single rows. Rows without an optional field get its ``fill`` if others have it.
 
-        Rows without an optional field get its ``fill`` if others have it.
+        Args:
+            entries: one mapping per row from the name of a field to its entry; None if the row lacks the field.
+            other_fields: shared fields, those of plain type, and row fields that are complete arrays already.
 
         Raises:
-            ValueError: entries that differ in shape, or what the class refuses.
+            ValueError: the entries of a field differ in shape, or the class does not accept the values.
         """
-        made: dict[str, object] = {}
-        for name, declared in declarations(cls):
-            if not declared.is_shared and name not in given:
-                values = [None if (entry := each.get(name)) is None else declared.one(entry) for each in entries]
-                made[name] = join_parts(name, declared, [1] * len(values), values)
-        return _build(cls, {**made, **given})
+        stacked: dict[str, object] = {}
+        for name, field in declarations(cls):
+            if not field.is_shared and name not in other_fields:
+                values = [None if (entry := row.get(name)) is None else field.single_row(entry) for row in entries]
+                stacked[name] = join_parts(name, field, [1] * len(values), values)
+        return _build(cls, {**stacked, **other_fields})
 
     @classmethod
     def from_values(
@@ -191,38 +203,38 @@ class ObjectRows:
         *,
         what: str = "rows",
         keep: "Callable[[Self], NDArray[np.bool_]] | None" = None,
-        **given: object,
+        **other_fields: object,
     ) -> "Self":
-        """Make rows from a mapping of arrays, tensors or lists by name of field; None stands for an absent one.
+        """Create rows from a mapping of field names to arrays, tensors or lists; None means that a field is absent.
 
-        Arrays are cut along the axes whose sizes the given shared fields tell: frames that pad a clip are left out.
+        Arrays are cut along the axes whose sizes the shared fields define. This drops the frames that pad a clip.
 
         Args:
-            values: the row fields. Masks are anything that is indexed by row, or by row and frame.
+            values: the row fields. Masks can be any object that is indexed by row, or by row and frame.
             what: name of the rows in error messages.
-            keep: tells which rows to keep, as a mask [N]; the masks of others are not looked at.
-            given: shared fields and those of plain type.
+            keep: function that returns a mask [N] of the rows to keep; the masks of other rows are not read.
+            other_fields: shared fields and those of plain type.
 
         Raises:
-            ValueError: a field that is missing or unknown, or what the class refuses.
+            ValueError: a field is missing or unknown, or the class does not accept the values.
         """
-        accepted = {name: declared for name, declared in declarations(cls) if not declared.is_shared}
-        _check_names(values, [name for name in _names(cls) if name in accepted], accepted, what)
-        present = [
-            (name, declared, values[name]) for name, declared in accepted.items() if values.get(name) is not None
-        ]
-        sizes = _shared_sizes(cls, given)
-        arrays = {name: d.read(value, sizes) for name, d, value in present if isinstance(d, ArrayField)}
+        accepted = {name: field for name, field in declarations(cls) if not field.is_shared}
+        _check_names(values, [name for name in _field_names(cls) if name in accepted], accepted, what)
+        present = [(name, field, values[name]) for name, field in accepted.items() if values.get(name) is not None]
+        sizes = _shared_sizes(cls, other_fields)
+        arrays = {name: field.read(value, sizes) for name, field, value in present if isinstance(field, ArrayField)}
         count = len(next(iter(arrays.values()), ()))
-        for name, d in accepted.items():
-            if isinstance(d, ArrayField) and d.absent is not MISSING:
-                arrays.setdefault(name, np.full(count, d.absent, d.dtype))
-        made = _build(cls, {**arrays, **given})
-        kept = np.arange(count) if keep is None else np.flatnonzero(keep(made))
+        for name, field in accepted.items():
+            if isinstance(field, ArrayField) and field.absent is not MISSING:
+                arrays.setdefault(name, np.full(count, field.absent, field.dtype))
+        without_items = _build(cls, {**arrays, **other_fields})
+        indices = np.arange(count) if keep is None else np.flatnonzero(keep(without_items))
         items = {
-            name: _read_items(name, value, d, made, kept) for name, d, value in present if isinstance(d, ItemField)
+            name: _read_items(name, value, field, without_items, indices)
+            for name, field, value in present
+            if isinstance(field, ItemField)
         }
-        return made[kept].replace(**items)
+        return without_items[indices].replace(**items)
 
 
 def _build(kind: Callable[..., R], values: Mapping[str, object]) -> R:
@@ -230,102 +242,105 @@ def _build(kind: Callable[..., R], values: Mapping[str, object]) -> R:
 
 
 @cache_by_class
-def _names(kind: Class) -> tuple[str, ...]:
+def _field_names(kind: Class) -> tuple[str, ...]:
     return tuple(each.name for each in fields(kind))
 
 
 @cache_by_class
-def _fields_of_both(one: Class, other: Class) -> tuple[tuple[str, RowField | None], ...]:
-    """(name of a field of both classes, declaration in ``one`` if it has one entry per row)."""
-    declared = {name: each for name, each in declarations(one) if not each.is_shared}
-    return tuple((name, declared.get(name)) for name in _names(other) if name in _names(one))
+def _common_fields(one: Class, other: Class) -> tuple[tuple[str, RowField | None], ...]:
+    """Return the fields of both classes: (name, declaration in ``one``, or None if it has no entry per row)."""
+    declared = {name: field for name, field in declarations(one) if not field.is_shared}
+    return tuple((name, declared.get(name)) for name in _field_names(other) if name in _field_names(one))
 
 
 @cache_by_class
 def _sources_at_frame(one: Class, other: Class) -> tuple[tuple[str, str, RowField | None], ...]:
-    """(field of ``other``, the field of ``one`` that has its values, declaration if it is an array or items)."""
+    """Return (field of ``other``, field of ``one`` with its values, declaration, or None for a plain type)."""
     declared = dict(declarations(one))
-    same = [(name, name, declared.get(name)) for name, _ in _fields_of_both(one, other)]
+    same_name = [(name, name, declared.get(name)) for name, _ in _common_fields(one, other)]
     singles = [
-        (d.single, name, d) for name, d in declared.items() if d.single is not None and d.single in _names(other)
+        (field.single, name, field)
+        for name, field in declared.items()
+        if field.single is not None and field.single in _field_names(other)
     ]
-    return (*same, *singles)
+    return (*same_name, *singles)
 
 
-def _numbers(selection: Selection, count: int) -> Numbers:
-    """Return numbers of rows, or a slice, of ``count`` rows."""
+def _row_indices(selection: Selection, count: int) -> RowIndices:
+    """Return ``selection`` of ``count`` rows as indices or a slice."""
     if isinstance(selection, slice):
         return selection
     if isinstance(selection, np.ndarray) and selection.dtype == np.int64 and selection.ndim == 1:
         return np.asarray(selection, np.int64)
     if np.ndim(selection) != 1:
-        raise TypeError(f"rows are picked by numbers [n], a mask [N] or a slice, not by {selection!r}")
-    numbers: Numbers = np.arange(count)[selection]
-    return numbers
+        raise TypeError(f"rows are selected by indices [n], a mask [N] or a slice, not by {selection!r}")
+    indices: RowIndices = np.arange(count)[selection]
+    return indices
 
 
 @cache_by_class
-def _required_rows(kind: Class) -> str:
-    """Return the name of a field that all values of a class have, with one entry per row."""
-    return next(name for name, d in declarations(kind) if not d.is_shared and not d.is_optional)
+def _required_field(kind: Class) -> str:
+    """Return the name of a required field with one entry per row."""
+    return next(name for name, field in declarations(kind) if not field.is_shared and not field.is_optional)
 
 
 @cache_by_class
 def _full_names(kind: Class) -> tuple[tuple[str, str, RowField], ...]:
-    """(name, name with the class, declaration) of each field."""
-    return tuple((name, f"{kind.__name__}.{name}", declared) for name, declared in declarations(kind))
+    """Return (name, "Class.name", declaration) of each field."""
+    return tuple((name, f"{kind.__name__}.{name}", field) for name, field in declarations(kind))
 
 
-def _check_fields(value: ObjectRows) -> None:
-    """Check shapes, then types and values; optional items that are all None become None."""
+def _check_fields(instance: ObjectRows) -> None:
+    """Check all shapes, then all dtypes and values. Replace optional items that are all None with None."""
     sizes: dict[str, int] = {}
-    held: list[tuple[str, RowField, Value]] = []
-    for name, full_name, declared in _full_names(type(value)):
-        values = getattr(value, name)
-        if values is None and declared.is_optional:
+    present: list[tuple[str, RowField, Value]] = []
+    for name, full_name, field in _full_names(type(instance)):
+        values = getattr(instance, name)
+        if values is None and field.is_optional:
             continue
         if values is None:
             raise ValueError(f"{full_name} is missing")
-        declared.check_shape(full_name, values, sizes)
-        held.append((full_name, declared, values))
-        if isinstance(declared, ItemField) and declared.is_optional and values and all(i is None for i in values):
-            object.__setattr__(value, name, None)
-    for full_name, declared, values in held:
-        declared.check_values(full_name, values)
+        field.check_shape(full_name, values, sizes)
+        present.append((full_name, field, values))
+        if isinstance(field, ItemField) and field.is_optional and values and all(item is None for item in values):
+            object.__setattr__(instance, name, None)
+    for full_name, field, values in present:
+        field.check_values(full_name, values)
 
 
 def _check_names(
     values: Mapping[str, object], names: Sequence[str], declared: Mapping[str, RowField], what: str
 ) -> None:
-    """Refuse a mapping with an unknown name, or without a required one."""
+    """Raise ValueError if a mapping has an unknown name or lacks a required one."""
     if unknown := sorted(map(str, set(values) - set(names))):
         raise ValueError(f"{what} have no {', '.join(map(repr, unknown))} (accepted: {', '.join(names)})")
-    needed = [name for name in names if not declared[name].is_optional and declared[name].absent is MISSING]
-    if missing := [name for name in needed if values.get(name) is None]:
+    required = [name for name in names if not declared[name].is_optional and declared[name].absent is MISSING]
+    if missing := [name for name in required if values.get(name) is None]:
         raise ValueError(f"{what} lack {', '.join(missing)}; they have {', '.join(sorted(values)) or 'nothing'}")
 
 
 def _read_items(
-    name: str, values: Numeric, declared: ItemField, made: ObjectRows, numbers: NDArray[np.int64]
+    name: str, values: Numeric, field: ItemField, instance: ObjectRows, indices: NDArray[np.int64]
 ) -> object:
-    """Return the items of the rows with these numbers."""
-    if len(values) != len(made):
-        raise ValueError(f"{type(made).__name__}.{name} must have one entry per row, {len(made)}, not {len(values)}")
+    """Return the items of the rows with these indices."""
+    if len(values) != len(instance):
+        full_name = f"{type(instance).__name__}.{name}"
+        raise ValueError(f"{full_name} must have one entry per row, {len(instance)}, not {len(values)}")
     sizes: dict[str, int] = {}
-    for other, d in declarations(type(made)):
-        if isinstance(d, ArrayField) and getattr(made, other) is not None:
-            d.check_shape(other, getattr(made, other), sizes)
-    return declared.read(values, numbers.tolist(), sizes)
+    for other, array_field in declarations(type(instance)):
+        if isinstance(array_field, ArrayField) and getattr(instance, other) is not None:
+            array_field.check_shape(other, getattr(instance, other), sizes)
+    return field.read(values, indices.tolist(), sizes)
 
 
-def _shared_sizes(kind: type[ObjectRows], given: Mapping[str, object]) -> dict[str, int]:
-    """Return the sizes of the axes of the given shared fields."""
+def _shared_sizes(kind: type[ObjectRows], values: Mapping[str, object]) -> dict[str, int]:
+    """Return the sizes of the axes of the shared fields in ``values``."""
     sizes: dict[str, int] = {}
-    for name, declared in declarations(kind):
-        if declared.is_shared and isinstance(array := given.get(name), np.ndarray):
-            sizes |= zip(declared.axes, array.shape, strict=False)
+    for name, field in declarations(kind):
+        if field.is_shared and isinstance(array := values.get(name), np.ndarray):
+            sizes |= zip(field.axes, array.shape, strict=False)
     return sizes
 
 
-def _is_same(one: object, other: object) -> bool:
+def _is_equal(one: object, other: object) -> bool:
     return bool(np.array_equal(one, other)) if isinstance(one, np.ndarray) else one == other  # type: ignore[arg-type]

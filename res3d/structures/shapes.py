@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 
 def check_shapes(value: object, **shapes: str) -> None:
-    """Check array fields against shapes like ``"clips length"`` or ``"D T 4"``.
+    """Check array fields against shapes such as ``"clips length"`` or ``"D T 4"``.
 
-    A word stands for a size that must agree wherever it appears; a number for itself; a last ``...`` for any more axes.
+    A word names a size, which must be the same wherever the word appears. A number is an exact size. A final ``...``
+    allows any number of further axes.
 
     Raises:
-        ValueError: a field of another shape; the message names it and both shapes.
+        ValueError: a field has another shape; the message names the field and both shapes.
     """
     sizes: dict[str, int] = {}
     for name, expected in shapes.items():
@@ -17,10 +18,16 @@ def check_shapes(value: object, **shapes: str) -> None:
 
 
 def check_shape(name: str, shape: Sequence[int], axes: Sequence[str], sizes: dict[str, int]) -> None:
-    """Check the shape of one array; ``sizes`` are those of the letters so far, and new letters are added to them.
+    """Check the shape of one array.
+
+    Args:
+        name: name of the array in the error message.
+        shape: its shape.
+        axes: the expected shape, in words and numbers; see ``check_shapes``.
+        sizes: size of each word that earlier arrays defined; sizes of new words are added.
 
     Raises:
-        ValueError: another shape; the message has ``name`` and both shapes.
+        ValueError: the array has another shape; the message contains ``name`` and both shapes.
     """
     open_ended = axes[-1] == "..."
     count = len(axes) - open_ended
@@ -32,5 +39,5 @@ def check_shape(name: str, shape: Sequence[int], axes: Sequence[str], sizes: dic
 
 
 def describe_sizes(sizes: Mapping[str, int]) -> str:
-    """Return " with D = 2, T = 5" for an error message, or "" where no size is known."""
+    """Return " with D = 2, T = 5" for an error message, or "" if ``sizes`` is empty."""
     return f" with {', '.join(f'{axis} = {size}' for axis, size in sizes.items())}" if sizes else ""

@@ -1,14 +1,14 @@
-"""The file formats of tracks: a table that is the only list of them.
+"""Table of the file formats of tracks, ``FORMATS``.
 
-A new format is a module with a ``TracksFormat``, and a line in ``FORMATS``. Modules are named as text and imported when
-a format is asked for: they use ``VideoTracks``, whose methods use this table.
+To add a format, write a module with a ``TracksFormat`` and add an entry to ``FORMATS``. The table names modules as text
+and imports them on first use, because they import ``VideoTracks``, whose methods use this table.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, Literal, NoReturn, Protocol, TypeVar
 
 from res3d.settings import did_you_mean, missing_extra, resolve
 
@@ -16,11 +16,11 @@ LEFT_OUT = (
     *("masks", "keypoints", "keypoints_scores", "embeddings"),
     *("name", "num_frames", "fps", "size", "categories", "annotated"),
 )
-"""Fields that writers leave out without an error where the format does not hold them."""
+"""Fields that writers drop without an error if the format does not hold them."""
 
 
 class Video(Protocol):
-    """What the table needs of ``VideoTracks``."""
+    """The method of ``VideoTracks`` that the formats use."""
 
     def filled_fields(self) -> tuple[str, ...]:
         """Return the names of optional fields that have a value."""
@@ -30,47 +30,51 @@ V = TypeVar("V", bound=Video)
 
 
 def refuse_writing(video: object, path: Path) -> None:
-    """Raise ValueError: what a format that is only read has as ``write``."""
-    raise ValueError(f"{path}: files of its format are only read (written are {_listed('write')})")
+    """Raise ValueError; the ``write`` function of formats that can only be read."""
+    raise ValueError(f"{path}: this format can be read but not written (writable: {_list_formats('write')})")
 
 
-def refuse_reading(path: Path, **facts: object) -> NoReturn:
-    """Raise ValueError: what a format that is only written has as ``read``."""
-    raise ValueError(f"{path}: files of its format are only written (read are {_listed('read')})")
+def refuse_reading(path: Path, **metadata: object) -> NoReturn:
+    """Raise ValueError; the ``read`` function of formats that can only be written."""
+    raise ValueError(f"{path}: this format can be written but not read (readable: {_list_formats('read')})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TracksFormat(Generic[V]):
-    """One file format; V is ``VideoTracks``."""
+    """Description of one file format; V is ``VideoTracks``."""
 
     name: str
+    """Name in ``FORMATS``."""
     title: str
-    """Name in messages, as in "MOTChallenge text"."""
+    """Name in messages, such as "MOTChallenge text"."""
     suffixes: tuple[str, ...]
-    """Endings of file names. The first is that of a new file: NAME.txt, NAME.posetrack.json."""
+    """Suffixes of file names. New files get the first: NAME.txt, NAME.posetrack.json."""
     write: Callable[[V, Path], None] = refuse_writing
-    """Writes one video, whole or not at all."""
+    """Function that writes one video. After an error no partial file remains."""
     read: Callable[..., Mapping[str, V]] = refuse_reading
-    """Takes a path and returns the file's videos by name.
+    """Function that returns the videos of a file by name.
 
-    Keywords are fields of ``VideoTracks`` that the format does not hold: ``fps``, ``size``, ...
+    Its keyword arguments are fields of ``VideoTracks`` that the format does not hold: ``fps``, ``size``, ...
     """
     detect: Callable[[Path], bool] | None = None
-    """Tells a file of this format from others of the same suffix. None: what no other format detects."""
+    """Function that returns True for a file of this format; it separates formats with the same suffix.
+
+    None: the format is used for files that no other format detects.
+    """
     needs: str | None = None
-    """Extra of res3d that installs what the format needs."""
+    """Extra of res3d that installs ``library``."""
     library: str | None = None
-    """Module that this extra installs."""
+    """Module that the format imports."""
     requires: frozenset[str] = frozenset()
-    """Optional fields of ``Track`` without which nothing can be written."""
+    """Optional fields of ``Track`` that every track needs for writing."""
     holds: frozenset[str]
-    """Optional fields of ``Track`` and ``VideoTracks`` that come back from a file."""
+    """Optional fields of ``Track`` and ``VideoTracks`` that a file of this format stores."""
 
     def check_installed(self) -> None:
-        """Import what the format needs.
+        """Import the library that the format needs.
 
         Raises:
-            ImportError: it is not installed; says how to get it.
+            ImportError: the library is not installed; the message contains the command that installs it.
         """
         if self.library is not None and self.needs is not None:
             try:
@@ -83,40 +87,40 @@ class TracksFormat(Generic[V]):
         return tuple(name for name in video.filled_fields() if name not in self.holds)
 
     def check(self, video: V) -> None:
-        """Refuse fields that the format does not hold, but for those of ``LEFT_OUT``.
+        """Check that the format holds all fields of a video that have a value, except those in ``LEFT_OUT``.
 
         Raises:
-            ValueError: names the fields.
+            ValueError: the format does not hold some fields; the message names them.
         """
         if lost := [name for name in self.lacks(video) if name not in LEFT_OUT]:
-            raise ValueError(f"{self.title} does not hold {', '.join(lost)}; VideoTracks.save leaves them out")
+            raise ValueError(f"{self.title} does not hold {', '.join(lost)}; use VideoTracks.save, which drops them")
 
 
 AnyFormat = TracksFormat[Any]
 
 
 class FormatTable(Mapping[str, AnyFormat]):
-    """Formats by name, imported when they are asked for.
+    """Formats by name, imported on access.
 
     Args:
-        places: "module:attribute" of each.
+        locations: "module:attribute" of each format.
     """
 
-    def __init__(self, places: Mapping[str, str]) -> None:
-        self._places = dict(places)
+    def __init__(self, locations: Mapping[str, str]) -> None:
+        self._locations = dict(locations)
 
     def __getitem__(self, name: str) -> AnyFormat:
-        found: AnyFormat = resolve(self._places[name])
-        return found
+        tracks_format: AnyFormat = resolve(self._locations[name])
+        return tracks_format
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._locations)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._locations)
 
 
-FORMATS = FormatTable(  # of several formats with one suffix, the first is what is written
+FORMATS = FormatTable(  # if several formats have a suffix, the first one is written
     {
         "cocovid": "res3d.structures.formats.cocovid:COCOVID",
         "mot": "res3d.structures.formats.mot:MOT",
@@ -127,68 +131,69 @@ FORMATS = FormatTable(  # of several formats with one suffix, the first is what 
 
 
 def format_to_write(path: Path, name: str | None = None) -> AnyFormat:
-    """Return the format of that name, by default the one with the longest suffix that ends ``path``.
+    """Return the format with this name; without a name, the one with the longest suffix that matches ``path``.
 
     Raises:
-        ValueError: an unknown name or suffix; lists the formats.
+        ValueError: the name or suffix is unknown; the message lists the formats.
     """
-    return _of_suffix(path, "write")[0] if name is None else _named(name)
+    return _by_suffix(path, "write")[0] if name is None else _by_name(name)
 
 
 def format_to_read(path: Path, name: str | None = None) -> AnyFormat:
-    """Return the format of that name, by default one that has the suffix of ``path``, chosen by the file's content.
+    """Return the format with this name; without a name, one with the suffix of ``path``, chosen by the file's content.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: an unknown name or suffix; lists the formats.
+        FileNotFoundError: the file does not exist.
+        ValueError: the name or suffix is unknown; the message lists the formats.
     """
     if name is not None:
-        return _named(name)
+        return _by_name(name)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
-    fitting = _of_suffix(path, "read")
-    if len(fitting) > 1:
-        detected = [each for each in fitting if each.detect is not None and each.detect(path)]
-        fitting = detected or [each for each in fitting if each.detect is None] or fitting
-    return fitting[0]
+    candidates = _by_suffix(path, "read")
+    if len(candidates) > 1:
+        detected = [each for each in candidates if each.detect is not None and each.detect(path)]
+        candidates = detected or [each for each in candidates if each.detect is None] or candidates
+    return candidates[0]
 
 
 def find_files(folder: Path) -> list[Path]:
-    """Return the files of tracks in a folder and its subfolders, sorted: of formats that need no extra.
+    """Return the files of tracks in a folder and its subfolders, sorted; only formats that need no extra.
 
-    Others stand beside them: ``res3d track --formats table`` writes a table of what is in the JSON file.
+    Files of other formats may repeat them: ``res3d track --formats table`` writes the tracks of the JSON file again.
     """
     suffixes = tuple(folder_suffixes())
     return sorted(file for file in folder.rglob("*") if file.name.endswith(suffixes) and file.is_file())
 
 
 def folder_suffixes() -> list[str]:
-    """Return the suffixes of the files that ``find_files`` finds, without those that a shorter one covers."""
-    found = dict.fromkeys(suffix for each in _able("read") if each.needs is None for suffix in each.suffixes)
-    return [suffix for suffix in found if not any(suffix != other and suffix.endswith(other) for other in found)]
+    """Return the suffixes of the files that ``find_files`` returns, without those that end in a shorter one."""
+    suffixes = dict.fromkeys(suffix for each in _formats_that("read") if each.needs is None for suffix in each.suffixes)
+    return [suffix for suffix in suffixes if not any(suffix != other and suffix.endswith(other) for other in suffixes)]
 
 
-def _named(name: str) -> AnyFormat:
+def _by_name(name: str) -> AnyFormat:
     if name not in FORMATS:
         raise ValueError(f"no tracks format {name!r}{did_you_mean(name, FORMATS)} (accepted: {', '.join(FORMATS)})")
     return FORMATS[name]
 
 
-def _of_suffix(path: Path, what: str) -> list[AnyFormat]:
-    """Return formats that can read or write, those with the longest suffix that fits first."""
-    fitting = [(len(suffix), each) for each in _able(what) for suffix in each.suffixes if path.name.endswith(suffix)]
-    if not fitting:
-        done = "read from" if what == "read" else "written to"
-        raise ValueError(f"{path}: tracks are {done} {_listed(what)}, not {path.suffix!r} files")
-    return [each for _, each in sorted(fitting, key=lambda item: -item[0])]
+def _by_suffix(path: Path, action: Literal["read", "write"]) -> list[AnyFormat]:
+    """Return the formats with a suffix that matches ``path`` and support for ``action``, longest suffix first."""
+    candidates = [
+        (len(suffix), each) for each in _formats_that(action) for suffix in each.suffixes if path.name.endswith(suffix)
+    ]
+    if not candidates:
+        raise ValueError(f"{path}: cannot {action} tracks in {path.suffix!r} files (accepted: {_list_formats(action)})")
+    return [each for _, each in sorted(candidates, key=lambda candidate: -candidate[0])]
 
 
-def _able(what: str) -> list[AnyFormat]:
-    """Return the formats that can "read" or "write"."""
+def _formats_that(action: Literal["read", "write"]) -> list[AnyFormat]:
+    """Return the formats that support ``action``."""
     refusals = (refuse_reading, refuse_writing)
-    return [each for each in FORMATS.values() if getattr(each, what) not in refusals]
+    return [each for each in FORMATS.values() if getattr(each, action) not in refusals]
 
 
-def _listed(what: str) -> str:
-    """Return the formats for an error message: "cocovid (.json), mot (.txt)"."""
-    return ", ".join(f"{each.name} ({', '.join(each.suffixes)})" for each in _able(what))
+def _list_formats(action: Literal["read", "write"]) -> str:
+    """Return the formats that support ``action`` for an error message: "cocovid (.json), mot (.txt)"."""
+    return ", ".join(f"{each.name} ({', '.join(each.suffixes)})" for each in _formats_that(action))

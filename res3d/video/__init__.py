@@ -1,4 +1,4 @@
-"""Video files: reading with true times, streaming as clips, writing."""
+"""Reading video files with exact frame times, streaming them as clips, and writing them."""
 
 from res3d.clips import KINETICS, ClipSampler, Preprocessing
 from res3d.video.clip_stream import (

@@ -1,4 +1,4 @@
-"""Clips of a video as a stream: each frame decoded and prepared once, ahead of its use, however much clips overlap."""
+"""Stream of the clips of a video; each frame is decoded and prepared once, ahead of its use, even if clips overlap."""
 
 import threading
 from collections import deque
@@ -19,34 +19,34 @@ from res3d.video.reader import TimedFrame, VideoReader
 
 T = TypeVar("T")
 
-# Bytes of the frames that are handed on together, the larger of decoded and prepared; about six chunks at a time
+# Budget in bytes for the frames of one chunk, decoded or prepared, whichever is larger; about six chunks exist at once
 CHUNK_BYTES = 8 * 2**20
 CHUNK_FRAMES = 32
 PREPARERS = min(4, available_cpus())  # threads that convert and prepare
 
 
 class FramePlace(NamedTuple):
-    """Where a frame stands in a video. (The decoded frame itself would hold memory.)"""
+    """Frame numbers and times of a frame, without its pixels, which would occupy memory."""
 
     number: int
-    """Among the frames that the reader gives, from 0."""
+    """Number among the frames that the reader yields, from 0."""
     source_index: int
-    """Among the frames of the file, from 0."""
+    """Number among the frames of the file, from 0."""
     seconds: float
-    """Since the first frame of the file."""
+    """Presentation time in seconds since the first frame of the file."""
     end_seconds: float
-    """When the next frame is shown."""
+    """Presentation time of the next frame."""
     is_held: bool
-    """Whether a clip may hold the frame."""
+    """True if a clip may contain the frame."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamFrame:
-    """A frame of a video and what was made of its pixels."""
+    """A frame of a video with its prepared pixels."""
 
     place: FramePlace
     values: Tensor | None
-    """[C, H, W], the result of ``prepare`` and ``transform``; None for a frame that no clip holds."""
+    """[C, H, W], the output of ``prepare`` and ``transform``; None for a frame that no clip contains."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,17 +57,17 @@ class Clip:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Frame numbers [T] as the reader gives them, from 0."""
+        """[T] numbers among the frames that the reader yields, from 0."""
         return tuple(frame.place.number for frame in self.frames)
 
     @property
     def values(self) -> Tensor:
-        """[C, T, H, W], contiguous."""
+        """Prepared pixels [C, T, H, W], contiguous."""
         return torch.stack(_values(self.frames), dim=1)
 
 
 def stack_clips(clips: Sequence[Clip]) -> Tensor:
-    """[N, C, T, H, W] of N clips of T frames; channels lie innermost in memory if they do so in the frames."""
+    """Return N clips of T frames as [N, C, T, H, W]. If the frames are channels-last in memory, so is the result."""
     frames = _values(chain.from_iterable(clip.frames for clip in clips))
     stacked = torch.stack([values.permute(1, 2, 0) for values in frames])
     return torch.unflatten(stacked, 0, (len(clips), -1)).permute(0, 4, 1, 2, 3)
@@ -75,60 +75,61 @@ def stack_clips(clips: Sequence[Clip]) -> Tensor:
 
 def _values(frames: Iterable[StreamFrame]) -> list[Tensor]:
     values = [frame.values for frame in frames]
-    assert all(v is not None for v in values), "a frame that a clip holds was left out"
+    assert all(v is not None for v in values), "a frame of a clip was not prepared"
     return values  # type: ignore[return-value]
 
 
 class DecodedChunk(NamedTuple):
-    """Some frames in a row, and the decoded ones that clips hold."""
+    """Consecutive frames of a video; ``decoded`` contains only those that clips use."""
 
     places: list[FramePlace]
     decoded: list[TimedFrame]
 
 
 class PreparedChunk(NamedTuple):
-    """The same, with the values [m, C, H, W] of the held frames."""
+    """Consecutive frames with the prepared pixels [m, C, H, W] of those that clips use."""
 
     places: list[FramePlace]
     values: Tensor | None
 
 
 def to_planes(frames: Tensor) -> Tensor:
-    """uint8 [n, H, W, 3] -> [n, 3, H, W], contiguous, by one thread."""
+    """Return frames uint8 [n, H, W, 3] as contiguous [n, 3, H, W], computed in one thread."""
     return torch.from_numpy(np.ascontiguousarray(frames.numpy().transpose(0, 3, 1, 2)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipStream:
-    """Iterates over the clips of a video: frame numbers, times and values.
+    """Iterable over the clips of a video, with frame numbers, times and pixels.
 
-    One thread decodes, a few prepare, and the iteration runs ``transform`` and puts clips together, all at the same
-    time. Memory does not grow with the video's length. An error in any thread is raised here, after the clips before
-    it; leaving the iteration, by an error or Ctrl-C too, ends the threads.
+    One thread decodes and a few threads prepare frames, while the iteration runs ``transform`` and assembles clips.
+    Memory use is independent of the length of the video. An error in any thread is raised by the iteration, after the
+    clips before the error. Leaving the iteration, also by an error or Ctrl-C, ends the threads.
 
     Raises:
-        StreamStoppedError: on iteration, soon after ``stop`` was set.
+        StreamStoppedError: during iteration, soon after ``stop`` was set.
+        VideoError, TruncatedVideoError: during iteration; see ``VideoReader``.
     """
 
     reader: VideoReader
     sampler: ClipSampler
-    """Chooses the frames of clips."""
+    """Sampler that chooses the frames of clips."""
     prepare: Callable[[Tensor], Tensor] = to_planes
-    """Called in threads: uint8 [m, H, W, 3] RGB -> [m, C, h, w]."""
+    """Preprocessing, called in background threads: uint8 [m, H, W, 3] RGB -> [m, C, h, w]."""
     prepared_bytes: int = 0
-    """Bytes of a prepared frame, where they are more than those of a decoded one."""
+    """Bytes of a prepared frame, if it is larger than a decoded one."""
     transform: Callable[[Tensor], Tensor] | None = None
-    """Called in the iteration's thread on what ``prepare`` gave for some frames: [m, ...] -> [m, C, h, w]."""
+    """Called in the iterating thread on outputs of ``prepare``: [m, ...] -> [m, C, h, w]."""
     holds: Callable[[int], bool] | None = None
-    """Tells by the number of a frame whether it is prepared; by default those that the sampler uses."""
+    """Function from a frame number to True if the frame is to be prepared; by default if the sampler uses it."""
     ahead: int = 2
-    """Chunks of frames that wait between decoding, preparation and the iteration."""
+    """Maximum number of chunks that wait between decoding and preparation, and between preparation and iteration."""
     measure: Callable[[str], AbstractContextManager[None]] = lambda stage: nullcontext()
-    """Context in which to decode ("decode") and prepare ("preprocess") a chunk."""
+    """Returns the context manager for decoding a frame ("decode") and preparing a chunk ("preprocess")."""
     progress: Callable[[int], None] = lambda frames: None
-    """Called with the number of frames that were read since the last call."""
+    """Callback with the number of frames read since its last call."""
     stop: threading.Event | None = None
-    """Ends the iteration when somebody sets it."""
+    """Event that ends the iteration when the caller sets it."""
 
     def __iter__(self) -> Generator[Clip, None, None]:
         return self.assemble(self.frames())
@@ -141,7 +142,7 @@ class ClipStream:
             yield from self.unpack(chunks)
 
     def assemble(self, frames: Generator[StreamFrame, None, None]) -> Generator[Clip, None, None]:
-        """Yield the clips of the stream's frames; closes ``frames``."""
+        """Yield the clips of a stream of frames. Closes ``frames``."""
         assembler = ClipAssembler(self.sampler)
         with closing(frames):
             for frame in frames:
@@ -149,8 +150,8 @@ class ClipStream:
         yield from assembler.finish()
 
     def decode(self) -> Generator[DecodedChunk, None, None]:
-        """Yield the reader's frames in chunks of a bounded size; the last frame is held if the sampler pads."""
-        holds, most = self.holds or self.sampler.uses, self._chunk_frames()
+        """Yield the reader's frames in chunks of bounded size; a sampler that pads also uses the last frame."""
+        is_used, max_frames = self.holds or self.sampler.uses, self._frames_per_chunk()
         places: list[FramePlace] = []
         decoded: list[TimedFrame] = []
         frames = _with_last(self.reader.frames())
@@ -160,85 +161,88 @@ class ClipStream:
                     number, frame, is_last = next(frames, (0, None, True))
             except Exception:
                 if places:
-                    yield DecodedChunk(places, decoded)  # the frames before the damage
+                    yield DecodedChunk(places, decoded)  # the frames before the error
                 raise
             if frame is None:
                 return
-            is_held = holds(number) or (is_last and self.sampler.tail == "pad")
+            is_held = is_used(number) or (is_last and self.sampler.tail == "pad")
             places.append(FramePlace(number, frame.index, frame.seconds, frame.end_seconds, is_held))
             if is_held:
                 decoded.append(frame)
-            if is_last or len(decoded) == most or len(places) == CHUNK_FRAMES:
+            if is_last or len(decoded) == max_frames or len(places) == CHUNK_FRAMES:
                 yield DecodedChunk(places, decoded)
                 places, decoded = [], []
 
     def prepare_chunks(self, chunks: Generator[DecodedChunk, None, None]) -> Generator[PreparedChunk, None, None]:
-        """Convert and prepare the held frames of chunks, in threads; closes ``chunks``."""
+        """Convert and prepare the frames that clips use, in threads. Closes ``chunks``."""
         return map_in_threads(self._prepare, chunks, workers=PREPARERS)
 
     def _prepare(self, chunk: DecodedChunk) -> PreparedChunk:
         if not chunk.decoded:
             return PreparedChunk(chunk.places, None)
         with self.measure("preprocess"):
-            # Not torch.stack: each thread that calls a torch operation starts a team of threads of its own, and the
-            # teams take the cores from the network.
-            pictures = np.stack([frame.rgb() for frame in chunk.decoded])
-            return PreparedChunk(chunk.places, self.prepare(torch.from_numpy(pictures)))
+            # Not torch.stack: each thread that calls a torch operation starts a thread pool of its own, and these pools
+            # compete with the network for the cores.
+            images = np.stack([frame.rgb() for frame in chunk.decoded])
+            return PreparedChunk(chunk.places, self.prepare(torch.from_numpy(images)))
 
     def unpack(self, chunks: Iterable[PreparedChunk]) -> Generator[StreamFrame, None, None]:
-        """Yield the frames of chunks one by one, the held ones transformed a chunk at a time."""
+        """Yield the frames of chunks one by one; ``transform`` runs once per chunk."""
         for places, values in chunks:
-            held: Iterator[Tensor] = iter(())
+            images: Iterator[Tensor] = iter(())
             if values is not None:
-                held = iter(values if self.transform is None else self.transform(values))
+                images = iter(values if self.transform is None else self.transform(values))
             for place in places:
-                yield StreamFrame(place=place, values=next(held) if place.is_held else None)
+                yield StreamFrame(place=place, values=next(images) if place.is_held else None)
             self.progress(len(places))
 
-    def _chunk_frames(self) -> int:
+    def _frames_per_chunk(self) -> int:
         frame_bytes = max(3 * self.reader.info.height * self.reader.info.width, self.prepared_bytes)
         return max(1, min(CHUNK_FRAMES, CHUNK_BYTES // frame_bytes))
 
 
 class ClipAssembler:
-    """Takes the frames of a video one by one and gives the sampler's clips as soon as they are settled.
+    """Assembler of the sampler's clips from frames that are pushed one by one.
 
-    Holds the frames of about one clip's span, however long the video and however much clips overlap.
+    The buffer contains the frames of about one clip's span, for any length of the video and any overlap of clips.
+
+    Args:
+        sampler: the sampler that chooses the frames of clips.
     """
 
     def __init__(self, sampler: ClipSampler) -> None:
         self._sampler = sampler
-        self._held: deque[StreamFrame] = deque()
-        self._first_held = 0  # number of _held[0]
-        self._seen = 0
+        self._buffer: deque[StreamFrame] = deque()
+        self._buffer_start = 0  # number of the frame _buffer[0]
+        self._num_pushed = 0
         self._next_clip = 0
 
     def push(self, frame: StreamFrame) -> Iterator[Clip]:
-        """Add the next frame; gives the clips that it completes."""
-        self._held.append(frame)
-        self._seen += 1
+        """Add the next frame and yield the clips that it completes. The generator must be exhausted."""
+        self._buffer.append(frame)
+        self._num_pushed += 1
         sampler = self._sampler
-        while sampler.is_settled(self._next_clip, self._seen):
+        while sampler.is_settled(self._next_clip, self._num_pushed):
             start = self._next_clip * sampler.stride + sampler.offset
             yield self._clip(max(0, start + j * sampler.step) for j in range(sampler.length))
             self._next_clip += 1
-        oldest = sampler.oldest_used(self._next_clip, self._seen)
-        while self._held and self._first_held < oldest:
-            self._held.popleft()
-            self._first_held += 1
+        oldest = sampler.oldest_used(self._next_clip, self._num_pushed)
+        while self._buffer and self._buffer_start < oldest:
+            self._buffer.popleft()
+            self._buffer_start += 1
 
     def finish(self) -> Iterator[Clip]:
-        """The clips at the end of the video, by the sampler's tail policy."""
-        for row in self._sampler.indices(self._seen, first=self._next_clip):
+        """Yield the clips at the end of the video that the sampler's tail policy defines."""
+        for row in self._sampler.indices(self._num_pushed, first=self._next_clip):
             yield self._clip(int(number) for number in row)
             self._next_clip += 1
 
     def _clip(self, numbers: Iterator[int]) -> Clip:
-        return Clip(frames=tuple(self._held[number - self._first_held] for number in numbers))
+        return Clip(frames=tuple(self._buffer[number - self._buffer_start] for number in numbers))
 
 
 def batched(items: Generator[T, None, None], size: int) -> Generator[list[T], None, None]:
-    """Yield items ``size`` at a time, the last ones maybe fewer; closes ``items``."""
+    """Yield lists of ``size`` items; the last list may be shorter. Closes ``items``."""
     batch: list[T] = []
     with closing(items):
         for item in items:
@@ -251,17 +255,17 @@ def batched(items: Generator[T, None, None], size: int) -> Generator[list[T], No
 
 
 def _with_last(frames: Iterable[TimedFrame]) -> Iterator[tuple[int, TimedFrame, bool]]:
-    """(number, frame, whether it is the last); where an error follows, no frame is."""
-    before: TimedFrame | None = None
+    """Yield (number, frame, True for the last frame). If the iteration ends with an error, no frame is the last."""
+    previous: TimedFrame | None = None
     number = -1
     try:
         for number, frame in enumerate(frames):
-            if before is not None:
-                yield number - 1, before, False
-            before = frame
+            if previous is not None:
+                yield number - 1, previous, False
+            previous = frame
     except Exception:
-        if before is not None:
-            yield number, before, False
+        if previous is not None:
+            yield number, previous, False
         raise
-    if before is not None:
-        yield number, before, True
+    if previous is not None:
+        yield number, previous, True

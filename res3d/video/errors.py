@@ -1,9 +1,9 @@
-"""What can go wrong with a video file."""
+"""Errors of video files."""
 
 
 class VideoError(ValueError):
-    """A file that cannot be read as a video; the message names the file and says why."""
+    """Error for a file that cannot be read as a video; the message names the file and the reason."""
 
 
 class TruncatedVideoError(VideoError):
-    """A video that ends, or breaks, before the end that it declares."""
+    """Error for a video that is damaged or ends before its declared end."""

@@ -1,4 +1,4 @@
-"""An iterable run ahead in its own thread, and a function applied to its items in several."""
+"""Iteration ahead of use in a background thread, and mapping of a function over items in several threads."""
 
 import queue
 import threading
@@ -11,33 +11,33 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-POLL_SECONDS = 0.1  # how soon either side notices that the other is gone
-JOIN_SECONDS = 2.0
+POLL_SECONDS = 0.1  # interval at which producer and consumer check whether the other has stopped
+JOIN_SECONDS = 2.0  # how long ``close`` waits for the thread
 
 
 class StreamStoppedError(Exception):
-    """Iteration was ended from outside, through an event."""
+    """Error of an iteration that an event stopped."""
 
 
 class _End:
-    """Last item of a producer, with its error if it had one."""
+    """End marker of a producer, with its error or None."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 class _Channel(Generic[T]):
-    """Items on their way from the thread that makes them to the iteration that takes them."""
+    """Bounded queue between the producer thread and the consumer."""
 
     def __init__(self, depth: int | Callable[[T], int], stop: threading.Event) -> None:
         self.stop = stop
-        self.failures: list[BaseException] = []  # what cannot be sent any more once ``stop`` is set
+        self.failures: list[BaseException] = []  # errors after ``stop`` was set, when nothing is sent anymore
         self.ready: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
         self._depth = depth
         self._slots: threading.Semaphore | None = None
 
     def produce(self, items: Iterable[T]) -> None:
-        """Send all items, then the end."""
+        """Send all items, then the end marker; close the iterator."""
         error: BaseException | None = None
         source: object = None
         try:
@@ -59,7 +59,7 @@ class _Channel(Generic[T]):
             self.ready.put(_End(error))
 
     def _send(self, item: T) -> bool:
-        """Hand an item on as soon as there is a free slot; False once ``stop`` is set."""
+        """Wait for a free slot and send an item; return False if ``stop`` is set."""
         if self._slots is None:
             self._slots = threading.Semaphore(self._depth(item) if callable(self._depth) else self._depth)
         while not self.stop.is_set():
@@ -69,27 +69,27 @@ class _Channel(Generic[T]):
         return False
 
     def free_slot(self) -> None:
-        """Let the producer send one more item."""
-        assert self._slots is not None  # made before the first item was sent
+        """Allow the producer to send one more item."""
+        assert self._slots is not None  # created before the first item was sent
         self._slots.release()
 
 
 class Prefetcher(Iterator[T]):
-    """Iterator over the same items, which a thread makes ahead from now on.
+    """Iterator over the items of an iterable, which a thread computes ahead of their use. The thread starts at once.
 
-    An error of ``items`` is raised here, after the items before it. ``close()``, and so the end of the iteration, stops
-    the thread and closes ``items``.
+    An error of ``items`` is raised by the iteration, after the items before the error. ``close()`` stops the thread and
+    closes ``items``; the end of the iteration calls it.
 
     Args:
-        items: anything to iterate over.
-        depth: how many items wait at most; or a function that tells it from the first item.
-        stop: an event that a chain of prefetchers shares, so that closing the last ends them all at once; a thread in
-            the middle of an item is given two seconds and then left to end by itself.
-        interrupt: an event that others set to end the iteration.
-        name: of the thread.
+        items: the iterable.
+        depth: maximum number of waiting items, or a function that returns it for the first item.
+        stop: an event shared by a chain of prefetchers, so that closing the last one stops them all. A thread that is
+            computing an item gets two seconds to end; after that, ``close`` returns and the thread ends by itself.
+        interrupt: an event that ends the iteration when the caller sets it.
+        name: name of the thread.
 
     Raises:
-        StreamStoppedError: on iteration, soon after ``interrupt`` was set.
+        StreamStoppedError: during iteration, soon after ``interrupt`` was set.
     """
 
     def __init__(
@@ -132,13 +132,13 @@ class Prefetcher(Iterator[T]):
             except queue.Empty:
                 if not channel.stop.is_set() or self._thread.is_alive() or not channel.ready.empty():
                     continue
-                if channel.failures:  # which is why somebody further up the chain set ``stop``
+                if channel.failures:  # the failure made another prefetcher of the chain set ``stop``
                     raise channel.failures[0] from None
                 self._ended = True
         return _End(None)
 
     def close(self) -> None:
-        """End the thread and close what it iterates over; a second time nothing happens."""
+        """Stop the thread and close the iterable. Further calls have no effect."""
         if self._closed:
             return
         self._closed = True
@@ -159,17 +159,18 @@ def prefetch(
     stop: threading.Event | None = None,
     interrupt: threading.Event | None = None,
 ) -> Generator[T, None, None]:
-    """Yield the items of a ``Prefetcher`` whose thread starts with the iteration."""
-    with closing(Prefetcher(items, depth=depth, stop=stop, interrupt=interrupt)) as ahead:
-        yield from ahead
+    """Yield the items of a ``Prefetcher`` with these arguments. Its thread starts with the iteration."""
+    with closing(Prefetcher(items, depth=depth, stop=stop, interrupt=interrupt)) as prefetcher:
+        yield from prefetcher
 
 
 def map_in_threads(
     function: Callable[[T], R], items: Generator[T, None, None], *, workers: int
 ) -> Generator[R, None, None]:
-    """``map(function, items)``, in order, computed by ``workers`` threads at a time and no further ahead than that.
+    """Yield ``map(function, items)`` in order, computed by ``workers`` threads.
 
-    Errors of ``function`` and ``items`` are raised here, after the results before them. Closing this closes ``items``.
+    At most ``workers`` items are computed ahead of the iteration. The iteration raises errors of ``function`` and
+    ``items`` after the results before the error. Closing the generator closes ``items``.
     """
     running: deque[Future[R]] = deque()
     failure: Exception | None = None

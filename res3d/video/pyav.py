@@ -1,6 +1,6 @@
 """Protocols of PyAV's containers, streams and packets, with the attributes that this package uses.
 
-PyAV's own stubs declare the time base of a stream as optional.
+They replace PyAV's stubs, which declare the time base of a stream as optional.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,17 +12,17 @@ import av
 
 
 class Format(Protocol):
-    """A container's format."""
+    """Format of a container."""
 
     name: str
-    """FFmpeg's names, with commas between them."""
+    """FFmpeg's names of the format, separated by commas."""
 
 
 class Codec(Protocol):
     """A codec."""
 
     reorder: bool
-    """True where frames are decoded in another order than they are shown in."""
+    """True if frames are decoded in another order than they are presented."""
 
 
 class CodecContext(Protocol):
@@ -64,7 +64,7 @@ class Packet(Protocol):
     is_corrupt: bool
 
     def decode(self) -> list[av.VideoFrame]:
-        """Return the frames that the decoder has ready."""
+        """Decode the packet and return the frames that are complete."""
 
 
 class Streams(Protocol):
@@ -76,21 +76,21 @@ class Streams(Protocol):
 
 
 class Container(Protocol):
-    """A file that is read."""
+    """A file opened for reading."""
 
     format: Format
     streams: Streams
     duration: int | None
-    """In units of 1 / ``av.time_base`` seconds."""
+    """Duration in units of 1 / ``av.time_base`` seconds."""
 
     def demux(self, streams: Stream | Sequence[Stream], /) -> Iterator[Packet]:
-        """Return the packets of some streams."""
+        """Return the packets of one or several streams."""
 
     def decode(self, stream: Stream, /) -> Iterator[av.VideoFrame]:
         """Return the frames of a stream."""
 
     def seek(self, offset: int, *, stream: Stream) -> None:
-        """Go to a keyframe at ``offset`` or before it."""
+        """Seek to the keyframe at or before ``offset``."""
 
     def close(self) -> None:
         """Close the file."""

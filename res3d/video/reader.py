@@ -1,4 +1,4 @@
-"""Frames of a video file with their true times, in one pass and bounded memory."""
+"""Reader of the frames of a video file with their exact times, in one pass and with bounded memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,74 +15,83 @@ from res3d.video.pyav import Container
 from res3d.video.segments import SegmentedDecoder
 
 MIN_FPS = 1e-6  # one frame in eleven days
-SLACK = Fraction(
-    1, 10**9
-)  # seconds: floats like 0.1 + 0.2, or 30000 / 1001 times k, miss the instant they mean by less
+# Tolerance in seconds: the rounding error of floats such as 0.1 + 0.2, or k * 1001 / 30000, is smaller.
+TOLERANCE = Fraction(1, 10**9)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimedFrame:
     """One frame of a video, not yet converted to RGB."""
 
-    index: int  # source frames from 0
-    time: Fraction  # seconds from the first frame's presentation
-    duration: Fraction  # seconds until the next frame; the last frame's own
+    index: int
+    """Frame number in the file, from 0."""
+    time: Fraction
+    """Seconds from the presentation time of the first frame."""
+    duration: Fraction
+    """Seconds until the next frame; for the last frame, its declared duration, or else that of the previous frame."""
     decoded: av.VideoFrame
-    orientation: Matrix  # how the picture is turned to be upright
+    orientation: Matrix
+    """Display matrix that rotates the image upright; see ``orientation.display_matrix``."""
 
     @property
     def seconds(self) -> float:
+        """``time`` as a float."""
         return float(self.time)
 
     @property
     def end_seconds(self) -> float:
+        """Presentation time of the next frame in seconds."""
         return float(self.time + self.duration)
 
     def rgb(self) -> Image:
-        """The picture as uint8 [H, W, 3] RGB, upright, by the frame's own colour matrix and range."""
-        # One thread: starting several for each frame takes longer than the conversion.
+        """Return the upright image as uint8 [H, W, 3] RGB, converted with the frame's color matrix and range."""
+        # One thread: starting several threads for each frame takes longer than the conversion.
         image = np.asarray(self.decoded.to_ndarray(format="rgb24", threads=1), np.uint8)
         return orient(image, self.orientation)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoInfo:
-    """What a file says of its video stream. Sizes are of upright frames."""
+    """Metadata of a file's video stream. Width and height are those of upright frames."""
 
     width: int
     height: int
-    fps: float  # average
-    num_frames: int | None  # declared, or worked out from the declared length; None where the file states neither
+    fps: float
+    """Average frames per second."""
+    num_frames: int | None
+    """Declared number of frames, or one computed from the declared duration; None if the file declares neither."""
     codec: str
+    """FFmpeg's name of the codec, such as "h264"."""
     pixel_format: str
+    """FFmpeg's name of the pixel format, such as "yuv420p"."""
 
 
 class VideoReader:
-    """Iterates over (uint8 [H, W, 3] RGB, seconds) of a video file.
+    """Iterable over the frames of a video file as (uint8 [H, W, 3] RGB, seconds).
 
-    Seconds count from the first frame's presentation time and strictly increase. Frames come in presentation order
-    whatever order the file keeps them or their timestamps in; rotation metadata is honoured. Each iteration opens the
-    file anew, decodes it once from its beginning, in threads, and holds a few frames at a time.
+    Seconds count from the presentation time of the first frame and strictly increase. Frames are sorted by presentation
+    time, in whatever order the file stores them, and rotated as its metadata requires. Each iteration opens the file
+    again, decodes it once from its beginning with several threads, and keeps only a few frames in memory.
 
     Args:
-        path: a video file. Playlists, still pictures and text, which FFmpeg would open too, are refused.
-        start: seconds; frames before it are left out.
-        end: seconds; frames from it on are left out: [start, end) is half open. None reads to the end.
-        fps: resample to this rate: output k is the frame with the largest time ≤ start + k / fps, and that frame's own
-            time is given, so frames are repeated or left out and none are made. None gives every frame.
-        allow_truncated: keep the frames of a file that ends or breaks early; ``damage`` then says what was found.
-        decoders: more than one decodes so many segments of the file at the same time, cut at keyframes, each in one
-            thread: the same frames, sooner where the codec's own threads leave cores idle. Up to 256 MiB of frames wait
-            for their turn.
-        threads: of a single decoder; None for as many as there are CPUs that the process may use.
+        path: a video file. Playlists, still pictures and text, which FFmpeg could open, are errors.
+        start: seconds; frames before this time are skipped.
+        end: seconds; frames at or after this time are skipped, so [start, end) is half open. None: read to the end.
+        fps: resample to this rate. Output k is the frame with the largest time ≤ start + k / fps, with the time of that
+            frame; frames may be repeated or skipped, but not interpolated. None: every frame.
+        allow_truncated: continue if the file is damaged or ends early; ``damage`` then describes the damage.
+        decoders: number of segments of the file, cut at keyframes, that are decoded at the same time, each in one
+            thread. The frames are the same for any number. More than one is faster if the codec's threads leave cores
+            idle; up to 256 MiB of decoded frames then wait in memory.
+        threads: number of threads of a single decoder; None: one per CPU that the process may use.
 
     Raises:
-        FileNotFoundError: no such file.
-        VideoError: not a video, or no frame in [start, end).
-        TruncatedVideoError: while iterating: a file that ends or breaks before the end it declares, raised when that
-            shows, at the latest after the last frame. A range that ends before the break does not meet it. Formats that
-            declare no length, such as MPEG-TS, GIF and raw H.264, cannot show a clean cut.
-        ValueError: ``start``, ``end``, ``fps``, ``decoders`` or ``threads`` out of range.
+        FileNotFoundError: the file does not exist.
+        VideoError: the file is not a video, or has no frame in [start, end).
+        TruncatedVideoError: during iteration, at the latest after the last frame: the file is damaged or ends before
+            its declared end. Damage after ``end`` raises no error. Formats that declare no duration, such as MPEG-TS,
+            GIF and raw H.264, do not show that a file was cut between frames.
+        ValueError: ``start``, ``end``, ``fps``, ``decoders`` or ``threads`` is out of range.
     """
 
     def __init__(
@@ -113,7 +122,7 @@ class VideoReader:
         self.end = None if end == float("inf") else end
         self.fps = fps
         self.allow_truncated = allow_truncated
-        self.damage: str | None = None  # what the last pass found broken
+        self.damage: str | None = None  # description of the damage that the last iteration met
         self.info = self._probe()
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
@@ -121,18 +130,18 @@ class VideoReader:
             yield frame.rgb(), frame.seconds
 
     def frames(self) -> Iterator[TimedFrame]:
-        """The same frames before their conversion to RGB, with source frame numbers and durations."""
-        empty = True
+        """Yield the frames before their conversion to RGB, with frame numbers and durations."""
+        is_empty = True
         for frame in self._within() if self.fps is None else self._resampled(self.fps):
-            empty = False
+            is_empty = False
             yield frame
-        if empty:
+        if is_empty:
             until = "the end" if self.end is None else f"{self.end} s"
             raise VideoError(f"{self.path}: no frame from {self.start} s to {until}")
 
     @property
     def num_frames(self) -> int | None:
-        """About how many frames an iteration gives, if the file says enough to tell: good for progress bars."""
+        """Approximate number of frames of an iteration, for progress bars; None if the file does not declare it."""
         if self.info.num_frames is None:
             return None
         total = self.info.num_frames / self.info.fps
@@ -149,10 +158,10 @@ class VideoReader:
             except av.FFmpegError:
                 first = None
             if first is None:
-                raise VideoError(f"{self.path}: not one frame can be decoded")
+                raise VideoError(f"{self.path}: no frame can be decoded")
             width, height = first.width, first.height
-            # Asked of one frame only: PyAV's side data and its frame refer to each other, so that every frame it is
-            # asked of lives on until the garbage collector's next round.
+            # Read the side data of one frame only: in PyAV it and its frame refer to each other, so that the frame
+            # stays in memory until the garbage collector runs.
             try:
                 self._orientation = display_matrix(first)
             except VideoError as error:
@@ -178,27 +187,27 @@ class VideoReader:
 
     def _resampled(self, fps: float) -> Iterator[TimedFrame]:
         target, end = self._range()
-        target += 2 * SLACK  # from just below start to just above it: a frame at the very instant is shown
+        target += 2 * TOLERANCE  # from just below start to just above, so that a frame at that very time is included
         step = 1 / Fraction(fps)
         for frame in self._all_frames():
             while target < frame.time + frame.duration:
-                if end is not None and target >= end + SLACK:
+                if end is not None and target >= end + TOLERANCE:
                     return
                 yield frame
                 target += step
 
     def _range(self) -> tuple[Fraction, Fraction | None]:
-        """``start`` and ``end`` as fractions, a nanosecond early: what falls on them is at them or after."""
-        return Fraction(self.start) - SLACK, None if self.end is None else Fraction(self.end) - SLACK
+        """Return ``start`` and ``end`` minus the tolerance, so that frames at these times count as at or after them."""
+        return Fraction(self.start) - TOLERANCE, None if self.end is None else Fraction(self.end) - TOLERANCE
 
     def _all_frames(self) -> Iterator[TimedFrame]:
-        """Every frame in presentation order, from time 0, with strictly increasing times."""
+        """Yield every frame in presentation order, with strictly increasing times from 0."""
         self.damage = None
         with open_container(self.path) as container:
             decoder = self._decoder(container)
             gap = 1 / frame_rate(video_stream(container))
-            frame: TimedFrame | None = None  # held until the next one's time is known
-            origin = stamp_before = Fraction(0)
+            frame: TimedFrame | None = None  # delayed until the next frame determines its duration
+            origin = previous_stamp = Fraction(0)
             try:
                 for stamp, decoded in decoder:
                     tick = Fraction(decoded.time_base or Fraction(1, 1000))
@@ -206,19 +215,19 @@ class VideoReader:
                         origin = stamp
                         frame = self._frame(0, Fraction(0), gap, decoded)
                     else:
-                        self._check_continuity(frame, decoded, stamp - stamp_before)
-                        # Two frames at one instant: times that strictly increase put the second a tick later.
+                        self._check_continuity(frame, decoded, stamp - previous_stamp)
+                        # If two frames have the same timestamp, the second one gets a time one tick later.
                         time = max(stamp - origin, frame.time + tick)
                         gap = time - frame.time
                         yield replace(frame, duration=gap)
                         frame = self._frame(frame.index + 1, time, gap, decoded)
-                    stamp_before = stamp
+                    previous_stamp = stamp
             finally:
-                self.damage = decoder.damage  # also where the caller stops early
+                self.damage = decoder.damage  # also if the caller stops early
             if frame is None:
-                raise VideoError(f"{self.path}: not one frame can be decoded")
-            last = Fraction(frame.decoded.duration or 0) * Fraction(frame.decoded.time_base or 0) or gap
-            yield replace(frame, duration=last)
+                raise VideoError(f"{self.path}: no frame can be decoded")
+            last_duration = Fraction(frame.decoded.duration or 0) * Fraction(frame.decoded.time_base or 0) or gap
+            yield replace(frame, duration=last_duration)
 
     def _decoder(self, container: Container) -> FrameDecoder | SegmentedDecoder:
         if self.decoders == 1:
@@ -228,12 +237,13 @@ class VideoReader:
     def _frame(self, index: int, time: Fraction, duration: Fraction, decoded: av.VideoFrame) -> TimedFrame:
         return TimedFrame(index=index, time=time, duration=duration, decoded=decoded, orientation=self._orientation)
 
-    def _check_continuity(self, before: TimedFrame, decoded: av.VideoFrame, elapsed: Fraction) -> None:
-        old, new = before.decoded, decoded
+    def _check_continuity(self, previous: TimedFrame, decoded: av.VideoFrame, elapsed: Fraction) -> None:
+        """Raise VideoError if the timestamp decreases or the frame size changes after the previous frame."""
+        old, new = previous.decoded, decoded
         if elapsed < 0:
             raise VideoError(
-                f"{self.path}: timestamps jump back by {-float(elapsed):.3f} s after {before.seconds:.3f} s"
+                f"{self.path}: timestamps jump back by {-float(elapsed):.3f} s after {previous.seconds:.3f} s"
             )
         if (old.width, old.height) != (new.width, new.height):
             sizes = f"{old.width}×{old.height} to {new.width}×{new.height}"
-            raise VideoError(f"{self.path}: the frame size changes from {sizes} after {before.seconds:.3f} s")
+            raise VideoError(f"{self.path}: the frame size changes from {sizes} after {previous.seconds:.3f} s")

@@ -1,4 +1,4 @@
-"""A video decoded in several places at once: segments that begin at keyframes, put together in order."""
+"""Parallel decoding of a video in segments that begin at keyframes."""
 
 import threading
 from collections import deque
@@ -13,41 +13,42 @@ from res3d.video.container import (
     FrameDecoder,
     frame_rate,
     missing_seconds,
-    note_end,
     open_container,
     timed_streams,
+    update_end,
     video_stream,
 )
 from res3d.video.prefetch import Prefetcher
 from res3d.video.pyav import Container
 
-MIN_SEGMENT_FRAMES = 24  # opening the file and seeking in it cost as much as decoding a few frames
-WAITING_BYTES = 256 * 2**20  # decoded frames that wait for their turn, of all segments together
+MIN_SEGMENT_FRAMES = 24  # opening a file and seeking take as long as decoding a few frames
+WAITING_BYTES = 256 * 2**20  # budget for decoded frames that wait for output, all segments together
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """Frames from a keyframe up to a later one, by their timestamps in presentation order."""
+    """Frames from a keyframe to the frame before a later keyframe."""
 
-    stamps: tuple[int, ...]  # in ticks of the stream; the first is the keyframe's
+    stamps: tuple[int, ...]  # timestamps in presentation order, in ticks of the stream; the first is the keyframe's
 
 
 def plan_segments(path: Path) -> list[Segment]:
-    """The segments of a video, from its packets alone; none where they do not say for sure which frames come out.
+    """Return the segments of a video, planned from its packets without decoding them.
 
-    That is so where timestamps are missing, guessed (AVI) or double, and where the file looks damaged.
+    The list is empty if the packets do not determine the frames: timestamps are missing, guessed (AVI) or duplicate, or
+    the file seems to be damaged.
     """
     with open_container(path) as container:
         stream = video_stream(container)
         if container.format.name == "avi":
             return []
-        usual = 1 / frame_rate(stream)
+        default_duration = 1 / frame_rate(stream)
         ends: dict[int, Fraction] = {}
         stamps: list[int] = []
         keys: list[int] = []
         try:
             for packet in container.demux(timed_streams(container)):
-                note_end(packet, ends, usual)
+                update_end(packet, ends, default_duration)
                 if packet.stream is not stream or not packet.size:
                     continue
                 if packet.pts is None or packet.is_corrupt:
@@ -66,26 +67,30 @@ def plan_segments(path: Path) -> list[Segment]:
 
 
 def _cut(stamps: list[int], keys: list[int]) -> list[Segment]:
-    places = {stamp: place for place, stamp in enumerate(stamps)}
-    begins = [0]
+    """Cut sorted timestamps at those of keyframes; every segment but the last has at least MIN_SEGMENT_FRAMES."""
+    indices = {stamp: index for index, stamp in enumerate(stamps)}
+    starts = [0]
     for key in keys:
-        if places[key] - begins[-1] >= MIN_SEGMENT_FRAMES:
-            begins.append(places[key])
+        if indices[key] - starts[-1] >= MIN_SEGMENT_FRAMES:
+            starts.append(indices[key])
     return [
-        Segment(stamps=tuple(stamps[begin:end])) for begin, end in zip(begins, [*begins[1:], len(stamps)], strict=True)
+        Segment(stamps=tuple(stamps[start:end])) for start, end in zip(starts, [*starts[1:], len(stamps)], strict=True)
     ]
 
 
 class SegmentedDecoder:
-    """Iterates once over the very frames and times that a ``FrameDecoder`` gives, decoded by several threads.
+    """Iterator over the same frames and times as ``FrameDecoder``, decoded by several threads.
 
-    Frames that lead a keyframe and need those before it are decoded with the segment before. Where a segment's frames
-    are not those that its packets announce, the rest of the video is decoded in one piece.
+    Frames that are presented before a keyframe but stored after it are decoded with the previous segment. If the frames
+    of a segment differ from those that its packets announce, the rest of the video is decoded by a ``FrameDecoder``.
 
     Args:
         path: the video.
-        workers: segments that are decoded at the same time, each by one thread.
+        workers: number of segments that are decoded at the same time, each by one thread.
         allow_truncated: see ``FrameDecoder``.
+
+    Raises:
+        TruncatedVideoError: during iteration; see ``FrameDecoder``.
     """
 
     def __init__(self, path: Path, *, workers: int, allow_truncated: bool) -> None:
@@ -96,32 +101,32 @@ class SegmentedDecoder:
 
     def __iter__(self) -> Generator[tuple[Fraction, av.VideoFrame], None, None]:
         segments = plan_segments(self._path)
-        given = 0
+        num_yielded = 0
         if len(segments) > 1:
             try:
                 for timed in self._in_parallel(segments):
-                    given += 1
+                    num_yielded += 1
                     yield timed
                 return
-            except _NotAsAnnouncedError:
+            except _UnexpectedFrameError:
                 pass
         with open_container(self._path) as container:
             decoder = FrameDecoder(container, self._path, allow_truncated=self._allow_truncated)
             try:
                 for number, timed in enumerate(decoder):
-                    if number >= given:
+                    if number >= num_yielded:
                         yield timed
             finally:
                 self.damage = decoder.damage
 
     def _in_parallel(self, segments: list[Segment]) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-        stop = threading.Event()  # all segments at once
-        waiting = iter(segments)
+        stop = threading.Event()  # stops the threads of all segments
+        remaining = iter(segments)
         running: deque[Prefetcher[tuple[Fraction, av.VideoFrame]]] = deque()
 
         def start_next() -> None:
-            if (segment := next(waiting, None)) is not None:
-                frames = _announced(self._path, segment)
+            if (segment := next(remaining, None)) is not None:
+                frames = _segment_frames(self._path, segment)
                 running.append(Prefetcher(frames, depth=self._frames_ahead, stop=stop, name="res3d-segment"))
 
         try:
@@ -137,42 +142,46 @@ class SegmentedDecoder:
                 frames.close()
 
     def _frames_ahead(self, timed: tuple[Fraction, av.VideoFrame]) -> int:
-        """How many frames of the size of this one a segment may hold."""
+        """Return how many frames of the size of ``timed`` may wait per segment."""
         size = sum(plane.buffer_size for plane in timed[1].planes)
         return max(1, WAITING_BYTES // self._workers // size)
 
 
-class _NotAsAnnouncedError(Exception):
-    """A segment whose frames are not those of its packets."""
+class _UnexpectedFrameError(Exception):
+    """Error for a segment whose frames are not those that its packets announce."""
 
 
-def _announced(path: Path, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-    """Frames of a segment. Raises _NotAsAnnouncedError for a file that cannot be read there too."""
+def _segment_frames(path: Path, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+    """Open the file and yield the timestamps and frames of a segment.
+
+    Raises:
+        _UnexpectedFrameError: the frames differ from those announced, or the file cannot be read.
+    """
     try:
         with open_container(path) as container:
             yield from _decode_segment(container, segment)
     except (av.FFmpegError, OSError) as error:
-        raise _NotAsAnnouncedError(str(error)) from None
+        raise _UnexpectedFrameError(str(error)) from None
 
 
 def _decode_segment(container: Container, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:
     stream = video_stream(container)
-    stream.thread_type = "NONE"  # the segments are the threads
+    stream.thread_type = "NONE"  # one thread per segment
     stream.codec_context.thread_count = 1
-    first, due = segment.stamps[0], iter(segment.stamps)
+    first, expected = segment.stamps[0], iter(segment.stamps)
     container.seek(first, stream=stream)
-    begun, left = False, len(segment.stamps)
+    at_keyframe, remaining = False, len(segment.stamps)
     for packet in container.demux(stream):
-        begun = begun or (packet.pts == first and packet.is_keyframe)
-        if not begun:
+        at_keyframe = at_keyframe or (packet.pts == first and packet.is_keyframe)
+        if not at_keyframe:
             continue
         for frame in packet.decode():
             if frame.pts is not None and frame.pts < first:
-                continue  # leads the keyframe, and belongs to the segment before
-            if frame.is_corrupt or frame.pts != next(due):
-                raise _NotAsAnnouncedError(f"a frame at {frame.pts}")
+                continue  # presented before the keyframe: it belongs to the previous segment
+            if frame.is_corrupt or frame.pts != next(expected):
+                raise _UnexpectedFrameError(f"frame at {frame.pts}")
             yield frame.pts * Fraction(frame.time_base or stream.time_base), frame
-            left -= 1
-            if not left:
+            remaining -= 1
+            if not remaining:
                 return
-    raise _NotAsAnnouncedError(f"{left} frames fewer")
+    raise _UnexpectedFrameError(f"{remaining} frames are missing")

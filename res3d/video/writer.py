@@ -1,4 +1,4 @@
-"""H.264 mp4 files, whole or not at all."""
+"""Writer of H.264 mp4 files that appear under their name only when complete."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -15,26 +15,27 @@ MIN_FPS, MAX_FPS = 0.001, 90_000
 
 
 class VideoWriter:
-    """Writes uint8 [H, W, 3] RGB frames as H.264 in an mp4.
+    """Writer of uint8 [H, W, 3] RGB frames as H.264 in an mp4 file. Also a context manager.
 
-    The file appears under its name when the writer is closed; after an error nothing is left, after Ctrl-C what was
-    written is kept as ``NAME.partial.mp4``. Frames of even sides are stored as yuv420p, which plays everywhere; odd
-    sides, which 4:2:0 cannot hold, as yuv444p, so that the size is kept.
+    The file appears under its name when the writer is closed. If the ``with`` block ends with an error, no new
+    file remains; after Ctrl-C the frames written so far are saved as ``NAME.partial.mp4``. Frames with even width and
+    height are stored as yuv420p, which all players support. Others are stored as yuv444p, because yuv420p cannot store
+    odd sizes.
 
     Args:
-        path: the file to write; its folder must exist.
-        fps: frames per second for frames written without a time of their own.
-        quality: x264's constant rate factor, 0 (lossless for yuv444p) to 51.
+        path: the file to write, ending in .mp4; its folder must exist.
+        fps: frames per second, for frames that are written without a time; 0.001 to 90000.
+        quality: constant rate factor of x264, from 0 (lossless for yuv444p) to 51 (worst).
 
     Raises:
-        ValueError: ``fps`` or ``quality`` out of range, or a path that does not end in .mp4.
-        FileNotFoundError: no such folder.
+        ValueError: ``fps`` or ``quality`` is out of range, or the path does not end in .mp4.
+        FileNotFoundError: the folder does not exist.
     """
 
     def __init__(self, path: str | Path, *, fps: float = 25.0, quality: int = 20) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
-            raise ValueError(f"the writer makes .mp4 files, not {self.path.name!r}")
+            raise ValueError(f"path must end in .mp4, not {self.path.name!r}")
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"{self.path.parent}: no such folder")
         if not MIN_FPS <= fps <= MAX_FPS:
@@ -47,50 +48,56 @@ class VideoWriter:
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream
         self._closed = False
-        self._due = Fraction(0)  # when a frame without a time of its own is shown
+        self._next_seconds = Fraction(0)  # time of the next frame if it is written without a time
         self._last_tick = -1
         self._gap = round(1 / self._rate / TIME_BASE)
 
     def write(self, frame: Image, seconds: float | None = None) -> None:
-        """Add a frame, shown from ``seconds`` on; without a time, 1 / ``fps`` after the last.
+        """Add a frame.
+
+        Args:
+            frame: uint8 [H, W, 3] RGB, with the size of the first frame.
+            seconds: presentation time; by default 1 / ``fps`` after the previous frame.
 
         Raises:
-            ValueError: a frame of another type or size than the first, a time not later than the last one's, or a
-                writer that is closed.
+            ValueError: the frame has the wrong dtype, shape or size, the time is not later than that of the previous
+                frame, or the writer is closed.
         """
         if self._closed:
-            raise ValueError(f"{self.path} is finished; it takes no more frames")
+            raise ValueError(f"the writer of {self.path} is closed; frames can no longer be written")
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != "uint8" or 0 in frame.shape:
             raise ValueError(f"a frame must be uint8 [H, W, 3], not {frame.dtype} {frame.shape}")
         if self._container is None:
             self._open(frame.shape[1], frame.shape[0])
         if (frame.shape[1], frame.shape[0]) != (self._stream.width, self._stream.height):
             size = f"{self._stream.width}×{self._stream.height}"
-            raise ValueError(f"a frame of {frame.shape[1]}×{frame.shape[0]} in a video of {size}")
-        shown = self._due if seconds is None else Fraction(seconds)
-        tick = round(shown / TIME_BASE)
+            raise ValueError(f"a frame must be {size}, as the first one, not {frame.shape[1]}×{frame.shape[0]}")
+        time = self._next_seconds if seconds is None else Fraction(seconds)
+        tick = round(time / TIME_BASE)
         if tick <= self._last_tick:
-            last = f"{float(self._last_tick * TIME_BASE):.6f} s" if self._last_tick >= 0 else "the start"
-            raise ValueError(f"frame times must increase, by 1/90000 s at least: {float(shown):.6f} s after {last}")
+            minimum = float((self._last_tick + 1) * TIME_BASE)
+            raise ValueError(
+                f"frame times must increase by at least 1/90000 s: expected ≥ {minimum:.6f} s, not {float(time):.6f} s"
+            )
         if self._last_tick >= 0:
             self._gap = tick - self._last_tick
-        self._last_tick, self._due = tick, shown + 1 / self._rate
+        self._last_tick, self._next_seconds = tick, time + 1 / self._rate
         picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
         picture.pts, picture.time_base = tick, TIME_BASE
         self._mux(self._stream.encode(picture))
 
     def close(self) -> None:
-        """Finish the file and give it its name. Without frames, nothing is written."""
+        """Finish the file and move it to its name. Without frames, no file is created."""
         self._finish(self.path)
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Close the writer and delete the unfinished file."""
         self._closed = True
         try:
             if self._container is not None:
                 self._container.close()
         except (av.FFmpegError, OSError):
-            pass  # what could not be written is not wanted
+            pass  # the file is deleted anyway
         finally:
             self._container = None
             self._unfinished.unlink(missing_ok=True)
@@ -110,7 +117,7 @@ class VideoWriter:
 
     def _open(self, width: int, height: int) -> None:
         self._container = av.open(str(self._unfinished), "w", format="mp4", options={"movflags": "faststart"})
-        # With its tree of macroblocks, x264 gives other bits for the same frames, even on one thread.
+        # With macroblock-tree rate control, x264 is not deterministic, even with one thread.
         options = {"crf": str(self._quality), "x264-params": "mbtree=0"}
         self._stream = self._container.add_stream("libx264", rate=self._rate, options=options)
         self._stream.width, self._stream.height = width, height
@@ -121,7 +128,7 @@ class VideoWriter:
         assert self._container is not None  # opened by the first frame
         for packet in packets:
             if packet.pts == self._last_tick:
-                packet.duration = self._gap  # the last frame is shown as long as the one before it
+                packet.duration = self._gap  # the last frame lasts as long as the one before it
             self._container.mux(packet)
 
     def _finish(self, path: Path) -> None:

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 import torchvision
-from helpers.parity_peers import enliven
+from helpers.parity_peers import randomize
 from helpers.videos import gray_with_bar, write_h264
 from safetensors.torch import load_file, save_file
 
@@ -57,7 +57,7 @@ def test_logits_are_a_layer_of_classifiers_alone(video, thin):
 
 
 def test_a_foreign_file_needs_the_name_of_its_backbone(video, tmp_path, capsys):
-    torch.save(enliven(torchvision.models.resnet18(num_classes=3)).state_dict(), tmp_path / "f.pth")
+    torch.save(randomize(torchvision.models.resnet18(num_classes=3)).state_dict(), tmp_path / "f.pth")
     command = ["classify", str(video), "--weights", str(tmp_path / "f.pth"), *SMALL]
     assert main(command) == 2
     assert "f.pth does not say what classifier it belongs to; name its backbone" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torchvision
-from helpers.parity_peers import HaraResNet, enliven
+from helpers.parity_peers import HaraResNet, randomize
 
 import res3d
 from res3d.cli import main
@@ -9,7 +9,7 @@ from res3d.cli import main
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    network = enliven(torchvision.models.resnet18(num_classes=4))
+    network = randomize(torchvision.models.resnet18(num_classes=4))
     torch.save({"state_dict": network.state_dict()}, tmp_path / "in.pth")
     return tmp_path / "in.pth", network
 
@@ -57,7 +57,7 @@ def test_the_head_can_be_dropped_and_every_option_reaches_the_loader(checkpoint,
 
 
 def test_shortcuts_of_type_a_and_strides_on_the_1x1_can_be_asked_for(tmp_path, capsys):
-    torch.save(enliven(HaraResNet(10, "A", 4)).state_dict(), tmp_path / "a.pth")
+    torch.save(randomize(HaraResNet(10, "A", 4)).state_dict(), tmp_path / "a.pth")
     out = tmp_path / "a.safetensors"
     assert convert(tmp_path / "a.pth", out, "--model", "hara_resnet10") == 1
     assert "missing" in capsys.readouterr().err

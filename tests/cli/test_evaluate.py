@@ -68,8 +68,8 @@ def test_switches_are_printed_with_their_frames(tmp_path, capsys):
         (["TRUTH", "TRUTH", "--json", "nowhere/a.json"], 2, "--json nowhere/a.json: no such folder"),
         (["none.json", "TRUTH"], 1, "res3d evaluate: none.json: no such file"),
         (["OTHER", "TRUTH"], 1, "the ground truth has a video 'a' that the predictions lack; they have 'c'"),
-        (["NOTES", "TRUTH"], 1, "line 1 is no MOTChallenge text, numbers between commas: 'hello'"),
-        (["FOLDER", "TRUTH"], 1, "a folder without tracks (.json or .txt)"),
+        (["NOTES", "TRUTH"], 1, "line 1 must be numbers separated by commas, not 'hello'"),
+        (["FOLDER", "TRUTH"], 1, "the folder contains no files of tracks (.json or .txt)"),
     ],
 )
 def test_bad_input_is_one_line(truth, tmp_path, capsys, arguments, code, message):

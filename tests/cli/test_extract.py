@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.paths import ROOT
-from helpers.processes import take_ctrl_c
+from helpers.processes import restore_sigint
 from helpers.videos import cut, gray_with_bar, write_h264, write_sound
 
 import res3d
@@ -333,7 +333,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_half_file(tmp_path, thin_sp
     flags = ["--model", str(thin_spec), "--out", str(out), "--stride", "1"]
     command = [sys.executable, str(ROOT / "tools/extract_features.py"), str(folder), *flags]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=os.environ, preexec_fn=take_ctrl_c)
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=os.environ, preexec_fn=restore_sigint)
     deadline = time.monotonic() + 120
     while not (out / "a.npz").exists() and process.poll() is None:
         assert time.monotonic() < deadline

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 from helpers.paths import ROOT
-from helpers.processes import take_ctrl_c
+from helpers.processes import restore_sigint
 from helpers.videos import cut, gray_with_bar, write_h264
 
 import res3d
@@ -31,7 +31,7 @@ def weights(tmp_path_factory) -> Path:
     """A random detector's, which sees something everywhere."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     torch.manual_seed(0)
-    model = tiny(categories=CATEGORIES)
+    model = tiny_detector(categories=CATEGORIES)
     with torch.no_grad():
         model.box_head.visible.bias.fill_(3)
     res3d.save_weights(model, path)
@@ -307,7 +307,7 @@ def test_ctrl_c_keeps_the_frames_so_far_under_another_name(tmp_path, weights):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
-        preexec_fn=take_ctrl_c,
+        preexec_fn=restore_sigint,
     )
     deadline = time.monotonic() + 120
     while not (list(out.glob(".*.unfinished.mp4")) if out.exists() else []) and process.poll() is None:

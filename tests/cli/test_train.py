@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from helpers.paths import ROOT
-from helpers.processes import take_ctrl_c
+from helpers.processes import restore_sigint
 from helpers.runs import curve, losses, run, sensor_settings
 
 import res3d
@@ -32,7 +32,7 @@ def start(config: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        preexec_fn=take_ctrl_c,
+        preexec_fn=restore_sigint,
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 from torchvision.models import detection as theirs
 
 import res3d
@@ -14,7 +14,7 @@ NO_WEIGHTS = {"weights": None, "weights_backbone": None}
 
 
 def test_a_saved_detector_comes_back_with_other_settings(tmp_path):
-    model = tiny().eval()
+    model = tiny_detector().eval()
     res3d.save_weights(model, tmp_path / "d.safetensors")
     again = load_detector(tmp_path / "d.safetensors").eval()
     assert (again.spec, again.settings) == (model.spec, model.settings)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.detectors import THIN, clip_targets, tiny
+from helpers.detectors import THIN, clip_targets, tiny_detector
 
 import res3d
 from res3d.detection import MaskRCNN3d
@@ -32,7 +32,7 @@ def clips() -> list[torch.Tensor]:
     ids=lambda k: " ".join(f"{name}={value}" for name, value in k.items()) or "default",
 )
 def test_results_have_the_contracts_shapes(keywords):
-    model = tiny(**keywords).eval()
+    model = tiny_detector(**keywords).eval()
     with torch.no_grad():
         results = model(clips())
     assert len(results) == 2
@@ -59,7 +59,7 @@ def test_results_have_the_contracts_shapes(keywords):
 
 
 def test_one_model_takes_any_length():
-    model = tiny().eval()
+    model = tiny_detector().eval()
     with torch.no_grad():
         for length in (1, 2, 7):
             (result,) = model([torch.rand(3, length, 40, 56)])
@@ -68,7 +68,7 @@ def test_one_model_takes_any_length():
 
 @pytest.mark.parametrize("keywords", [{"keypoints": 5}, {"neck": "c4", "keypoints": 5}, {"design": "torchvision_v2"}])
 def test_training_gives_losses_that_reach_every_parameter(keywords):
-    model = tiny(**keywords).train()
+    model = tiny_detector(**keywords).train()
     heads = [name for name in ("masks", "keypoints") if name in {t.field for t in model.tasks.values()}]
     losses = model(clips(), [clip_targets(size, heads) for size in CLIPS])
     names = {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_visible", "loss_mask"}
@@ -80,7 +80,7 @@ def test_training_gives_losses_that_reach_every_parameter(keywords):
 
 @pytest.mark.parametrize("keywords", [{"keypoints": 5}, {"design": "torchvision_v2"}])
 def test_clips_without_any_object_train(keywords):
-    model = tiny(**keywords).train()
+    model = tiny_detector(**keywords).train()
     heads = [t.field for t in model.tasks.values()]
     for objects in ((0, 0), (2, 0)):
         targets = [clip_targets(size, heads, count=n) for size, n in zip(CLIPS, objects, strict=True)]
@@ -92,7 +92,7 @@ def test_clips_without_any_object_train(keywords):
 
 
 def test_no_proposal_at_all_is_no_trouble():
-    model = tiny(keypoints=5, rpn_score_thresh=1.0)
+    model = tiny_detector(keypoints=5, rpn_score_thresh=1.0)
     targets = [clip_targets(size, ["masks", "keypoints"], count=0) for size in CLIPS]
     losses = model(clips(), targets)
     sum(losses.values()).backward()
@@ -103,7 +103,7 @@ def test_no_proposal_at_all_is_no_trouble():
 
 def test_frames_after_the_padding_of_a_hidden_object_teach_nothing():
     """What stands in a hidden frame's targets does not change the losses."""
-    model = tiny(keypoints=5).eval()
+    model = tiny_detector(keypoints=5).eval()
     model.training = True  # losses without the noise of batch statistics
     targets = [clip_targets(size, ["masks", "keypoints"]) for size in CLIPS]
     targets[0]["visible"][0, 2:] = False
@@ -123,7 +123,7 @@ def test_frames_after_the_padding_of_a_hidden_object_teach_nothing():
 
 
 def test_targets_are_checked_before_anything_else():
-    model = tiny()
+    model = tiny_detector()
     wrong = clip_targets(CLIPS[1], ["masks"])
     wrong["labels"][0] = 9
     with pytest.raises(ValueError, match=r"clip 1: labels must be in \[1, 4\)"):
@@ -135,7 +135,7 @@ def test_targets_are_checked_before_anything_else():
 
 
 def test_a_frozen_backbone_stays_frozen():
-    model = tiny(freeze_at=2).train()
+    model = tiny_detector(freeze_at=2).train()
     assert model.backbone.frozen_stages == ("stem", "conv2")
     sum(model(clips(), [clip_targets(size, ["masks"]) for size in CLIPS]).values()).backward()
     assert model.backbone.stem.conv.weight.grad is None
@@ -144,7 +144,7 @@ def test_a_frozen_backbone_stays_frozen():
 
 def test_checkpointing_changes_nothing():
     shown, targets = clips(), [clip_targets(size, ["masks"]) for size in CLIPS]
-    plain, checkpointed = tiny().train(), tiny(checkpoint_stages=["conv2", "conv4"]).train()
+    plain, checkpointed = tiny_detector().train(), tiny_detector(checkpoint_stages=["conv2", "conv4"]).train()
     saving = [
         name for name in checkpointed.spec.backbone.stage_names if getattr(checkpointed.backbone, name).checkpointed
     ]
@@ -160,7 +160,7 @@ def test_checkpointing_changes_nothing():
 
 
 def test_several_sizes_are_drawn_in_training_and_the_last_is_kept_for_use():
-    model = tiny(min_size=(32, 48, 64))
+    model = tiny_detector(min_size=(32, 48, 64))
     batches = [model.train().transform([torch.rand(3, 2, 40, 40)]).sizes[0] for _ in range(40)]
     assert set(batches) == {(32, 32), (48, 48), (64, 64)}
     assert {model.eval().transform([torch.rand(3, 2, 40, 40)]).sizes[0] for _ in range(9)} == {(64, 64)}
@@ -170,7 +170,7 @@ def test_several_sizes_are_drawn_in_training_and_the_last_is_kept_for_use():
 def test_weights_of_a_backbone_go_where_its_stages_are(neck):
     """conv5 is the backbone's on a pyramid, and the box head's without one, with its kernel in time."""
     donor = res3d.create_backbone(THIN)
-    model = tiny(neck=neck, weights_backbone=donor.state_dict())
+    model = tiny_detector(neck=neck, weights_backbone=donor.state_dict())
     head = model.backbone if neck == "fpn" else model.box_head.stages
     assert torch.equal(model.backbone.conv4[0].branch.a.conv.weight, donor.conv4[0].branch.a.conv.weight)
     assert torch.equal(head.conv5[0].branch.a.conv.weight, donor.conv5[0].branch.a.conv.weight)
@@ -183,19 +183,20 @@ def test_image_weights_of_a_backbone_are_inflated_as_asked():
         for k, v in res3d.create_backbone(THIN).state_dict().items()
     }
     center, mean = (
-        tiny(weights_backbone=flat, inflate=how).backbone.conv4[0].branch.a.conv.weight for how in ("center", "mean")
+        tiny_detector(weights_backbone=flat, inflate=how).backbone.conv4[0].branch.a.conv.weight
+        for how in ("center", "mean")
     )
     source = flat["conv4.0.branch.a.conv.weight"][:, :, 0]
     assert torch.equal(center[:, :, 1], source)
     assert center[:, :, 0].abs().max() == 0
     assert torch.allclose(mean[:, :, 0], source / 3)
     with pytest.raises(res3d.WeightsError, match="but not of this backbone"):
-        tiny(weights_backbone={k: v for k, v in flat.items() if not k.startswith("conv5")})
+        tiny_detector(weights_backbone={k: v for k, v in flat.items() if not k.startswith("conv5")})
 
 
 def test_a_temporal_kernel_is_that_of_everything():
     for frames in (1, 3, 5):
-        model = tiny(temporal_kernel=frames, keypoints=5)
+        model = tiny_detector(temporal_kernel=frames, keypoints=5)
         spans = (model.neck.output[0], model.tpn.convs, model.mask_head.convs, model.keypoints_head.convs)
         for part in spans:
             assert {m.kernel_size[0] for m in part.modules() if isinstance(m, torch.nn.Conv3d)} == {frames}
@@ -223,21 +224,21 @@ def test_a_temporal_kernel_is_that_of_everything():
 )
 def test_keywords_that_are_none_are_refused(keywords, message):
     with pytest.raises(ValueError, match=message):
-        tiny(**keywords)
+        tiny_detector(**keywords)
 
 
 def test_lists_from_a_config_are_as_good_as_tuples():
-    settings = tiny(min_size=[32, 48], image_mean=[0.5, 0.5, 0.5]).settings
+    settings = tiny_detector(min_size=[32, 48], image_mean=[0.5, 0.5, 0.5]).settings
     assert (settings.min_size, settings.image_mean) == ((32, 48), (0.5, 0.5, 0.5))
 
 
 def test_damaged_weights_do_not_find_nothing_in_silence():
-    model = tiny().eval()
+    model = tiny_detector().eval()
     with torch.no_grad():
         model.backbone.conv3[0].branch.a.conv.weight[0] = float("nan")
     with pytest.raises(FloatingPointError, match="objectness is not finite"):
         model(clips())
-    model = tiny().eval()
+    model = tiny_detector().eval()
     with torch.no_grad():
         model.box_head.classes.bias[1] = float("nan")
     with pytest.raises(FloatingPointError, match="scores of classes are not finite"):
@@ -246,7 +247,7 @@ def test_damaged_weights_do_not_find_nothing_in_silence():
 
 def test_masks_and_keypoints_of_a_frame_are_that_frames():
     """With a kernel of 1 in time a clip of different frames has, in each frame, what that frame alone has."""
-    model = tiny(keypoints=5, temporal_kernel=1).eval()
+    model = tiny_detector(keypoints=5, temporal_kernel=1).eval()
     clip, boxes = torch.rand(3, 4, 64, 96), torch.tensor([[8.0, 8, 40, 40], [30, 10, 90, 60]])[:, None].repeat(1, 4, 1)
     boxes = boxes + 2 * torch.arange(4)[None, :, None]
 
@@ -278,7 +279,7 @@ def test_masks_and_keypoints_of_a_frame_are_that_frames():
 
 
 def test_embeddings_are_means_weighted_by_visibility():
-    head = tiny().box_head
+    head = tiny_detector().box_head
     x, settings = torch.rand(5, 32, 3, 1, 1), {"visible": torch.tensor([[1.0, 0, 0.5]]).repeat(5, 1)}
     scores = torch.full((5, 4), 0.05)
     scores[torch.arange(5), [1, 2, 3, 1, 2]] = 0.85
@@ -293,7 +294,9 @@ def test_embeddings_are_means_weighted_by_visibility():
 
 def test_boxes_that_name_their_last_pixel_are_cut_to_it():
     """Detectron's convention: the last column of a frame 96 wide is 95."""
-    original, ours = (tiny(neck="c4", design=design, mask=False) for design in ("detect_and_track", "torchvision"))
+    original, ours = (
+        tiny_detector(neck="c4", design=design, mask=False) for design in ("detect_and_track", "torchvision")
+    )
     frames = torch.rand(3, 2, 64, 96)
     for model, right, bottom in ((original, 95, 63), (ours, 96, 64)):
         with torch.no_grad():
@@ -306,26 +309,26 @@ def test_boxes_that_name_their_last_pixel_are_cut_to_it():
 
 def test_detect_is_for_eval_mode():
     with pytest.raises(ValueError, match="detect is for models in eval mode"):
-        tiny().train().detect(clips())
+        tiny_detector().train().detect(clips())
 
 
 def test_a_file_of_other_conventions_is_refused(tmp_path):
     """The same tensors, boxes that name their last pixel, and BGR: loaded, they would find other things."""
-    original = tiny(neck="c4", design="detect_and_track", mask=False)
+    original = tiny_detector(neck="c4", design="detect_and_track", mask=False)
     res3d.save_weights(original, tmp_path / "d.safetensors")
     sides = original.spec.proposals.anchors.sizes[0]
     with pytest.raises(res3d.WeightsError, match=r"was saved with box_offset = 1, not 0 .*load_detector rebuilds it"):
-        tiny(neck="c4", mask=False, anchor_sizes=sides, weights=tmp_path / "d.safetensors")
-    twin = tiny(neck="c4", design="detect_and_track", mask=False)
+        tiny_detector(neck="c4", mask=False, anchor_sizes=sides, weights=tmp_path / "d.safetensors")
+    twin = tiny_detector(neck="c4", design="detect_and_track", mask=False)
     assert res3d.load_weights(twin, tmp_path / "d.safetensors").missing == ()
-    other = tiny(neck="c4", design="detect_and_track", mask=False, image_std=(1.0, 1.0, 1.0))
+    other = tiny_detector(neck="c4", design="detect_and_track", mask=False, image_std=(1.0, 1.0, 1.0))
     with pytest.raises(res3d.WeightsError, match=r"was saved with image_std = "):
         res3d.load_weights(other, tmp_path / "d.safetensors")
 
 
 @pytest.mark.parametrize("keywords", [{"keypoints": 5}, {"neck": "c4", "design": "detect_and_track"}])
 def test_a_saved_file_rebuilds_the_detector(tmp_path, keywords):
-    model = tiny(box_nms_thresh=0.4, **keywords).eval()
+    model = tiny_detector(box_nms_thresh=0.4, **keywords).eval()
     model.set_norm_eps(1e-3)
     res3d.save_weights(model, tmp_path / "detector.safetensors")
     again = res3d.load_model(tmp_path / "detector.safetensors").eval()
@@ -342,14 +345,14 @@ def test_a_saved_file_rebuilds_the_detector(tmp_path, keywords):
 
 
 def test_weights_of_another_detector_are_refused(tmp_path):
-    model = tiny()
+    model = tiny_detector()
     res3d.save_weights(model, tmp_path / "d.safetensors")
     with pytest.raises(res3d.WeightsError, match="res3d detector weights, but not of this resnet10_3d_thin"):
-        res3d.load_weights(tiny(mask=False, keypoints=5), tmp_path / "d.safetensors")
+        res3d.load_weights(tiny_detector(mask=False, keypoints=5), tmp_path / "d.safetensors")
 
 
 def test_half_precision_keeps_boxes_and_scores_whole():
-    model = tiny(keypoints=5).eval()
+    model = tiny_detector(keypoints=5).eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         (result,) = model([torch.rand(3, 2, 40, 56)])
     for name in ("boxes", "scores", "visible", "keypoints", "embeddings", "masks"):
@@ -359,7 +362,7 @@ def test_half_precision_keeps_boxes_and_scores_whole():
 
 
 def test_detect_gives_the_same_with_masks_one_at_a_time():
-    model = tiny(keypoints=5).eval()
+    model = tiny_detector(keypoints=5).eval()
     shown = clips()
     with torch.no_grad():
         whole, held = model(shown), model.detect(shown)
@@ -374,7 +377,7 @@ def test_detect_gives_the_same_with_masks_one_at_a_time():
 @pytest.mark.parametrize("stages", [2, 5])
 def test_a_detector_resumes_behind_the_maps_of_leading_stages(keywords, stages):
     """Losses and results are the same; the sizes of the clips are enough, and draw what the clips draw."""
-    model, shown = tiny(**keywords).eval(), clips()
+    model, shown = tiny_detector(**keywords).eval(), clips()
     heads = [task.field for task in model.tasks.values()]
     targets, sizes = [clip_targets(size, heads) for size in CLIPS], [size[1:] for size in CLIPS]
     with torch.no_grad():
@@ -391,17 +394,17 @@ def test_a_detector_resumes_behind_the_maps_of_leading_stages(keywords, stages):
 
 
 def test_dense_parts_are_all_but_the_heads():
-    model, flat = tiny(), tiny(neck="c4")
+    model, flat = tiny_detector(), tiny_detector(neck="c4")
     assert list(model.dense_parts()) == [model.backbone, model.neck, model.tpn.convs]
     assert list(flat.dense_parts()) == [flat.backbone, flat.tpn.convs]
 
 
 def test_a_detector_knows_its_categories(tmp_path):
     names = tuple(Category(name=name, keypoints=("a", "b"), skeleton=((0, 1),)) for name in ("cat", "dog", "cat"))
-    model = tiny(categories=names)
+    model = tiny_detector(categories=names)
     assert model.categories == {1: names[0], 2: names[1], 3: names[2]}
-    assert tiny().categories == {}
+    assert tiny_detector().categories == {}
     res3d.save_weights(model, tmp_path / "d.safetensors")
     assert res3d.load_model(tmp_path / "d.safetensors").categories == model.categories
     with pytest.raises(ValueError, match="3 classes besides background, and 1 categories"):
-        tiny(categories=names[:1])
+        tiny_detector(categories=names[:1])

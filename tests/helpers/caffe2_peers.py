@@ -1,6 +1,6 @@
-"""Detectron's ResNets and Detect-and-Track's detector, computed straight from blobs of their names and shapes.
+"""Reference implementations of Detectron's ResNets and Detect-and-Track's detector, computed from Caffe2 blobs.
 
-Written from the papers, configurations and layouts, independently of res3d.
+They are written from the papers, configurations and blob layouts, independently of res3d.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from torchvision.ops import roi_align
 
 
 class Caffe2ResNet:
-    """A Detectron ResNet computed straight from its blobs: affine norms, bottlenecks that stride on the first 1×1."""
+    """Detectron ResNet computed from its blobs: affine norms, and bottlenecks with the stride on the first 1×1."""
 
     def __init__(self, depth: int, frames: int = 1) -> None:
         generator = np.random.default_rng(0)
@@ -51,7 +51,7 @@ class Caffe2ResNet:
         self.blobs["fc1000_b"] = generator.standard_normal(1000).astype(np.float32)
 
     def __call__(self, clip: torch.Tensor) -> torch.Tensor:
-        """The map of res5."""
+        """Return the feature map of res5."""
         x = F.relu(self.conv("conv1", clip, 2, "res_conv1_bn"))
         x = F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
         for stage in (2, 3, 4, 5):
@@ -69,7 +69,7 @@ class Caffe2ResNet:
         return x
 
     def conv(self, name: str, x: torch.Tensor, stride: int = 1, bn: str | None = None) -> torch.Tensor:
-        """A convolution and the affine map after it."""
+        """Apply a convolution and the affine norm after it."""
         kernel = torch.from_numpy(self.blobs[f"{name}_w"])
         kernel = kernel.unsqueeze(2) if kernel.dim() == 4 else kernel
         padding = tuple(k // 2 for k in kernel.shape[2:])
@@ -79,7 +79,7 @@ class Caffe2ResNet:
 
 
 class DetectAndTrack:
-    """R-18 3D, C4, with a keypoint head: what its graph computes up to boxes and heatmaps. Clips are BGR."""
+    """Detect-and-Track's R-18 3D C4 model with a keypoint head, up to boxes and heatmaps. Clips are BGR."""
 
     ANCHORS = 12
     CLASSES = 2
@@ -95,7 +95,7 @@ class DetectAndTrack:
             self.blobs[f"{name}_w"] = (scale * generator.standard_normal(shape)).astype(np.float32)
             self.blobs[f"{name}_b"] = generator.uniform(-0.1, 0.1, biases).astype(np.float32)
 
-        for block in (0, 1):  # in the box head, res5 sees single frames
+        for block in (0, 1):  # in the box head, res5 has spatial kernels only
             for part in "ab":
                 name = f"res5_{block}_branch2{part}_w"
                 self.blobs[name] = self.body.blobs[name] = self.blobs[name][:, :, 1]
@@ -129,14 +129,14 @@ class DetectAndTrack:
         return x
 
     def proposals(self, conv4: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of tubes [N, A, h, w] and corrections [N, A, T, 4, h, w]."""
+        """Return tube logits [N, A, h, w] and box deltas [N, A, T, 4, h, w]."""
         hidden = F.relu(self.linear("conv_rpn", conv4))
         logits = self.linear("rpn_cls_logits_1", hidden).mean(dim=2)
         deltas = self.linear("rpn_bbox_pred_1", hidden)
         return logits, deltas.unflatten(1, (self.ANCHORS, 4)).transpose(2, 3)
 
     def pool(self, conv4: torch.Tensor, tubes: torch.Tensor, size: int) -> torch.Tensor:
-        """[R, T, 4] tubes of the one clip -> [R, C, T, size, size]."""
+        """Pool features of tubes [R, T, 4] of a single clip; return [R, C, T, size, size]."""
         frames = []
         for t in range(conv4.shape[2]):
             rois = torch.cat([torch.zeros(len(tubes), 1), tubes[:, t]], dim=1)
@@ -144,13 +144,13 @@ class DetectAndTrack:
         return torch.stack(frames, dim=2)
 
     def boxes(self, conv4: torch.Tensor, tubes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Class logits [R, classes] and corrections [R, classes, T, 4]."""
+        """Return class logits [R, classes] and box deltas [R, classes, T, 4]."""
         x = self.body.stage(5, self.pool(conv4, tubes, 7), 1).mean(dim=(3, 4), keepdim=True)
         logits = self.linear("cls_score_1", x).mean(dim=(2, 3, 4))
         return logits, self.linear("bbox_pred_1", x)[..., 0, 0].unflatten(1, (self.CLASSES, 4)).transpose(2, 3)
 
     def heatmaps(self, conv4: torch.Tensor, tubes: torch.Tensor) -> torch.Tensor:
-        """[R, T, K, 56, 56]; in the original, time is moved to the batch before the deconvolutions."""
+        """Return heatmaps [R, T, K, 56, 56]. As in the original, the deconvolutions treat time as batch."""
         x = self.pool(conv4, tubes, 14)
         for n in range(1, 9):
             x = F.relu(self.linear(f"conv_fcn{n}", x))

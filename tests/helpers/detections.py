@@ -1,4 +1,4 @@
-"""Detections of made-up scenes for tests of linking."""
+"""Detections of synthetic scenes for tests of linking."""
 
 import numpy as np
 
@@ -6,10 +6,12 @@ from res3d.structures import FrameDetections
 
 
 def box_at(x: float, y: float, side: float = 20.0) -> list[float]:
+    """Return a square box xyxy around a center."""
     return [x - side / 2, y - side / 2, x + side / 2, y + side / 2]
 
 
 def frame_of(*boxes: list[float], scores=None, labels=None, **more) -> FrameDetections:
+    """Return detections of one frame; by default with score 0.9 and label 1."""
     n = len(boxes)
     return FrameDetections.from_mapping(
         {
@@ -21,17 +23,18 @@ def frame_of(*boxes: list[float], scores=None, labels=None, **more) -> FrameDete
     )
 
 
-def wandering(seed: int, frames: int = 80, objects: int = 6, side: float = 30.0) -> list[FrameDetections]:
-    """Objects that wander, are missed, and false alarms."""
+def wandering_objects(seed: int, frames: int = 80, objects: int = 6, side: float = 30.0) -> list[FrameDetections]:
+    """Return detections of objects that move randomly, with missed objects and false positives."""
     rng = np.random.default_rng(seed)
-    place, speed = rng.uniform(50, 350, (objects, 2)), rng.normal(0, 2, (objects, 2))
-    made = []
+    positions, velocities = rng.uniform(50, 350, (objects, 2)), rng.normal(0, 2, (objects, 2))
+    detections = []
     for _ in range(frames):
-        speed += rng.normal(0, 0.3, speed.shape)
-        place += speed
-        seen = place[rng.random(objects) > 0.1]
-        alarms = rng.uniform(0, 400, (rng.poisson(0.5), 2))
-        centers = np.concatenate([seen, alarms])
-        scores = np.concatenate([rng.uniform(0.3, 1, len(seen)), rng.uniform(0.05, 0.7, len(alarms))])
-        made.append(frame_of(*[box_at(x, y, side) for x, y in centers], scores=scores))
-    return made
+        velocities += rng.normal(0, 0.3, velocities.shape)
+        positions += velocities
+        detected = positions[rng.random(objects) > 0.1]
+        false_positives = rng.uniform(0, 400, (rng.poisson(0.5), 2))
+        centers = np.concatenate([detected, false_positives])
+        scores = [rng.uniform(0.3, 1, len(detected)), rng.uniform(0.05, 0.7, len(false_positives))]
+        boxes = [box_at(x, y, side) for x, y in centers]
+        detections.append(frame_of(*boxes, scores=np.concatenate(scores)))
+    return detections

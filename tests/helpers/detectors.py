@@ -1,4 +1,4 @@
-"""Detectors that are quick to run and find something, and targets for them."""
+"""Small detectors with non-trivial predictions, and targets for them."""
 
 import torch
 from helpers.paths import ROOT
@@ -21,8 +21,8 @@ SMALL = {
 }
 
 
-def tiny(num_classes: int = 4, **keywords) -> MaskRCNN3d:
-    """A thin detector whose predictions differ from place to place."""
+def tiny_detector(num_classes: int = 4, **keywords) -> MaskRCNN3d:
+    """Return a small detector whose predictors have random weights, so that predictions vary over the image."""
     model = mask_rcnn_3d(THIN, num_classes, **{**SMALL, **keywords})
     with torch.no_grad():
         for predictor in (model.tpn.objectness, model.tpn.deltas, model.box_head.classes, model.box_head.deltas):
@@ -32,7 +32,7 @@ def tiny(num_classes: int = 4, **keywords) -> MaskRCNN3d:
 
 
 def clip_targets(size: tuple[int, ...], heads: list[str], count: int = 2) -> dict[str, torch.Tensor]:
-    """Targets of a clip of ``size`` [C, T, H, W]: ``count`` objects that drift, each hidden in one frame."""
+    """Return targets of a clip of ``size`` [C, T, H, W]: ``count`` moving objects, each invisible in one frame."""
     _, t, h, w = size
     corner = torch.rand(count, 1, 2) * torch.tensor([w / 3, h / 3]) + torch.arange(t)[None, :, None]
     boxes = torch.cat([corner, corner + 14 + 5 * torch.rand(count, 1, 2)], dim=2)
@@ -42,6 +42,6 @@ def clip_targets(size: tuple[int, ...], heads: list[str], count: int = 2) -> dic
     if "masks" in heads:
         target["masks"] = torch.rand(count, t, h, w) > 0.5
     if "keypoints" in heads:
-        places = boxes[..., None, :2] + torch.rand(count, t, 5, 2) * 14
-        target["keypoints"] = torch.cat([places, torch.full((count, t, 5, 1), 2.0)], dim=3)
+        points = boxes[..., None, :2] + torch.rand(count, t, 5, 2) * 14
+        target["keypoints"] = torch.cat([points, torch.full((count, t, 5, 1), 2.0)], dim=3)
     return target

@@ -1,4 +1,4 @@
-"""Norms whose every number matters."""
+"""Norm layers with random parameters and statistics."""
 
 from torch import nn
 

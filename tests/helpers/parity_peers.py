@@ -1,6 +1,6 @@
-"""Helpers for parity tests, and the peers that are no installed packages, as plain modules with the originals' names.
+"""Helpers of parity tests, and reference models that no installable package provides, with the originals' key names.
 
-They are written from papers, configs and layouts, independently of res3d.
+The models are written from papers, configurations and checkpoint layouts, independently of res3d.
 """
 
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def enliven(model: nn.Module, seed: int = 1) -> nn.Module:
-    """Every parameter and statistic random, none of them near the values that hide mistakes; eval mode."""
+def randomize(model: nn.Module, seed: int = 1) -> nn.Module:
+    """Set all parameters and statistics to random values far from defaults that hide errors; return in eval mode."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in model.state_dict().items():
         if name.endswith("running_var"):
@@ -23,16 +23,16 @@ def enliven(model: nn.Module, seed: int = 1) -> nn.Module:
     return model.eval()
 
 
-def assert_close(ours: Tensor, theirs: Tensor, tolerance: float = 1e-5) -> None:
-    """max|a − b| ≤ tolerance · max|b|."""
-    assert ours.shape == theirs.shape
-    assert torch.isfinite(theirs).all()
-    assert theirs.abs().max() > 0
-    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
+    """Assert max|actual − expected| ≤ tolerance · max|expected|, equal shapes, and finite values that are not all 0."""
+    assert actual.shape == expected.shape
+    assert torch.isfinite(expected).all()
+    assert expected.abs().max() > 0
+    assert (actual - expected).abs().max() <= tolerance * expected.abs().max()
 
 
 class HaraBlock(nn.Module):
-    """Basic or bottleneck block of 3D-ResNets-PyTorch (Hara et al. 2018), with shortcut type A or B."""
+    """Basic or bottleneck block of 3D-ResNets-PyTorch (Hara et al. 2018) with shortcut type A or B."""
 
     def __init__(self, inplanes: int, planes: int, stride: int, bottleneck: bool, kind: str) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class HaraBlock(nn.Module):
 
 
 class HaraResNet(nn.Module):
-    """3D-ResNets-PyTorch's ResNet."""
+    """ResNet of 3D-ResNets-PyTorch."""
 
     DEPTHS = {  # noqa: RUF012
         10: (1, 1, 1, 1),
@@ -101,7 +101,7 @@ class HaraResNet(nn.Module):
 
 
 class I3Block(nn.Module):
-    """Bottleneck of hassony2's I3ResNet: the middle convolution spans 3 frames and strides time as it does space."""
+    """Bottleneck of hassony2's I3ResNet; the middle convolution is 3×3×3 and has the same stride in time and space."""
 
     def __init__(self, inplanes: int, planes: int, stride: int) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class I3Block(nn.Module):
 
 
 class I3ResNet(nn.Module):
-    """hassony2's I3ResNet with a convolution as its classifier."""
+    """I3ResNet of hassony2 with a convolution as classifier."""
 
     def __init__(self, counts: tuple[int, ...], classes: int, width: int = 64) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class I3ResNet(nn.Module):
 
 
 class ConvModule(nn.Module):
-    """mmcv's convolution with norm, and ReLU if asked."""
+    """Convolution and norm of mmcv, optionally with ReLU."""
 
     def __init__(self, a: int, b: int, kernel: tuple[int, ...], stride: tuple[int, ...], act: bool) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class ConvModule(nn.Module):
 
 
 class MMBlock(nn.Module):
-    """MMAction2's Bottleneck3d, style pytorch, inflate_style 3x1x1."""
+    """Bottleneck3d of MMAction2 with style pytorch and inflate_style 3x1x1."""
 
     def __init__(self, inplanes: int, planes: int, stride: int, inflate: int) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class MMBlock(nn.Module):
 
 
 class MMAction2I3D(nn.Module):
-    """MMAction2's ``i3d_r50`` recipe: ResNet3d and I3DHead, with the names its checkpoints have."""
+    """ResNet3d and I3DHead of MMAction2's ``i3d_r50`` recipe, with the key names of its checkpoints."""
 
     INFLATE = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
 

@@ -1,4 +1,4 @@
-"""Training runs that take a second."""
+"""Training runs that take about a second."""
 
 import csv
 from pathlib import Path
@@ -19,10 +19,10 @@ stages:
 """
 
 
-def changed(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
-    """The same run with some settings changed; of ``model``, ``train`` and ``validate`` the keys that are given.
+def change_settings(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
+    """Return a copy of settings with changes.
 
-    ``None`` removes a key.
+    For ``model``, ``train`` and ``validate``, a dictionary changes only its keys; None removes a key.
     """
     values = settings.to_plain()
     for name, change in changes.items():
@@ -33,9 +33,9 @@ def changed(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
 
 
 def detector_settings(out: Path, **changes: Any) -> TrainingSettings:
-    """A thin detector on eight clips of 32×32."""
+    """Return settings of a small detector trained on eight clips of 32×32."""
     small = {**SMALL, "min_size": 32, "max_size": 32, "anchor_sizes": [8, 12, 16, 24, 32]}
-    given = {
+    defaults = {
         "model": {"kind": "detector", "backbone": str(THIN), "mask": False, **small},
         "train": {"kind": "synthetic", "num_clips": 8, "length": 2, "side": 32},
         "validate": {"kind": "synthetic", "num_clips": 3, "length": 2, "side": 32, "seed": 9},
@@ -45,13 +45,13 @@ def detector_settings(out: Path, **changes: Any) -> TrainingSettings:
         "log_every": 1,
         "accelerator": "cpu",
     }
-    return TrainingSettings(**{**given, **changes})
+    return TrainingSettings(**{**defaults, **changes})
 
 
 def sensor_settings(out: Path, **changes: Any) -> TrainingSettings:
-    """A classifier of sensor windows, which are easy to tell apart."""
+    """Return settings of a classifier of sensor windows whose classes are easy to separate."""
     write_sensor(out.parent)
-    given = {
+    defaults = {
         "model": {"kind": "classifier", "backbone": str(out.parent / "sensor.yaml")},
         "train": {"kind": "sensor", **sensor_files(out.parent), "rows": [0, 24]},
         "validate": {"kind": "sensor", **sensor_files(out.parent), "rows": [24, 32]},
@@ -62,7 +62,7 @@ def sensor_settings(out: Path, **changes: Any) -> TrainingSettings:
         "learning_rate": 0.01,
         "accelerator": "cpu",
     }
-    return TrainingSettings(**{**given, **changes})
+    return TrainingSettings(**{**defaults, **changes})
 
 
 def sensor_files(folder: Path) -> dict[str, str]:
@@ -70,9 +70,9 @@ def sensor_files(folder: Path) -> dict[str, str]:
 
 
 def write_sensor(folder: Path) -> None:
-    """32 windows of two channels and three classes, sine waves of different lengths, and the spec of a network."""
+    """Write 32 windows of two channels and three classes (sine waves of different frequencies), and a backbone spec."""
     if (folder / "sensor.yaml").exists():
-        return  # files that are written again are other data
+        return  # rewriting the files would change the fingerprint of the dataset
     rng = np.random.default_rng(0)
     labels = np.arange(32) % 3
     wave = np.sin(np.arange(16) * (1 + labels[:, None]) * 0.5 + rng.uniform(0, 6, (32, 1)))
@@ -83,12 +83,13 @@ def write_sensor(folder: Path) -> None:
 
 
 def run(settings: TrainingSettings) -> tuple[TrainingResult, list[str]]:
-    """The result, and the lines that were logged."""
+    """Train; return the result and the logged lines."""
     lines: list[str] = []
     return train(settings, log=lines.append), lines
 
 
 def curve(out: Path, name: str = "train") -> list[dict[str, float]]:
+    """Return the rows of a run's curve as dictionaries."""
     with (out / f"{name}.csv").open() as file:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 

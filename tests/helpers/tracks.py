@@ -1,4 +1,4 @@
-"""Tracks made for tests: random ones with everything in them, and a way to tell that two are the same."""
+"""Tracks for tests: random tracks with all fields, and an assertion that two videos are equal."""
 
 from dataclasses import fields
 
@@ -10,7 +10,7 @@ FLY = Category(name="fly", keypoints=("head", "thorax", "abdomen"), skeleton=((0
 
 
 def track_of(identity: int, frames, boxes, *, label: int = 1, scores=None, **more) -> Track:
-    """A track of plain lists."""
+    """Create a track from lists; scores are 1 by default."""
     scores = np.ones(len(frames)) if scores is None else scores
     return Track(
         id=identity,
@@ -23,6 +23,7 @@ def track_of(identity: int, frames, boxes, *, label: int = 1, scores=None, **mor
 
 
 def random_track(rng: np.random.Generator, identity: int, num_frames: int, *, poses: bool, masks: bool) -> Track:
+    """Return a track in about 70% of the frames, with optional keypoints and masks; its second mask is None."""
     frames = np.flatnonzero(rng.random(num_frames) < 0.7)
     corner = rng.uniform(-20, 1500, (len(frames), 2)).astype(np.float32)
     boxes = np.concatenate([corner, corner + rng.uniform(0, 300, corner.shape).astype(np.float32)], axis=1)
@@ -39,6 +40,7 @@ def random_track(rng: np.random.Generator, identity: int, num_frames: int, *, po
 
 
 def random_video(seed: int = 0, *, name: str = "flies", poses: bool = True, masks: bool = True) -> VideoTracks:
+    """Return a video of 31 frames with the tracks 1, 3 and 7; track 7 has no keypoints."""
     rng = np.random.default_rng(seed)
     tracks = [random_track(rng, i, 30, poses=poses and i != 7, masks=masks) for i in (3, 1, 7)]
     return VideoTracks(
@@ -51,8 +53,14 @@ def random_video(seed: int = 0, *, name: str = "flies", poses: bool = True, mask
     )
 
 
+def posed_video(*, masks: bool = True) -> VideoTracks:
+    """Return the tracks of ``random_video`` that have keypoints."""
+    video = random_video(masks=masks)
+    return video.renamed(tracks=video.tracks[:2])
+
+
 def assert_same(a: VideoTracks, b: VideoTracks, *, without: tuple[str, ...] = ()) -> None:
-    """Equal in every field, bit for bit, but for those named."""
+    """Assert that two videos are equal, bit for bit, in every field except ``without``."""
     for field in fields(VideoTracks):
         if field.name not in ("tracks", *without):
             one, other = getattr(a, field.name), getattr(b, field.name)

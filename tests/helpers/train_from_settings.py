@@ -1,4 +1,4 @@
-"""Runs the settings in YAML files one after the other, as one of several processes if the environment says so."""
+"""Script that trains with the settings of YAML files, one after the other; the environment may define its rank."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Video files made for tests, with PyAV alone: what the package's own writer makes is no outside truth."""
+"""Video files for tests, written and read with PyAV only, so that they are independent of the package's writer."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def write_h264(path: Path, images: Sequence[np.ndarray], *, audio: bool = False, **options) -> None:
-    """RGB images as lossless-looking H.264, moov in front so that a cut file still opens."""
+    """Write RGB images as H.264 of high quality. The index comes first in the file, so that a truncated file opens."""
     encode(path, images, codec="libx264", options={"crf": "8"}, audio=audio, **options)
 
 
@@ -28,6 +28,18 @@ def encode(
     audio: bool = False,
     color: dict[str, int] | None = None,
 ) -> None:
+    """Write RGB images as a video.
+
+    Args:
+        path: the file; its suffix selects the container.
+        images: uint8 [H, W, 3] frames.
+        codec, rate, pixel_format, options: arguments of the encoder; ``rate`` is in frames per second.
+        ticks: presentation time of each frame in units of ``time_base``; by default at a constant rate.
+        time_base: seconds per tick.
+        rotation, display_matrix: display orientation to store in the file.
+        audio: add an audio track.
+        color: color attributes of the codec context.
+    """
     container_options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=container_options) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
@@ -53,7 +65,7 @@ def encode(
 
 
 def write_sound(path: Path, seconds: float = 1.0) -> None:
-    """An mp4 with a tone and no picture."""
+    """Write an mp4 file with a tone and no video stream."""
     with av.open(str(path), "w") as container:
         _encode_tone(container, container.add_stream("aac", rate=48000, layout="mono"), seconds)
 
@@ -68,7 +80,7 @@ def _encode_tone(container, stream, seconds: float) -> None:
 
 
 def decode_with_pyav(path: Path) -> list[tuple[float, np.ndarray]]:
-    """(seconds from the first frame, RGB) straight from PyAV, single-threaded, in decoding order."""
+    """Decode with PyAV and one thread; return (seconds from the first frame, RGB) in the decoder's order."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
@@ -77,15 +89,15 @@ def decode_with_pyav(path: Path) -> list[tuple[float, np.ndarray]]:
 
 
 def cut(path: Path, share: float) -> Path:
-    """A copy with only the first ``share`` of the bytes."""
+    """Write a copy with only the first ``share`` of the bytes and return its path."""
     data = path.read_bytes()
-    short = path.with_name(f"cut_{path.name}")
-    short.write_bytes(data[: int(len(data) * share)])
-    return short
+    truncated = path.with_name(f"cut_{path.name}")
+    truncated.write_bytes(data[: int(len(data) * share)])
+    return truncated
 
 
 def gray_with_bar(n: int, width: int = 64, height: int = 48) -> np.ndarray:
-    """Frame n, [H, W, 3]: gray of brightness 6 n with a white bar of n + 1 pixels."""
+    """Return frame n, uint8 [H, W, 3]: gray of brightness 6 n (mod 256) with a white bar of n + 1 pixels at the top."""
     image = np.full((height, width, 3), 6 * n % 256, np.uint8)
     image[: height // 4, : 1 + n % width] = 255
     return image

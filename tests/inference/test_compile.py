@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 from torch._dynamo.utils import counters
 
 import res3d
@@ -82,7 +82,7 @@ def test_clips_are_refused_in_the_models_words(thin, shape, words):
 
 def test_what_is_not_compiled_is_packed():
     """A detector's heads, which see what was found."""
-    fused = optimize(tiny(mask=True), compile=True).network
+    fused = optimize(tiny_detector(mask=True), compile=True).network
     assert any(isinstance(module, PackedConv) for module in fused.get_submodule("mask_head").modules())
     assert not any(isinstance(module, PackedConv) for module in fused.backbone.modules())
 
@@ -134,7 +134,7 @@ def test_compiled_bfloat16_is_as_near_as_autocast(thin):
 @pytest.mark.filterwarnings("ignore")
 @torch.no_grad()
 def test_of_a_detector_pyramid_and_proposal_layers_are_compiled_too():
-    model = tiny(mask=True, keypoints=3).eval()
+    model = tiny_detector(mask=True, keypoints=3).eval()
     compiled = optimize(model, compile=True)
     for clips in [torch.rand(2, 3, 4, 60, 70), torch.rand(3, 3, 6, 64, 96)]:
         expected = model(list(clips))

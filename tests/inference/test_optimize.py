@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 from torch import Tensor, nn
 
 import res3d
@@ -191,7 +191,7 @@ def test_no_clips_have_no_maps(dtype):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @torch.no_grad()
 def test_detectors_find_what_they_found(dtype):
-    model = settle(tiny(mask=True, keypoints=3))
+    model = settle(tiny_detector(mask=True, keypoints=3))
     clips = [torch.rand(3, 4, 60, 70), torch.rand(3, 4, 64, 64)]
     optimized = optimize(model, dtype=dtype)
     expected, got = model(clips), optimized(clips)
@@ -206,7 +206,7 @@ def test_detectors_find_what_they_found(dtype):
 
 @torch.no_grad()
 def test_a_detectors_pyramid_in_bfloat16_is_as_near_as_autocast():
-    model = settle(tiny(mask=False))
+    model = settle(tiny_detector(mask=False))
     optimized = optimize(model, dtype="bfloat16")
     seen = []
     for network in (model, optimized.network):

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from helpers.parity_peers import assert_close, enliven
+from helpers.parity_peers import assert_close, randomize
 from torch import Tensor, nn
 
 import res3d
@@ -46,7 +46,7 @@ def as_clip(x: Tensor) -> Tensor:
 def assert_same_function(plain: nn.Module, ours: nn.Module, x: Tensor) -> None:
     """Equal parameter counts, outputs (float32, ≤ 1e-5 relative) and parameter gradients (float64)."""
     assert count_parameters(ours) == count_parameters(plain)
-    enliven(plain)
+    randomize(plain)
     copy_in_order(plain, ours.eval())
     with torch.no_grad():
         theirs = plain(x)
@@ -452,7 +452,7 @@ def test_s2_norm_momentum_is_how_fast_statistics_follow():
     for module in plain.modules():
         if isinstance(module, BN):
             module.momentum = 0.3
-    enliven(plain)
+    randomize(plain)
     copy_in_order(plain, ours)
     x = torch.randn(2, 8, 9, 11)
     assert_close(ours.train()(x.unsqueeze(2))[:, :, 0], plain.train()(x))
@@ -512,7 +512,7 @@ def test_s3_with_detect_and_tracks_defaults_has_no_gradient_before_conv3():
     """Frozen affine norms, and the gradient stopped after the second stage."""
     ours = res3d.create_backbone("resnet18_3d", norm="frozen_batch", freeze_at=2)
     plain = plain_detect_and_track(bottleneck=False, stages=4)
-    enliven(plain)
+    randomize(plain)
     copy_in_order(plain, ours)
     clip = torch.randn(1, 3, 3, 45, 61)
     assert_close(ours.train()(clip)["conv5"], plain(clip))

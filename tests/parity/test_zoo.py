@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from helpers.parity_peers import HaraResNet, I3ResNet, MMAction2I3D, assert_close, enliven
+from helpers.parity_peers import HaraResNet, I3ResNet, MMAction2I3D, assert_close, randomize
 from torchvision.models import video
 
 import res3d
@@ -33,7 +33,7 @@ def check(name: str, theirs, trunk, clip=CLIP, logits_clip=None, logits=None, la
 
 @pytest.mark.parametrize("name", ["r3d_18", "mc3_18", "r2plus1d_18"])
 def test_torchvision_video(name):
-    theirs = enliven(getattr(video, name)(num_classes=11))
+    theirs = randomize(getattr(video, name)(num_classes=11))
 
     def trunk(x):
         return theirs.layer4(theirs.layer3(theirs.layer2(theirs.layer1(theirs.stem(x)))))
@@ -55,7 +55,7 @@ def test_pytorchvideo(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         hub = pytest.importorskip("pytorchvideo.models.hub")
-    theirs = enliven(getattr(hub, name)())
+    theirs = randomize(getattr(hub, name)())
     clip, logits_clip = PYTORCHVIDEO[name]
     theirs.blocks[-1].activation = None  # some heads end in a softmax; logits are compared
 
@@ -72,7 +72,7 @@ def test_pytorchvideo_slow_r101():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         resnet = pytest.importorskip("pytorchvideo.models.resnet")
-    theirs = enliven(
+    theirs = randomize(
         resnet.create_resnet(model_depth=101, stem_conv_kernel_size=(1, 7, 7), head_pool_kernel_size=(8, 7, 7))
     )
 
@@ -89,7 +89,7 @@ def test_pytorchvideo_slow_r101():
 @pytest.mark.parametrize("depth", HaraResNet.DEPTHS)
 def test_hara(depth, kind):
     width = 64 if depth <= 50 else 16
-    theirs = enliven(HaraResNet(depth, kind, classes=9, width=width))
+    theirs = randomize(HaraResNet(depth, kind, classes=9, width=width))
     shortcut = {"A": "pool_pad", "B": "project"}[kind]
     name = f"hara_resnet{depth}"
     check(name, theirs, theirs.trunk, layout="torchvision resnet", shortcut=shortcut, width=width / 64)
@@ -98,10 +98,10 @@ def test_hara(depth, kind):
 @pytest.mark.parametrize(("depth", "counts"), [(50, (3, 4, 6, 3)), (101, (3, 4, 23, 3)), (152, (3, 8, 36, 3))])
 def test_i3resnet(depth, counts):
     width = 64 if depth == 50 else 16
-    theirs = enliven(I3ResNet(counts, classes=9, width=width))
+    theirs = randomize(I3ResNet(counts, classes=9, width=width))
     check(f"i3resnet{depth}", theirs, theirs.trunk, layout="torchvision resnet", width=width / 64)
 
 
 def test_mmaction2_i3d():
-    theirs = enliven(MMAction2I3D(classes=9))
+    theirs = randomize(MMAction2I3D(classes=9))
     check("mmaction2_i3d_r50", theirs, theirs.trunk, (1, 3, 9, 45, 61), layout="mmaction2")

@@ -8,7 +8,7 @@ import pytest
 from res3d.structures import ClipFeatures, ClipFeaturesWriter
 
 
-def make(clips: int = 3, length: int = 4, tail: tuple[int, ...] = (5,), **changes) -> ClipFeatures:
+def make_features(clips: int = 3, length: int = 4, tail: tuple[int, ...] = (5,), **changes) -> ClipFeatures:
     rng = np.random.default_rng(clips)
     times = rng.random((clips, length))
     fields = {
@@ -30,8 +30,8 @@ def assert_equal(a: ClipFeatures, b: ClipFeatures) -> None:
 
 @pytest.mark.parametrize("tail", [(5,), (5, 2, 3, 4)])
 @pytest.mark.parametrize("clips", [0, 1, 7])
-def test_saving_and_loading_change_nothing(tmp_path, clips, tail):
-    original = make(clips, tail=tail)
+def test_load_returns_what_save_wrote(tmp_path, clips, tail):
+    original = make_features(clips, tail=tail)
     original.save(tmp_path / "a.npz")
     loaded = ClipFeatures.load(tmp_path / "a.npz")
     assert_equal(original, loaded)
@@ -39,8 +39,8 @@ def test_saving_and_loading_change_nothing(tmp_path, clips, tail):
     assert len(loaded) == clips
 
 
-def test_the_file_is_plain_numpy(tmp_path):
-    original = make()
+def test_file_can_be_read_with_numpy_alone(tmp_path):
+    original = make_features()
     original.save(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
         assert set(file) == {"features", "frame_indices", "frame_times", "start_time", "end_time", "meta"}
@@ -49,8 +49,8 @@ def test_the_file_is_plain_numpy(tmp_path):
         assert json.loads(str(file["meta"]))["fps"] == 29.97
 
 
-def test_writing_in_batches_gives_the_same_file_as_all_at_once(tmp_path):
-    whole = make(9, tail=(5, 2, 3, 3))
+def test_writing_in_batches_equals_writing_at_once(tmp_path):
+    whole = make_features(9, tail=(5, 2, 3, 3))
     with ClipFeaturesWriter(tmp_path / "a.npz") as writer:
         for rows in (slice(0, 4), slice(4, 5), slice(5, 9)):
             names = ("features", "frame_indices", "frame_times", "start_time", "end_time")
@@ -62,33 +62,33 @@ def test_writing_in_batches_gives_the_same_file_as_all_at_once(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
 
-def test_an_error_leaves_nothing_and_spares_what_was_there(tmp_path):
-    make(2).save(tmp_path / "a.npz")
+def test_error_leaves_no_file_and_keeps_an_existing_one(tmp_path):
+    make_features(2).save(tmp_path / "a.npz")
 
     def write_and_fail():
         with ClipFeaturesWriter(tmp_path / "a.npz") as writer:
-            writer.append(make(3))
+            writer.append(make_features(3))
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
         write_and_fail()
     with pytest.raises(TypeError, match="not JSON serializable"):
-        make(3, meta={"bad": object()}).save(tmp_path / "a.npz")
+        make_features(3, meta={"bad": object()}).save(tmp_path / "a.npz")
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
     assert len(ClipFeatures.load(tmp_path / "a.npz")) == 2
 
 
-def test_batches_of_another_shape_are_refused(tmp_path):
+def test_batch_of_another_shape_is_refused(tmp_path):
     with ClipFeaturesWriter(tmp_path / "a.npz") as writer:
-        writer.append(make())
-        with pytest.raises(ValueError, match=r"rows of features are \[5\], not \[6\]"):
-            writer.append(make(tail=(6,)))
+        writer.append(make_features())
+        with pytest.raises(ValueError, match=r"rows of features must be \[5\], as in the first batch, not \[6\]"):
+            writer.append(make_features(tail=(6,)))
 
 
-def test_a_writer_without_batches_has_no_shape_to_write(tmp_path):
+def test_finish_without_batches_is_refused(tmp_path):
     with (
         ClipFeaturesWriter(tmp_path / "a.npz") as writer,
-        pytest.raises(ValueError, match="not one batch of features was appended"),
+        pytest.raises(ValueError, match="no batch of features was appended"),
     ):
         writer.finish({})
 
@@ -103,12 +103,12 @@ def test_a_writer_without_batches_has_no_shape_to_write(tmp_path):
         ({"frame_indices": np.zeros((3, 4), np.int32)}, "ClipFeatures.frame_indices must be int64, not int32"),
     ],
 )
-def test_wrong_arrays_are_refused(changes, message):
+def test_arrays_of_wrong_shape_or_dtype_are_refused(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        make(**changes)
+        make_features(**changes)
 
 
-def test_wrong_files_are_refused_by_name(tmp_path):
+def test_invalid_files_are_refused_with_their_name(tmp_path):
     (tmp_path / "random.npz").write_bytes(b"PK\x03\x04" + bytes(99))
     (tmp_path / "text.npz").write_text("hello")
     (tmp_path / "empty.npz").write_bytes(b"")
@@ -116,13 +116,13 @@ def test_wrong_files_are_refused_by_name(tmp_path):
     np.savez(tmp_path / "pickle.npz", features=np.array([{}], dtype=object), meta=np.array("{}"))
     np.savez(tmp_path / "list.npz", meta=np.array("[]"))
     np.save(tmp_path / "array.npy", np.zeros(3))
-    make().save(tmp_path / "whole.npz")
+    make_features().save(tmp_path / "whole.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-30])
-    odd = bytearray((tmp_path / "whole.npz").read_bytes())
-    odd[odd.rfind(b"PK\x01\x02") + 10] = 99  # a compression method that does not exist, for the last member: meta
-    (tmp_path / "method.npz").write_bytes(odd)
-    broken = ("random.npz", "text.npz", "empty.npz", "other.npz", "pickle.npz", "array.npy", "cut.npz", "method.npz")
-    for name in broken:
+    data = bytearray((tmp_path / "whole.npz").read_bytes())
+    data[data.rfind(b"PK\x01\x02") + 10] = 99  # unknown compression method of the last member, meta
+    (tmp_path / "method.npz").write_bytes(data)
+    invalid = ("random.npz", "text.npz", "empty.npz", "other.npz", "pickle.npz", "array.npy", "cut.npz", "method.npz")
+    for name in invalid:
         with pytest.raises(ValueError, match=rf"{name}: not a file of clip features"):
             ClipFeatures.load(tmp_path / name)
     with pytest.raises(ValueError, match=r"list.npz: not a file of clip features \(meta is list"):

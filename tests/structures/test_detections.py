@@ -36,41 +36,41 @@ def clip_result(n: int = 3, length: int = 4, **changes) -> dict:
     return result | changes
 
 
-def test_tensors_arrays_and_lists_make_the_same_detections():
+def test_tensors_arrays_and_lists_give_the_same_detections():
     result = frame_result()
     result["scores"].requires_grad_()
-    ours = FrameDetections.from_mapping(result)
+    tensors = FrameDetections.from_mapping(result)
     arrays = FrameDetections.from_mapping({k: v.detach().numpy() for k, v in result.items()})
     lists = FrameDetections.from_mapping({k: v.tolist() for k, v in result.items() if k != "masks"})
-    assert np.array_equal(ours.boxes, arrays.boxes)
-    assert np.array_equal(ours.boxes, lists.boxes)
-    assert ours.masks == arrays.masks
-    assert np.array_equal(ours.masks[1].decode(), result["masks"][1, 0] >= 0.5)
-    assert ours.labels.dtype == np.int64
-    assert ours.keypoints.dtype == np.float32
+    assert np.array_equal(tensors.boxes, arrays.boxes)
+    assert np.array_equal(tensors.boxes, lists.boxes)
+    assert tensors.masks == arrays.masks
+    assert np.array_equal(tensors.masks[1].decode(), result["masks"][1, 0] >= 0.5)
+    assert tensors.labels.dtype == np.int64
+    assert tensors.keypoints.dtype == np.float32
 
 
-def test_half_precision_bool_masks_and_encoded_masks_are_taken():
+def test_half_precision_bool_masks_and_encoded_masks_are_accepted():
     masks = torch.rand(2, 9, 8) < 0.5
     encoded = tuple(Rle.encode(mask.numpy()) for mask in masks)
     boxes = torch.tensor([[0, 0, 4, 4.0]] * 2, dtype=torch.bfloat16)
-    ours = FrameDetections.from_mapping({"boxes": boxes, "masks": masks})
-    assert ours.masks == FrameDetections.from_mapping({"boxes": boxes, "masks": encoded}).masks == encoded
-    assert ours.scores.tolist() == [1, 1]
-    assert ours.labels.tolist() == [1, 1]
+    detections = FrameDetections.from_mapping({"boxes": boxes, "masks": masks})
+    assert detections.masks == FrameDetections.from_mapping({"boxes": boxes, "masks": encoded}).masks == encoded
+    assert detections.scores.tolist() == [1, 1]
+    assert detections.labels.tolist() == [1, 1]
 
 
-def test_nothing_found_is_fine_whatever_its_shape():
+def test_empty_boxes_of_any_shape_give_no_detections():
     for boxes in ([], np.zeros((0, 4)), torch.zeros(0, 4)):
         assert len(FrameDetections.from_mapping({"boxes": boxes})) == 0
 
 
-def test_rows_are_picked_from_everything():
-    ours = FrameDetections.from_mapping(frame_result())
-    picked = ours[np.array([2, 0])]
-    assert np.array_equal(picked.embeddings, ours.embeddings[[2, 0]])
-    assert picked.masks == (ours.masks[2], ours.masks[0])
-    assert len(ours[ours.scores > 2]) == 0
+def test_selection_applies_to_every_field():
+    detections = FrameDetections.from_mapping(frame_result())
+    selected = detections[np.array([2, 0])]
+    assert np.array_equal(selected.embeddings, detections.embeddings[[2, 0]])
+    assert selected.masks == (detections.masks[2], detections.masks[0])
+    assert len(detections[detections.scores > 2]) == 0
 
 
 @pytest.mark.parametrize(
@@ -86,17 +86,17 @@ def test_rows_are_picked_from_everything():
         ({"box": 1, "area": 2}, "detections have no 'area', 'box' (accepted: boxes, scores"),
     ],
 )
-def test_what_are_no_detections_of_a_frame_is_refused(changes, message):
+def test_invalid_frame_detections_are_refused(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         FrameDetections.from_mapping(frame_result(**changes))
 
 
-def test_boxes_are_needed():
+def test_missing_boxes_are_refused():
     with pytest.raises(ValueError, match="detections lack boxes; they have scores"):
         FrameDetections.from_mapping({"scores": [1]})
 
 
-def test_a_clip_of_tubes():
+def test_clip_detections_from_mapping():
     result = clip_result()
     clip = ClipDetections.from_mapping(result, [8, 10, 12, 14])
     assert len(clip) == 3
@@ -104,7 +104,7 @@ def test_a_clip_of_tubes():
     assert np.array_equal(clip.masks[2][1].decode(), result["masks"][2, 1, 0] >= 0.5)
 
 
-def test_the_padding_of_a_clip_is_cut_off():
+def test_padding_frames_of_a_clip_are_dropped():
     result = clip_result()
     clip = ClipDetections.from_mapping(result, [8, 9])
     assert np.array_equal(clip.boxes, result["boxes"][:, :2])
@@ -115,25 +115,25 @@ def test_the_padding_of_a_clip_is_cut_off():
 @pytest.mark.parametrize(
     ("changes", "frames", "message"),
     [
-        ({}, [1, 2, 2, 3], "frames must be ≥ 0 and increase, and there must be one at least, not [1, 2, 2, 3]"),
-        ({}, [-1, 0, 1, 2], "frames must be ≥ 0 and increase"),
+        ({}, [1, 2, 2, 3], "frames must be at least one number, ≥ 0 and increasing, not [1, 2, 2, 3]"),
+        ({}, [-1, 0, 1, 2], "frames must be at least one number, ≥ 0 and increasing"),
         ({}, [1, 2, 3, 4, 5], "ClipDetections.visible must be [D, T] with T = 5, D = 3, not [3, 4]"),
         ({"visible": torch.rand(3, 3)}, [1, 2, 3, 4], "ClipDetections.visible must be [D, T]"),
         ({"track_ids": 1}, [1, 2, 3, 4], "a clip's detections have no 'track_ids' (accepted: boxes, scores"),
         ({"boxes": torch.full((3, 4, 4), torch.nan)}, [1, 2, 3, 4], "a box must be finite"),
     ],
 )
-def test_what_are_no_detections_of_a_clip_is_refused(changes, frames, message):
+def test_invalid_clip_detections_are_refused(changes, frames, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         ClipDetections.from_mapping(clip_result(**changes), frames)
 
 
-def test_what_a_clip_lacks_is_named():
+def test_missing_keys_of_a_clip_are_named():
     with pytest.raises(ValueError, match="a clip's detections lack visible, labels; they have boxes, scores"):
         ClipDetections.from_mapping({"boxes": 1, "scores": 2}, [0])
 
 
-def test_a_clip_with_masks_for_fewer_frames_is_refused():
+def test_masks_for_fewer_frames_are_refused():
     clip = ClipDetections.from_mapping(clip_result(1, 2), [0, 1])
     fields = {name: getattr(clip, name) for name in ("frames", "boxes", "visible", "scores", "labels")}
     with pytest.raises(ValueError, match=re.escape("ClipDetections.masks must be [D, T] with T = 2, D = 1, not T = 1")):

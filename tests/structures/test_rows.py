@@ -20,7 +20,7 @@ from res3d.structures.rows import Doubles, Floats, Integers
 
 @object_rows
 class Things(ObjectRows):
-    """A class with a field of every kind."""
+    """Rows with a field of every kind."""
 
     name: str
     frames: Integers = shared("T", np.int64, single="frame")
@@ -58,19 +58,19 @@ def things(n: int = 3, length: int = 2, **changes) -> Things:
 
 
 @pytest.mark.parametrize("selection", [np.array([2, 0]), [2, 0], np.array([True, False, True]), slice(1, None)])
-def test_rows_are_picked_from_every_field_alike(selection):
-    made = things()
-    picked, numbers = made[selection], np.arange(3)[selection]
-    assert len(picked) == len(numbers)
-    assert picked.frames is made.frames
-    assert picked.codes is None
+def test_selection_applies_to_every_field(selection):
+    original = things()
+    selected, indices = original[selection], np.arange(3)[selection]
+    assert len(selected) == len(indices)
+    assert selected.frames is original.frames
+    assert selected.codes is None
     for name in ("boxes", "weights", "points"):
-        assert np.array_equal(getattr(picked, name), getattr(made, name)[numbers])
-    assert picked.masks == tuple(made.masks[n] for n in numbers)
+        assert np.array_equal(getattr(selected, name), getattr(original, name)[indices])
+    assert selected.masks == tuple(original.masks[n] for n in indices)
 
 
-def test_a_single_number_picks_no_rows():
-    with pytest.raises(TypeError, match=r"picked by numbers \[n\], a mask \[N\] or a slice, not by 1"):
+def test_single_index_and_mask_of_wrong_length_are_refused():
+    with pytest.raises(TypeError, match=r"selected by indices \[n\], a mask \[N\] or a slice, not by 1"):
         things()[1]
     with pytest.raises(IndexError, match="boolean"):
         things()[np.array([True])]
@@ -89,12 +89,12 @@ def test_a_single_number_picks_no_rows():
         ),
     ],
 )
-def test_fields_that_do_not_fit_are_refused_by_name(changes, message):
+def test_invalid_fields_are_refused_by_name(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         things(**changes)
 
 
-def test_masks_of_which_there_is_none_are_none():
+def test_masks_that_are_all_none_become_none():
     one = Track(
         id=1, label=1, frames=np.arange(2), boxes=np.zeros((2, 4), np.float32), scores=np.ones(2, np.float32),
         masks=(None, None),
@@ -102,17 +102,17 @@ def test_masks_of_which_there_is_none_are_none():
     assert one.masks is None
 
 
-def test_joined_parts_give_the_whole_again():
-    made = things()
-    joined = Things.concatenate([made[:1], made[1:1], made[1:]])
+def test_concatenate_reverses_slicing():
+    original = things()
+    joined = Things.concatenate([original[:1], original[1:1], original[1:]])
     assert joined.name == "a"
     for name in ("frames", "boxes", "weights", "points"):
-        assert np.array_equal(getattr(joined, name), getattr(made, name))
-        assert getattr(joined, name).dtype == getattr(made, name).dtype
-    assert joined.masks == made.masks
+        assert np.array_equal(getattr(joined, name), getattr(original, name))
+        assert getattr(joined, name).dtype == getattr(original, name).dtype
+    assert joined.masks == original.masks
 
 
-def test_rows_without_an_optional_field_are_filled_where_they_are_joined_with_others():
+def test_concatenate_fills_missing_optional_fields():
     joined = Things.concatenate([things(2, points=None, masks=None), things(1)])
     assert not joined.points[:2].any()
     assert joined.points[2].all()
@@ -120,7 +120,7 @@ def test_rows_without_an_optional_field_are_filled_where_they_are_joined_with_ot
     assert joined.masks[2] == things(1).masks[0]
 
 
-def test_a_field_that_cannot_be_filled_is_refused_by_name():
+def test_concatenate_refuses_a_missing_field_without_fill():
     one = things(codes=np.zeros((3, 7), np.float32))
     with pytest.raises(ValueError, match="codes: some rows have it and others do not"):
         Things.concatenate([one, things()])
@@ -129,9 +129,11 @@ def test_a_field_that_cannot_be_filled_is_refused_by_name():
     assert len(Things.concatenate([one, things(0, boxes=np.zeros((0, 2, 4), np.float32))])) == 3
 
 
-def test_entries_of_several_sizes_are_refused_or_padded():
+def test_concatenate_refuses_or_pads_rows_of_different_sizes():
     small = things(1, points=np.ones((1, 2, 4, 3), np.float32))
-    with pytest.raises(ValueError, match=re.escape("points of all rows must have one shape, not [2, 4, 3], [2, 5, 3]")):
+    with pytest.raises(
+        ValueError, match=re.escape("all rows of points must have the same shape, not [2, 4, 3], [2, 5, 3]")
+    ):
         Things.concatenate([things(), small])
     padded = Things.concatenate([things(), small], pad=True).points
     assert padded.shape == (4, 2, 5, 3)
@@ -139,28 +141,28 @@ def test_entries_of_several_sizes_are_refused_or_padded():
     assert not padded[3, :, 4].any()
 
 
-def test_parts_agree_in_what_rows_share():
-    with pytest.raises(ValueError, match="parts of one Things must have the same frames"):
+def test_concatenate_needs_equal_shared_fields():
+    with pytest.raises(ValueError, match="all parts of a Things must have the same frames"):
         Things.concatenate([things(), things(frames=np.array([5, 6]))])
     with pytest.raises(ValueError, match="must have the same name"):
         Things.concatenate([things(), things(name="b")])
     assert Things.concatenate([things(), things(name="b")], name="c").name == "c"
-    with pytest.raises(ValueError, match="no Things to concatenate"):
+    with pytest.raises(ValueError, match="cannot concatenate 0 parts of Things"):
         Things.concatenate([])
 
 
-def test_a_frame_is_taken_out_of_a_clip():
-    made = things(frames=np.array([4, 6]))
-    frame = made.at_frame(1, ThingsOfFrame)
+def test_at_frame_returns_the_rows_of_one_frame():
+    clip = things(frames=np.array([4, 6]))
+    frame = clip.at_frame(1, ThingsOfFrame)
     assert (frame.name, frame.frame) == ("a", 6)
-    assert np.array_equal(frame.boxes, made.boxes[:, 1])
-    assert np.array_equal(frame.points, made.points[:, 1])
-    assert frame.masks == tuple(masks[1] for masks in made.masks)
-    assert made.at_frame(0, ThingsOfFrame, name="b").name == "b"
+    assert np.array_equal(frame.boxes, clip.boxes[:, 1])
+    assert np.array_equal(frame.points, clip.points[:, 1])
+    assert frame.masks == tuple(masks[1] for masks in clip.masks)
+    assert clip.at_frame(0, ThingsOfFrame, name="b").name == "b"
     assert things(points=None).at_frame(0, ThingsOfFrame).points is None
 
 
-def test_a_clips_frame_has_its_time_and_its_objects():
+def test_frame_of_clip_detections_has_its_time_and_all_objects():
     clip = ClipDetections.from_mapping(
         {"boxes": np.zeros((2, 3, 4)), "visible": np.ones((2, 3)), "scores": [0.5, 0.6], "labels": [1, 2],
          "embeddings": np.ones((2, 7)), "actions": [[0, 1], [0.5, 0.5]]},
@@ -173,21 +175,21 @@ def test_a_clips_frame_has_its_time_and_its_objects():
     assert clip.frame(2).labels.tolist() == [1, 2]
 
 
-def test_rows_become_those_of_another_class():
-    found = FrameDetections.from_mapping({"boxes": np.zeros((2, 4)), "embeddings": np.ones((2, 3))}, time=1.5)
-    tracked = found.convert(FrameTracks, frame=7, ids=np.array([4, 5]))
+def test_convert_copies_common_fields():
+    detections = FrameDetections.from_mapping({"boxes": np.zeros((2, 4)), "embeddings": np.ones((2, 3))}, time=1.5)
+    tracked = detections.convert(FrameTracks, frame=7, ids=np.array([4, 5]))
     assert (tracked.frame, tracked.time, tracked.ids.tolist()) == (7, 1.5, [4, 5])
-    assert np.array_equal(tracked.embeddings, found.embeddings)
+    assert np.array_equal(tracked.embeddings, detections.embeddings)
 
 
-def test_no_rows():
+def test_empty_has_no_rows():
     empty = Things.empty(name="a", frames=np.arange(2))
     assert len(empty) == 0
     assert empty.boxes.shape == (0, 2, 4)
     assert len(FrameTracks.empty(frame=3)) == 0
 
 
-def test_rows_are_stacked_from_single_ones():
+def test_from_rows_stacks_single_rows():
     entries = [
         {"boxes": [0, 0, 4, 4], "scores": 0.5, "keypoints": np.ones((2, 3))},
         {"boxes": [1, 1, 2, 2], "scores": 1},
@@ -199,14 +201,15 @@ def test_rows_are_stacked_from_single_ones():
     assert track.masks is track.embeddings is None
 
 
-def test_masks_of_objects_that_are_left_out_are_not_encoded():
+def test_masks_of_dropped_objects_are_not_read():
     class Masks:
         def __len__(self):
             return 3
 
-        def __getitem__(self, place):
-            assert place[0] == 2
-            return np.full((1, 4, 5), place[1])
+        def __getitem__(self, index):
+            row, frame = index
+            assert row == 2
+            return np.full((1, 4, 5), frame)
 
     result = {"boxes": np.zeros((3, 2, 4)), "visible": np.ones((3, 2)), "scores": [0.1, 0.2, 0.9], "labels": [1, 1, 1]}
     clip = ClipDetections.from_mapping(result | {"masks": Masks()}, [0, 1], min_score=0.5)
@@ -215,7 +218,7 @@ def test_masks_of_objects_that_are_left_out_are_not_encoded():
     assert lists.masks[1] == (mask(1),) * 2
 
 
-def test_probabilities_are_checked():
+def test_probabilities_outside_0_to_1_are_refused():
     result = {"boxes": np.zeros((1, 2, 4)), "visible": [[0.5, 2]], "scores": [1], "labels": [1]}
     with pytest.raises(ValueError, match=re.escape("visible must be in 0..1, not from 0.5 to 2.0")):
         ClipDetections.from_mapping(result, [0, 1])

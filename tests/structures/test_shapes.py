@@ -8,7 +8,7 @@ from res3d.structures.shapes import check_shapes
 VALUE = SimpleNamespace(boxes=np.zeros((2, 5, 4)), scores=np.zeros(2), maps=np.zeros((2, 3, 7, 7)))
 
 
-def test_letters_numbers_and_further_axes_are_understood():
+def test_matching_words_numbers_and_further_axes_are_accepted():
     check_shapes(VALUE, boxes="D T 4", scores="D", maps="D C ...")
     check_shapes(VALUE, scores="D ...")
 

@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.detections import box_at, frame_of, wandering
+from helpers.detections import box_at, frame_of, wandering_objects
 from helpers.tracks import assert_same
 from scipy.optimize import linear_sum_assignment
 
@@ -225,7 +225,7 @@ def test_poses_that_come_and_go_do_not_disturb():
 def test_there_are_never_more_ids_than_max_tracks():
     for seed in range(3):
         for count in (1, 4, 6):
-            video = link_detections(wandering(seed), max_tracks=count)
+            video = link_detections(wandering_objects(seed), max_tracks=count)
             assert len(video) == count
             assert [track.id for track in video.tracks] == list(range(1, count + 1))
 
@@ -288,7 +288,7 @@ def track_as_the_original(frames: list[FrameDetections]) -> list[list[int]]:
 def test_frame_to_frame_linking_is_the_originals(seed):
     rng = np.random.default_rng(seed)
     frames = []
-    for frame in wandering(seed, side=900.0):  # all overlap: no two assignments cost the same
+    for frame in wandering_objects(seed, side=900.0):  # all overlap: no two assignments cost the same
         high = np.where(rng.random(len(frame)) < 0.8, 0.99, 0.5)
         frames.append(FrameDetections(boxes=frame.boxes, scores=high.astype(np.float32), labels=frame.labels))
     expected = track_as_the_original(frames)
@@ -310,7 +310,7 @@ def test_frame_to_frame_linking_is_the_originals(seed):
 
 @pytest.mark.parametrize("changes", [{}, {"max_tracks": 4}, {"fill_gaps": 0, "min_length": 1}, {"max_lost": 0}])
 def test_a_stream_gives_every_frame_once_in_order_and_soon(changes):
-    frames = wandering(0, frames=300)
+    frames = wandering_objects(0, frames=300)
     linker = FrameLinker(LinkSettings.of("default", changes))
     given, behind = [], []
     for n, frame in enumerate(frames):

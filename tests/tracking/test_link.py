@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.detections import box_at, frame_of, wandering
+from helpers.detections import box_at, frame_of, wandering_objects
 
 from res3d.tracking import link_detections
 from res3d.tracking.engines import ENGINES
@@ -12,7 +12,7 @@ from res3d.tracking.engines import ENGINES
 @pytest.mark.parametrize("name", ENGINES)
 def test_trackers_of_the_other_package_run_in_our_place(name):
     trackers, supervision = pytest.importorskip("trackers"), pytest.importorskip("supervision")
-    frames = wandering(0)
+    frames = wandering_objects(0)
     video = link_detections(frames, engine=name)
     theirs = getattr(trackers, ENGINES[name])()
     expected = set()

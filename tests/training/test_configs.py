@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 from helpers.paths import ROOT
-from helpers.runs import changed
+from helpers.runs import change_settings
 
 import res3d
 from res3d.cli.command import read_command
@@ -51,7 +51,9 @@ def test_there_are_configs_for_all_that_is_trained():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_makes_its_model(path, monkeypatch):
     monkeypatch.chdir(ROOT)  # specs are named from there
-    settings = changed(settings_of(path), model={"weights": None, "weights_backbone": None})  # they would be downloaded
+    settings = change_settings(
+        settings_of(path), model={"weights": None, "weights_backbone": None}
+    )  # they would be downloaded
     with torch.device("meta"):
         task = build_task(settings, info_of(settings))
         optimizer = build_optimizer(task, settings)

@@ -3,7 +3,7 @@ from typing import Annotated
 import pytest
 import torch
 import yaml
-from helpers.detectors import SMALL, THIN, tiny
+from helpers.detectors import SMALL, THIN, tiny_detector
 
 import res3d
 from res3d.data import CATEGORIES, DatasetInfo, SyntheticClips
@@ -74,7 +74,7 @@ def test_only_what_the_heads_need_is_learned_from():
 
 def test_results_are_scored_and_nothing_found_is_a_score_too():
     data = SyntheticClips(length=2, side=64)
-    task = DetectorTask(tiny(mask=True, keypoints=5))
+    task = DetectorTask(tiny_detector(mask=True, keypoints=5))
     targets = [task.truth(data[n][1]) for n in range(3)]
     perfect = [
         {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.runs import changed, detector_settings, losses, run, sensor_settings
+from helpers.runs import change_settings, detector_settings, losses, run, sensor_settings
 
 from res3d.data import SensorWindows, SyntheticClips
 from res3d.training import feature_cache
@@ -194,6 +194,6 @@ def test_what_a_cache_needs_is_said(tmp_path):
         with pytest.raises(ValueError, match=r"cache needs stages that stay frozen .* and a number of views"):
             sensor_settings(tmp_path / "run", **cache, **changes)
     settings = detector_settings(tmp_path / "run", views=1, freeze_at=2, **cache)
-    settings = changed(settings, model={"min_size": (24, 32), "max_size": 64})
+    settings = change_settings(settings, model={"min_size": (24, 32), "max_size": 64})
     with pytest.raises(ValueError, match=r"model\.min_size must be a number, not \(24, 32\)"):
         run(settings)

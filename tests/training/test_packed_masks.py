@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 
 from res3d.training.detector import DetectorTask
 from res3d.training.packed_masks import PackedMasks
@@ -31,7 +31,7 @@ def test_what_is_kept_of_a_clip_to_score_is_small():
     masks = torch.zeros(20, 8, 200, 300, dtype=torch.bool)
     masks[:, :, 50:120, 60:200] = True
     assert len(pickle.dumps(DetectorTask.truth({"masks": masks}))) < masks.numel() / 100
-    model = tiny(mask=True, box_score_thresh=0.0).eval()
+    model = tiny_detector(mask=True, box_score_thresh=0.0).eval()
     with torch.no_grad():
         (found,) = DetectorTask(model).predict([(torch.rand(3, 2, 96, 96), {})])
     assert found["masks"].shape[1:] == (2, 1, 96, 96)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 from torch import nn
 
 from res3d.training import TrainingSettings
@@ -18,7 +18,7 @@ def group_of(groups, name: str) -> set[int]:
 
 
 def test_each_part_has_its_rate_and_the_longest_name_counts():
-    model = tiny()
+    model = tiny_detector()
     groups = group_parameters(model, {"backbone": 0.1, "backbone.conv5": 0.5, "neck": 0.0}, 2.0, 0.3)
     assert {group["name"]: group["lr"] for group in groups if "norms" not in group["name"]} == {
         "backbone": 0.2,
@@ -33,7 +33,7 @@ def test_each_part_has_its_rate_and_the_longest_name_counts():
 
 
 def test_biases_and_norms_do_not_decay():
-    model = tiny()
+    model = tiny_detector()
     groups = group_parameters(model, {}, 1.0, 0.3)
     assert {group["name"]: group["weight_decay"] for group in groups} == {"rest": 0.3, "rest, biases and norms": 0.0}
     norms = [m for m in model.modules() if isinstance(m, (nn.BatchNorm3d, nn.GroupNorm))]
@@ -43,7 +43,7 @@ def test_biases_and_norms_do_not_decay():
 
 
 def test_frozen_parameters_are_in_no_group():
-    model = tiny(freeze_at=2)
+    model = tiny_detector(freeze_at=2)
     held = {id(p) for group in group_parameters(model, {}, 1.0, 0.0) for p in group["params"]}
     frozen = {id(p) for stage in (model.backbone.stem, model.backbone.conv2) for p in stage.parameters()}
     assert frozen
@@ -52,14 +52,14 @@ def test_frozen_parameters_are_in_no_group():
 
 
 def test_a_rate_of_what_stays_frozen_is_refused():
-    model = tiny(freeze_at=2)
+    model = tiny_detector(freeze_at=2)
     with pytest.raises(ValueError, match=r"rates: nothing of 'backbone\.conv2' is ever trained; it stays frozen"):
         optimizer_of(model, freeze_at=2, rates={"backbone": 0.5, "backbone.conv2": 0.1})
     optimizer_of(model, freeze_at=2, unfreeze={3: 1}, rates={"backbone.conv2": 0.1})
 
 
 def test_stages_that_unfreeze_later_wait_in_the_optimizer():
-    model = tiny()
+    model = tiny_detector()
     optimizer = optimizer_of(model, freeze_at=3, unfreeze={4: 1})
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert held == {id(p) for p in model.parameters()} - {id(p) for p in model.backbone.stem.parameters()}
@@ -70,7 +70,7 @@ def test_stages_that_unfreeze_later_wait_in_the_optimizer():
     ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
 )
 def test_the_optimizer_is_the_one_that_is_named(name, kind):
-    optimizer = optimizer_of(tiny(), optimizer=name, learning_rate=0.25, momentum=0.7, weight_decay=0.125)
+    optimizer = optimizer_of(tiny_detector(), optimizer=name, learning_rate=0.25, momentum=0.7, weight_decay=0.125)
     assert type(optimizer) is kind
     assert optimizer.param_groups[0]["lr"] == 0.25
     assert optimizer.param_groups[0]["weight_decay"] == 0.125
@@ -82,10 +82,10 @@ def test_a_part_that_is_none_is_named():
     with pytest.raises(
         ValueError, match=r"rates: the model has no part 'backbon'; did you mean 'backbone'\? \(accepted"
     ):
-        group_parameters(tiny(), {"backbon": 0.1}, 1.0, 0.0)
+        group_parameters(tiny_detector(), {"backbon": 0.1}, 1.0, 0.0)
 
 
 def test_nothing_to_train_is_said():
-    model = tiny().requires_grad_(False)
+    model = tiny_detector().requires_grad_(False)
     with pytest.raises(ValueError, match="every parameter is frozen: nothing to train"):
         group_parameters(model, {}, 1.0, 0.0)

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from helpers.cifar10 import write_cifar10
 from helpers.detectors import THIN
-from helpers.runs import changed, curve, detector_settings, losses, run, sensor_files, sensor_settings
+from helpers.runs import change_settings, curve, detector_settings, losses, run, sensor_files, sensor_settings
 from torch import nn
 
 import res3d
@@ -57,7 +57,7 @@ def kill_at(step: int, monkeypatch) -> None:
 def test_a_detector_learns_and_its_best_weights_are_kept(tmp_path):
     settings = detector_settings(tmp_path / "run", epochs=2, averaging=0.5, warm_up=3, clip_gradient=5.0)
     heads = {"mask": True, "keypoints": 5, "spec": {"keypoints": {"convs": [8]}, "mask": {"convs": [8]}}}
-    settings = changed(settings, model=heads)
+    settings = change_settings(settings, model=heads)
     result, lines = run(settings)
     assert result.steps == 8
     assert result.weights == tmp_path / "run" / "best.safetensors"
@@ -218,10 +218,10 @@ def test_the_step_of_the_best_weights_is_known_also_when_the_run_is_resumed(tmp_
 
 def test_one_is_singular_in_what_is_logged(tmp_path):
     settings = sensor_settings(tmp_path / "run", epochs=1, batch_size=24)
-    _, lines = run(changed(settings, validate={"rows": [24, 25]}))
+    _, lines = run(change_settings(settings, validate={"rows": [24, 25]}))
     assert lines[1:3] == ["train: 24 clips, 1 step of 24 an epoch, 1 in all", "validate: 1 clip every epoch"]
     assert lines[-1].startswith("1 step in ")
-    _, lines = run(changed(settings, validate={"rows": [24, 25]}))
+    _, lines = run(change_settings(settings, validate={"rows": [24, 25]}))
     assert "is finished, after 1 step: nothing to do" in lines[0]
 
 
@@ -231,7 +231,7 @@ def test_scores_on_other_data_are_not_compared(tmp_path):
     rng = np.random.default_rng(0)
     np.save(tmp_path / "noise.npy", rng.normal(size=(32, 2, 16)).astype(np.float32))
     settings = sensor_settings(tmp_path / "run", epochs=result.steps // 3 + 2, early_stopping=3)
-    settings = changed(settings, validate={"windows": str(tmp_path / "noise.npy")})
+    settings = change_settings(settings, validate={"windows": str(tmp_path / "noise.npy")})
     later, _ = run(settings)
     assert later.steps == result.steps + 6, "it counts anew"
     rows = curve(tmp_path / "run", "validate")[-2:]
@@ -297,7 +297,7 @@ def test_clips_are_normalized_to_mean_and_std(tmp_path):
     made = (windows - np.array([[0.5], [-0.25]], np.float32)) / np.array([[2.0], [4.0]], np.float32)
     np.save(tmp_path / "made.npy", made)
     windows = {"windows": str(tmp_path / "made.npy")}
-    settings = changed(settings, train=windows, validate=windows)
+    settings = change_settings(settings, train=windows, validate=windows)
     run(settings)
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "made"), rel=1e-4)
     assert curve(tmp_path / "run", "validate")[-1] == pytest.approx(curve(tmp_path / "made", "validate")[-1], rel=1e-4)
@@ -309,7 +309,7 @@ def test_keypoints_of_named_pairs_are_learned_swapped(tmp_path):
         settings = detector_settings(
             tmp_path / name, epochs=1, validate=None, augment={"flip": 1.0, "pairs": pairs}, batch_size=8
         )
-        run(changed(settings, model={"keypoints": 5}))
+        run(change_settings(settings, model={"keypoints": 5}))
     assert losses(tmp_path / "found") == losses(tmp_path / "named") != losses(tmp_path / "none")
 
 
@@ -411,19 +411,19 @@ def test_what_the_heads_learn_from_must_be_known_of_every_object(tmp_path, name)
     changes = {"train": data, "validate": data, name: {**data, "annotations": str(tmp_path / "partly.json")}}
     settings = detector_settings(tmp_path / "run", **changes)
     assert ("masks" in make_plan(settings).data[0][1]) == (name == "validate")
-    settings = changed(settings, model={"mask": True})
+    settings = change_settings(settings, model={"mask": True})
     missing, count = len(partly["annotations"][::2]), len(whole["annotations"])
     message = f"{name}: the model has a head for masks, which its data lack: {missing} of {count} objects in .*partly"
     with pytest.raises(ValueError, match=message):
         run(settings)
-    settings = changed(settings, model={"mask": False, "keypoints": 4})
+    settings = change_settings(settings, model={"mask": False, "keypoints": 4})
     with pytest.raises(ValueError, match=r"train: keypoints are \[N T 5 3\], and the model's \[N T 4 3\]"):
         run(settings)
 
 
 def test_pairs_that_a_flip_swaps_are_found_or_asked_for(tmp_path):
     boxes = detector_settings(tmp_path / "run", validate=None, epochs=1, augment={"flip": 0.5})
-    settings = changed(boxes, model={"keypoints": 5})
+    settings = change_settings(boxes, model={"keypoints": 5})
     _, lines = run(settings)
     assert "a flip swaps 1 pair of keypoints: left and right" in lines
     plan = make_plan(replace(settings, augment={"flip": 0.5, "pairs": [["top", "bottom"]]}))
@@ -480,7 +480,7 @@ def test_bfloat16_trains_on_a_cpu_and_scores_are_of_float32(tmp_path):
 
 def test_classes_without_an_example_are_refused(tmp_path):
     settings = sensor_settings(tmp_path / "run")
-    settings = changed(settings, train={"num_classes": 5}, validate={"num_classes": 5})
+    settings = change_settings(settings, train={"num_classes": 5}, validate={"num_classes": 5})
     with pytest.raises(ValueError, match="train: no clip shows class 3, class 4; leave such classes out, or add"):
         run(settings)
 
@@ -492,7 +492,7 @@ def test_another_run_in_the_same_folder_is_refused(tmp_path):
     ):
         run(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd"))
     settings = sensor_settings(tmp_path / "run", epochs=2)
-    settings = changed(settings, train={"rows": [0, 16]})
+    settings = change_settings(settings, train={"rows": [0, 16]})
     with pytest.raises(ValueError, match=r"another run: train\.rows is \[0, 24\] there and \[0, 16\] here"):
         run(settings)
     with pytest.raises(ValueError, match="its classifier has another architecture"):
@@ -517,11 +517,11 @@ def test_a_run_whose_settings_this_version_does_not_know_is_refused_by_name(tmp_
 def test_a_default_that_is_written_out_is_no_difference(tmp_path):
     run(sensor_settings(tmp_path / "run", epochs=1, optimizer="sgd"))
     model = {"dropout": 0.0, "head": "load"}
-    settings = changed(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd", momentum=0.9), model=model)
+    settings = change_settings(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd", momentum=0.9), model=model)
     result, _ = run(settings)
     assert result.steps == 6
     with pytest.raises(ValueError, match=r"optimizer\.momentum is 0\.9 there and 0\.5 here"):
-        run(changed(settings, optimizer={"kind": "sgd", "momentum": 0.5}))
+        run(change_settings(settings, optimizer={"kind": "sgd", "momentum": 0.5}))
 
 
 def test_a_setting_that_is_null_instead_of_absent_hides_no_other_difference(tmp_path):
@@ -533,13 +533,13 @@ def test_a_setting_that_is_null_instead_of_absent_hides_no_other_difference(tmp_
 
 
 def test_tuples_are_the_lists_that_a_config_has_for_them(tmp_path):
-    run(changed(sensor_settings(tmp_path / "run", epochs=1), train={"rows": (0, 24)}))
+    run(change_settings(sensor_settings(tmp_path / "run", epochs=1), train={"rows": (0, 24)}))
     result, _ = run(sensor_settings(tmp_path / "run", epochs=2))
     assert result.steps == 6
 
 
 def test_data_that_grew_are_another_runs(tmp_path):
-    settings = changed(sensor_settings(tmp_path / "run", epochs=1), train={"rows": None})
+    settings = change_settings(sensor_settings(tmp_path / "run", epochs=1), train={"rows": None})
     run(settings)
     for path in sensor_files(tmp_path).values():
         np.save(path, np.concatenate([np.load(path)] * 2))

@@ -1,4 +1,4 @@
-"""Clips put together from a stream of frames, and the threads that make the frames."""
+"""Assembly of clips from a stream of frames, and the threads that decode and prepare the frames."""
 
 import threading
 import time
@@ -34,18 +34,18 @@ samplers = st.builds(
 ) | st.builds(ClipSampler, small, small, st.integers(1, 4), st.just("pad"), st.just("center"))
 
 
-def stream(n: int, sampler: ClipSampler):
-    """Frames that hold their number; those that no clip needs hold nothing, as the pipeline makes them."""
+def numbered_frames(n: int, sampler: ClipSampler):
+    """Yield frames whose value is their number, or None if no clip uses them, as the pipeline does."""
     for number in range(n):
-        held = sampler.uses(number) or (number == n - 1 and sampler.tail == "pad")
-        values = torch.full((1, 1, 1), float(number)) if held else None
-        yield StreamFrame(place=FramePlace(number, number, number / 10, (number + 1) / 10, held), values=values)
+        is_used = sampler.uses(number) or (number == n - 1 and sampler.tail == "pad")
+        values = torch.full((1, 1, 1), float(number)) if is_used else None
+        yield StreamFrame(place=FramePlace(number, number, number / 10, (number + 1) / 10, is_used), values=values)
 
 
 @given(samplers, st.integers(0, 70))
-def test_clips_of_a_stream_are_the_samplers(sampler, n):
+def test_assembled_clips_are_those_of_the_sampler(sampler, n):
     assembler = ClipAssembler(sampler)
-    clips = [clip for frame in stream(n, sampler) for clip in assembler.push(frame)]
+    clips = [clip for frame in numbered_frames(n, sampler) for clip in assembler.push(frame)]
     clips += list(assembler.finish())
     expected = sampler.indices(n).tolist()
     assert [list(clip.numbers) for clip in clips] == expected
@@ -54,28 +54,28 @@ def test_clips_of_a_stream_are_the_samplers(sampler, n):
 
 
 @given(samplers, st.integers(100, 200))
-def test_no_more_than_about_a_clip_is_held(sampler, n):
+def test_buffer_of_the_assembler_is_about_one_clip(sampler, n):
     assembler = ClipAssembler(sampler)
-    for frame in stream(n, sampler):
+    for frame in numbered_frames(n, sampler):
         list(assembler.push(frame))
         extra = sampler.stride if sampler.tail == "shift" else 0
-        assert len(assembler._held) <= sampler.span + extra
+        assert len(assembler._buffer) <= sampler.span + extra
 
 
-def test_clips_are_given_as_soon_as_they_are_complete():
+def test_assembler_yields_clips_as_soon_as_they_are_complete():
     sampler = ClipSampler(4, 2)
     assembler = ClipAssembler(sampler)
-    given_at = [number for number, frame in enumerate(stream(10, sampler)) for _ in assembler.push(frame)]
-    assert given_at == [3, 5, 7, 9]
+    numbers = [number for number, frame in enumerate(numbered_frames(10, sampler)) for _ in assembler.push(frame)]
+    assert numbers == [3, 5, 7, 9]
 
 
-def threads() -> list[str]:
+def running_threads() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("res3d")]
 
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    """Two frames in a chunk."""
+    """Limit chunks to two frames."""
     monkeypatch.setattr(clip_stream, "CHUNK_FRAMES", 2)
 
 
@@ -91,7 +91,7 @@ def small_chunks(monkeypatch):
     ids=str,
 )
 @pytest.mark.parametrize("settings", [{}, {"start": 0.4, "fps": 10.0}], ids=str)
-def test_clips_are_those_of_all_frames_in_memory(video, sampler, settings, small_chunks):
+def test_clips_equal_those_of_the_whole_video_in_memory(video, sampler, settings, small_chunks):
     frames = list(VideoReader(video, **settings).frames())
     pixels = torch.from_numpy(np.stack([frame.rgb() for frame in frames])).permute(3, 0, 1, 2)
     indices = sampler.indices(len(frames))
@@ -103,47 +103,47 @@ def test_clips_are_those_of_all_frames_in_memory(video, sampler, settings, small
         places = [frame.place for frame in clip.frames]
         assert [place.source_index for place in places] == [frames[n].index for n in row]
         assert [(p.seconds, p.end_seconds) for p in places] == [(frames[n].seconds, frames[n].end_seconds) for n in row]
-    assert not threads()
+    assert not running_threads()
 
 
-def test_each_frame_is_converted_prepared_and_transformed_once_and_in_which_thread(video, monkeypatch, small_chunks):
-    done: dict[str, Counter[int]] = {"rgb": Counter(), "prepare": Counter(), "transform": Counter()}
+def test_each_frame_is_processed_once_in_the_right_thread(video, monkeypatch, small_chunks):
+    counts: dict[str, Counter[int]] = {"rgb": Counter(), "prepare": Counter(), "transform": Counter()}
     rgb = TimedFrame.rgb
-    monkeypatch.setattr(TimedFrame, "rgb", lambda self: done["rgb"].update([self.index]) or rgb(self))
-    where: dict[str, set[str]] = {"prepare": set(), "transform": set()}
-    parts = []
+    monkeypatch.setattr(TimedFrame, "rgb", lambda self: counts["rgb"].update([self.index]) or rgb(self))
+    thread_names: dict[str, set[str]] = {"prepare": set(), "transform": set()}
+    stages = []
 
     def step(name):
         def run(frames):
-            where[name].add(threading.current_thread().name)
-            done[name]["frames"] += len(frames)
+            thread_names[name].add(threading.current_thread().name)
+            counts[name]["frames"] += len(frames)
             return frames.permute(0, 3, 1, 2) if name == "prepare" else frames
 
         return run
 
-    def measure(part):
-        parts.append(part)
+    def measure(stage):
+        stages.append(stage)
         return threading.Lock()  # any context manager
 
-    read = []
+    progress = []
     stream = ClipStream(
         reader=VideoReader(video),
         sampler=ClipSampler(8, 2),
         prepare=step("prepare"),
         transform=step("transform"),
         measure=measure,
-        progress=read.append,
+        progress=progress.append,
     )
     assert len(list(stream)) == 17
-    assert done["rgb"] == Counter(range(40))
-    assert done["prepare"]["frames"] == done["transform"]["frames"] == 40
-    assert all(name.startswith("res3d-worker") for name in where["prepare"])
-    assert where["transform"] == {threading.current_thread().name}
-    assert set(parts) == {"decode", "preprocess"}
-    assert sum(read) == 40
+    assert counts["rgb"] == Counter(range(40))
+    assert counts["prepare"]["frames"] == counts["transform"]["frames"] == 40
+    assert all(name.startswith("res3d-worker") for name in thread_names["prepare"])
+    assert thread_names["transform"] == {threading.current_thread().name}
+    assert set(stages) == {"decode", "preprocess"}
+    assert sum(progress) == 40
 
 
-def test_it_works_ahead_of_its_use_and_no_further_than_asked(video, small_chunks):
+def test_frames_are_prepared_ahead_up_to_the_limit(video, small_chunks):
     prepared = []
 
     def prepare(frames):
@@ -155,15 +155,15 @@ def test_it_works_ahead_of_its_use_and_no_further_than_asked(video, small_chunks
     deadline = time.monotonic() + 5
     while sum(prepared) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert sum(prepared) >= 4, "nothing was made while the first clip was in use"
-    time.sleep(0.2)
-    # A chunk in use, one that waits, one in hand, and those of the workers.
+    assert sum(prepared) >= 4, "no frame was prepared while the first clip was in use"
+    time.sleep(0.1)
+    # At most: one chunk in use, one waiting, one about to be queued, and those of the workers.
     assert sum(prepared) <= 2 * (4 + clip_stream.PREPARERS)
     clips.close()
-    assert not threads()
+    assert not running_threads()
 
 
-def test_an_error_of_preparation_is_raised_after_the_clips_before_it(video, small_chunks):
+def test_error_in_prepare_is_raised_after_the_clips_before_it(video, small_chunks):
     calls = []
 
     def fail(frames):
@@ -172,15 +172,15 @@ def test_an_error_of_preparation_is_raised_after_the_clips_before_it(video, smal
             raise MemoryError("full")
         return frames.permute(0, 3, 1, 2)
 
-    got = []
+    clips = []
     with pytest.raises(MemoryError, match="full"):
-        got.extend(ClipStream(reader=VideoReader(video), sampler=ClipSampler(2, 2), prepare=fail))
-    assert [clip.numbers for clip in got] == [(2 * k, 2 * k + 1) for k in range(len(got))]
-    assert not threads()
+        clips.extend(ClipStream(reader=VideoReader(video), sampler=ClipSampler(2, 2), prepare=fail))
+    assert [clip.numbers for clip in clips] == [(2 * k, 2 * k + 1) for k in range(len(clips))]
+    assert not running_threads()
 
 
 @pytest.mark.parametrize("chunk", [2, 32])
-def test_a_damaged_video_is_told_after_the_clips_before_the_damage(video, chunk, monkeypatch):
+def test_damage_is_raised_after_the_clips_before_it(video, chunk, monkeypatch):
     frames = VideoReader.frames
 
     def broken(self):
@@ -191,33 +191,33 @@ def test_a_damaged_video_is_told_after_the_clips_before_the_damage(video, chunk,
 
     monkeypatch.setattr(VideoReader, "frames", broken)
     monkeypatch.setattr(clip_stream, "CHUNK_FRAMES", chunk)
-    got = []
+    clips = []
     with pytest.raises(VideoError, match="broken"):
-        got.extend(ClipStream(reader=VideoReader(video), sampler=ClipSampler(2, 1, tail="shift")))
-    assert [clip.numbers for clip in got] == [(k, k + 1) for k in range(6)]
-    assert not threads()
+        clips.extend(ClipStream(reader=VideoReader(video), sampler=ClipSampler(2, 1, tail="shift")))
+    assert [clip.numbers for clip in clips] == [(k, k + 1) for k in range(6)]
+    assert not running_threads()
 
 
-def test_a_video_that_ends_early_says_so(video):
+def test_truncated_video_raises_and_damage_is_set(video):
     reader = VideoReader(cut(video, 0.8))
     with pytest.raises(TruncatedVideoError):
         list(ClipStream(reader=reader, sampler=ClipSampler(2, 2)))
     assert reader.damage
-    assert not threads()
+    assert not running_threads()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_an_error_or_ctrl_c_in_the_loop_ends_the_threads(video, error, small_chunks):
+def test_error_or_ctrl_c_in_the_loop_ends_the_threads(video, error, small_chunks):
     def use():
         for _ in batched(iter(ClipStream(reader=VideoReader(video), sampler=ClipSampler(2, 2))), 3):
             raise error("enough")
 
     with pytest.raises(error, match="enough"):
         use()
-    assert not threads()
+    assert not running_threads()
 
 
-def test_an_event_ends_a_stream_that_waits_for_its_decoder(video, monkeypatch):
+def test_stop_event_ends_a_stream_that_waits_for_its_decoder(video, monkeypatch):
     release, stop = threading.Event(), threading.Event()
     frames = VideoReader.frames
 
@@ -232,16 +232,16 @@ def test_an_event_ends_a_stream_that_waits_for_its_decoder(video, monkeypatch):
     monkeypatch.setattr(clip_stream, "CHUNK_FRAMES", 2)
     clips = iter(ClipStream(reader=VideoReader(video), sampler=ClipSampler(2, 2), stop=stop))
     next(clips)
-    threading.Timer(0.2, stop.set).start()
-    began = time.monotonic()
+    threading.Timer(0.05, stop.set).start()
+    start = time.monotonic()
     with pytest.raises(StreamStoppedError):
         list(clips)
-    took = time.monotonic() - began
+    elapsed = time.monotonic() - start
     release.set()
-    assert took < 2
+    assert elapsed < 2
 
 
-def test_batches_hold_so_many_items_and_close_their_source():
+def test_batched_yields_lists_and_closes_its_source():
     closed = []
 
     def items():
@@ -251,7 +251,7 @@ def test_batches_hold_so_many_items_and_close_their_source():
             closed.append(True)
 
     assert list(batched(items(), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
-    some = batched(items(), 3)
-    next(some)
-    some.close()
+    batches = batched(items(), 3)
+    next(batches)
+    batches.close()
     assert closed == [True, True]

@@ -3,40 +3,41 @@ import time
 
 import pytest
 
+from res3d.video import prefetch as prefetch_module
 from res3d.video.prefetch import map_in_threads, prefetch
 
 
-def threads() -> list[threading.Thread]:
+def running_threads() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name == "res3d-prefetch"]
 
 
-def test_items_come_in_order_and_from_another_thread():
+def test_items_are_computed_in_order_in_another_thread():
     def items():
         for n in range(100):
             yield n, threading.current_thread()
 
-    got = list(prefetch(items(), depth=3))
-    assert [n for n, _ in got] == list(range(100))
-    assert {thread for _, thread in got} != {threading.main_thread()}
-    assert not threads()
+    pairs = list(prefetch(items(), depth=3))
+    assert [n for n, _ in pairs] == list(range(100))
+    assert {thread for _, thread in pairs} != {threading.main_thread()}
+    assert not running_threads()
 
 
-def test_it_runs_no_further_ahead_than_asked():
-    made = []
+def test_prefetch_computes_at_most_depth_items_ahead():
+    computed = []
 
     def items():
         for n in range(100):
-            made.append(n)
+            computed.append(n)
             yield n
 
     ahead = prefetch(items(), depth=2)
     next(ahead)
-    time.sleep(0.3)
-    assert len(made) <= 4  # one given, two waiting, one in hand
+    time.sleep(0.1)
+    assert len(computed) <= 4  # one in use, two waiting, one about to be queued
     ahead.close()
 
 
-def test_an_error_comes_after_the_items_before_it():
+def test_error_is_raised_after_the_items_before_it():
     def items():
         yield 1
         raise KeyError("broken")
@@ -45,10 +46,10 @@ def test_an_error_comes_after_the_items_before_it():
     assert next(ahead) == 1
     with pytest.raises(KeyError, match="broken"):
         next(ahead)
-    assert not threads()
+    assert not running_threads()
 
 
-def test_closing_stops_the_thread_and_closes_the_source():
+def test_close_stops_the_thread_and_closes_the_source():
     closed = threading.Event()
 
     def items():
@@ -62,10 +63,10 @@ def test_closing_stops_the_thread_and_closes_the_source():
     next(ahead)
     ahead.close()
     assert closed.is_set()
-    assert not threads()
+    assert not running_threads()
 
 
-def test_chains_stop_together():
+def test_closing_a_chain_stops_all_its_threads():
     closed = threading.Event()
 
     def items():
@@ -86,10 +87,10 @@ def test_chains_stop_together():
     assert next(chain) == 2
     chain.close()
     assert closed.is_set()
-    assert not threads()
+    assert not running_threads()
 
 
-def test_an_iterable_that_cannot_be_iterated_is_an_error_not_a_hang():
+def test_error_in_iter_is_raised():
     class Broken:
         def __iter__(self):
             raise RuntimeError("no items")
@@ -98,8 +99,9 @@ def test_an_iterable_that_cannot_be_iterated_is_an_error_not_a_hang():
         list(prefetch(Broken(), depth=1))
 
 
-def test_closing_a_chain_does_not_wait_for_a_source_that_gives_nothing():
-    """Skipping to a late start decodes for long without an item; Ctrl-C must not wait for it."""
+def test_closing_a_chain_does_not_wait_for_a_silent_source(monkeypatch):
+    """Decoding up to a late ``start`` takes long without yielding an item; Ctrl-C must not wait for it."""
+    monkeypatch.setattr(prefetch_module, "JOIN_SECONDS", 0.1)
     release = threading.Event()
 
     def silent():
@@ -110,28 +112,29 @@ def test_closing_a_chain_does_not_wait_for_a_source_that_gives_nothing():
     inner = prefetch(silent(), depth=1, stop=stop)
     chain = prefetch((2 * n for n in inner), depth=1, stop=stop)
     assert next(chain) == 2
-    began = time.monotonic()
+    start = time.monotonic()
     chain.close()
-    took = time.monotonic() - began
+    elapsed = time.monotonic() - start
     release.set()
-    assert took < 8
+    assert elapsed < 4
 
 
-def test_a_function_is_mapped_in_order_by_several_threads():
-    seen = set()
+def test_map_in_threads_keeps_the_order():
+    threads = set()
 
     def slow(n):
-        seen.add(threading.current_thread())
+        threads.add(threading.current_thread())
         time.sleep(0.02 if n % 2 else 0.0)
         return 2 * n
 
     assert list(map_in_threads(slow, (n for n in range(20)), workers=3)) == [2 * n for n in range(20)]
-    assert 1 < len(seen) <= 3
+    assert 1 < len(threads) <= 3
 
 
 @pytest.mark.parametrize("broken", [0, 3, 49])
-def test_an_error_in_the_middle_of_a_chain_is_no_end(broken):
-    """It closes what is before it, which stops all; it must come out all the same, every time."""
+def test_error_in_the_middle_of_a_chain_is_raised(broken, monkeypatch):
+    """The error closes the earlier part of the chain, which stops all threads; it must be raised every time."""
+    monkeypatch.setattr(prefetch_module, "POLL_SECONDS", 0.01)
 
     def fail(n):
         if n == broken:
@@ -143,14 +146,14 @@ def test_an_error_in_the_middle_of_a_chain_is_no_end(broken):
         chain = prefetch(
             map_in_threads(fail, prefetch(iter(range(50)), depth=2, stop=stop), workers=2), depth=2, stop=stop
         )
-        got = []
+        items = []
         with pytest.raises(MemoryError, match="full"):
-            got.extend(chain)
-        assert got == list(range(len(got)))
-        assert not threads()
+            items.extend(chain)
+        assert items == list(range(len(items)))
+        assert not running_threads()
 
 
-def test_errors_of_the_function_and_closing_end_the_threads():
+def test_map_in_threads_ends_its_threads_after_error_and_close():
     def fail(n):
         if n == 3:
             raise ValueError("three")

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 import torchvision
-from helpers.parity_peers import assert_close, enliven
+from helpers.parity_peers import assert_close, randomize
 from torch import nn
 
 import res3d
@@ -42,7 +42,7 @@ IMAGE_NETWORKS = {
 
 @pytest.mark.parametrize("name", IMAGE_NETWORKS)
 def test_centered_networks_give_the_image_networks_maps_in_every_frame(name):
-    image_network = enliven(getattr(torchvision.models, IMAGE_NETWORKS[name])())
+    image_network = randomize(getattr(torchvision.models, IMAGE_NETWORKS[name])())
     ours = res3d.create_backbone(name).eval()
     report = res3d.load_weights(ours, image_network.state_dict())
     assert bool(report.inflated) == any(conv.kernel[0] > 1 for conv in _convs(ours.spec)) or name == "c2d_r50"
@@ -64,7 +64,7 @@ def _convs(spec):
 
 
 def test_with_replicated_padding_in_time_mean_keeps_the_network_too():
-    image_network = enliven(torchvision.models.resnet18())
+    image_network = randomize(torchvision.models.resnet18())
     ours = res3d.resnet18_3d(temporal_padding="replicate").eval()
     res3d.load_weights(ours, image_network.state_dict(), inflate="mean")
     image = torch.randn(1, 3, 65, 49)
@@ -76,7 +76,7 @@ def test_with_replicated_padding_in_time_mean_keeps_the_network_too():
 
 
 def test_different_frames_are_not_mixed_up_where_time_is_not_strided():
-    image_network = enliven(torchvision.models.resnet18())
+    image_network = randomize(torchvision.models.resnet18())
     ours = res3d.resnet18_3d(weights=image_network.state_dict()).eval()
     clip = torch.randn(1, 3, 4, 64, 48)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_different_frames_are_not_mixed_up_where_time_is_not_strided():
 
 
 def test_logits_of_an_image_classifier_survive():
-    image_network = enliven(torchvision.models.resnet18(num_classes=13))
+    image_network = randomize(torchvision.models.resnet18(num_classes=13))
     ours = res3d.create_classifier("resnet18_3d", 13, weights=image_network.state_dict()).eval()
     image = torch.randn(2, 3, 65, 49)
     with torch.no_grad():
@@ -123,7 +123,7 @@ def test_noise_surrounds_the_centre_and_is_divided_only_where_asked():
 
 @pytest.mark.parametrize("mode", INFLATIONS)
 def test_every_mode_is_passed_on_to_the_network(mode):
-    image_network = enliven(torchvision.models.resnet18())
+    image_network = randomize(torchvision.models.resnet18())
     ours = res3d.resnet18_3d()
     res3d.load_weights(ours, image_network.state_dict(), inflate=mode)
     mine, theirs = ours.conv3[0].branch.b.conv.weight, image_network.layer2[0].conv2.weight
@@ -137,7 +137,7 @@ def test_every_mode_is_passed_on_to_the_network(mode):
 
 def test_our_own_2d_twin_inflates_as_an_image_network_does():
     spec = apply_overrides(CATALOG["r3d_18"], width=0.25)
-    twin = enliven(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
+    twin = randomize(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
     ours = res3d.ResNet3d(spec).eval()
     report = res3d.load_weights(ours, twin.state_dict())
     assert "stem.conv.weight" in report.inflated
@@ -152,7 +152,7 @@ def test_our_own_2d_twin_inflates_as_an_image_network_does():
 @pytest.mark.parametrize(("name", "middle"), [("r2plus1d_18", "2x"), ("r2plus1d_r50", "out"), ("r2plus1d_r50", "2x")])
 def test_factored_networks_compute_what_their_2d_twin_does(name, middle):
     spec = apply_overrides(CATALOG[name], width=0.25, middle=middle)
-    twin = enliven(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
+    twin = randomize(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
     ours = res3d.ResNet3d(spec).eval()
     report = res3d.load_weights(ours, twin.state_dict())
     assert report.missing == report.unexpected == ()
@@ -186,7 +186,7 @@ def test_a_dense_kernel_is_refused_by_a_depthwise_convolution():
 
 @pytest.mark.parametrize("channels", ["reverse", "sum", "repeat"])
 def test_changes_of_input_channels_are_what_they_say(channels):
-    image_network = enliven(torchvision.models.resnet18())
+    image_network = randomize(torchvision.models.resnet18())
     count = {"reverse": 3, "sum": 1, "repeat": 6}[channels]
     ours = res3d.resnet18_3d(in_channels=count).eval()
     report = res3d.load_weights(ours, image_network.state_dict(), channels=channels)

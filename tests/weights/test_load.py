@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torchvision
-from helpers.parity_peers import enliven
+from helpers.parity_peers import randomize
 
 import res3d
 from res3d.backbone import CATALOG, BackboneSpec, ShortcutSpec, apply_overrides
@@ -144,7 +144,7 @@ def test_weights_of_post_activation_blocks_do_not_enter_preactivation_ones(stric
 
 
 def test_a_preactivation_body_goes_on_in_the_stages_that_were_cut_off_when_it_ends_bare():
-    whole = enliven(res3d.create_backbone("resnet18v2_3d", width=0.125))
+    whole = randomize(res3d.create_backbone("resnet18v2_3d", width=0.125))
     spec, _ = whole.spec.split("conv4")
     body = res3d.ResNet3d(replace(spec, final_norm=False))
     res3d.load_weights(body, whole.state_dict())
@@ -163,7 +163,7 @@ def test_a_file_of_blocks_that_end_otherwise_is_refused(tmp_path, thin):
 
 def test_a_preactivation_body_that_ends_early_takes_its_final_norm_from_the_block_that_came_next():
     """That block's first norm saw the same map; the whole network's own final norm belongs to conv5."""
-    whole = enliven(res3d.create_backbone("resnet50v2_3d", width=0.125, out_features=["conv4"]))
+    whole = randomize(res3d.create_backbone("resnet50v2_3d", width=0.125, out_features=["conv4"]))
     body = res3d.create_backbone("resnet50v2_3d", width=0.125, body="conv4")
     report = res3d.load_weights(body, whole.state_dict())
     assert {name for name in report.loaded if name.startswith("conv4.norm.") and "num_b" not in name} == {
@@ -177,7 +177,7 @@ def test_a_preactivation_body_that_ends_early_takes_its_final_norm_from_the_bloc
 
 
 def test_a_preactivation_body_saved_short_loads_as_it_was():
-    body = enliven(res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3"))
+    body = randomize(res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3"))
     other = res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3")
     res3d.load_weights(other, body.state_dict())
     assert torch.equal(other.conv3.norm.weight, body.conv3.norm.weight)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torchvision
-from helpers.parity_peers import enliven
+from helpers.parity_peers import randomize
 
 import res3d
 from res3d.weights import WeightsError, fetch_weights, find_weights, list_weights
@@ -106,7 +106,7 @@ def published(tmp_path, monkeypatch):
     """An entry whose file is served here, and where it will be kept."""
     folder = tmp_path / "served"
     folder.mkdir()
-    network = enliven(torchvision.models.resnet18())
+    network = randomize(torchvision.models.resnet18())
     torch.save(network.state_dict(), folder / "resnet18-published.pth")
     digest = hashlib.sha256((folder / "resnet18-published.pth").read_bytes()).hexdigest()
     server = Server(folder)
@@ -188,7 +188,7 @@ def test_a_file_of_that_name_comes_before_the_registry(published, tmp_path, monk
     entry, *_ = published
     monkeypatch.chdir(tmp_path)
     (tmp_path / "torchvision").mkdir()
-    other = enliven(torchvision.models.resnet18(), seed=9)
+    other = randomize(torchvision.models.resnet18(), seed=9)
     torch.save(other.state_dict(), tmp_path / entry.name)
     model = res3d.resnet18_3d(weights=entry.name)
     assert torch.equal(model.stem.conv.weight[:, :, 0], other.conv1.weight)

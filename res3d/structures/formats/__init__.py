@@ -1,4 +1,4 @@
-"""Files of tracks: MOTChallenge text, CocoVID JSON, PoseTrack18 JSON, a pandas table; ``FORMATS`` lists them."""
+"""Readers and writers of track files: MOTChallenge text, CocoVID JSON, PoseTrack18 JSON, tables; see ``FORMATS``."""
 
 from res3d.structures.formats.cocovid import read_cocovid, read_cocovid_info, write_cocovid
 from res3d.structures.formats.mot import read_mot, read_mot_detections, write_mot

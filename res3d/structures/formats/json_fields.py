@@ -1,4 +1,4 @@
-"""Fields of tracks as keys of a JSON annotation: each JSON format has a table of these, by field."""
+"""Conversion of track fields to and from keys of JSON annotations; each JSON format has a table of ``JsonField``."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ import numpy as np
 
 from res3d.settings.types import Json, Value
 from res3d.structures.arrays import Floats
-from res3d.structures.formats.numbers import shortest
+from res3d.structures.formats.numbers import to_short_floats
 from res3d.structures.track import Track
 
 
 @dataclass(frozen=True, slots=True)
 class JsonField:
-    """One field of a track in an annotation, which is of one object in one frame."""
+    """Conversion of one track field in an annotation. An annotation describes one object in one frame."""
 
     write: Callable[[Value], Json]
-    """Takes the field's entry for a frame and returns the keys that hold it."""
+    """Function from the field's entry for one frame to the annotation's keys for it."""
     read: Callable[[Json], object]
-    """Returns the entry, None where the annotation has none."""
+    """Function from an annotation to the field's entry; None if the annotation lacks it."""
 
 
 def array_field(key: str) -> JsonField:
-    """Return the field whose entries one key holds, as numbers in (nested) lists of their shape."""
+    """Return a field that is stored under one key, as numbers in nested lists of the entry's shape."""
     return JsonField(
         write=lambda values: {key: _nested(values)},
         read=lambda entry: None if entry.get(key) is None else np.array(entry[key], np.float32),
@@ -30,11 +30,11 @@ def array_field(key: str) -> JsonField:
 
 
 def _nested(values: Floats) -> list[object]:
-    return [*shortest(values)] if values.ndim == 1 else [_nested(part) for part in values]
+    return [*to_short_floats(values)] if values.ndim == 1 else [_nested(part) for part in values]
 
 
 def write_fields(track: Track, row: int, table: Mapping[str, JsonField]) -> Json:
-    """Return the keys of a track's row; a key that several fields write has the last one's value."""
+    """Return the keys for one row of a track. If several fields write the same key, the last one in ``table`` wins."""
     keys: Json = {}
     for name, field in table.items():
         values = getattr(track, name)

@@ -1,13 +1,14 @@
-"""MOTChallenge text: one line per object and frame, counted from 1 as pixels are (motchallenge.net/instructions).
+"""MOTChallenge text: one line per object and frame (motchallenge.net/instructions). Frames and pixels count from 1.
 
-The writer uses the layout of its ground truth, ``frame, id, x, y, width, height, score, label, visibility``, with
-visibility -1 for unknown. The readers take lines of
+The writer uses the layout of the challenge's ground truth, ``frame, id, x, y, width, height, score, label,
+visibility``, with visibility -1 for unknown. The readers accept lines with
 
 - 7 columns, up to the score; the label is 1
 - 8 or 9 columns, with a label
-- 10 columns, the layout of its results: the last three are world coordinates, which are not read; the label is 1
+- 10 columns, the layout of the challenge's results; the last three are world coordinates, which are ignored; the label
+  is 1
 
-Ground truth has a flag where results have a score: 0 for boxes that are not to be counted.
+In ground truth the score is a flag: 0 for boxes that the evaluation ignores.
 """
 
 from collections.abc import Mapping
@@ -28,14 +29,16 @@ from res3d.structures.frame_detections import FrameDetections
 from res3d.structures.tracks_formats import TracksFormat
 from res3d.structures.video_tracks import VideoTracks
 
-FIRST = 1  # frames and pixels
+FIRST = 1  # number of the first frame and of the first pixel
 
 
 def write_mot(video: VideoTracks, path: str | Path) -> None:
-    """Write boxes, scores, ids and labels; masks and keypoints are left out, which the format does not hold.
+    """Write boxes, scores, ids and labels. Masks, keypoints and embeddings, which the format lacks, are dropped.
+
+    After an error no partial file remains.
 
     Raises:
-        ValueError: other fields that the format does not hold.
+        ValueError: the format does not hold another field (see ``TracksFormat.check``).
     """
     MOT.check(video)
     lines = []
@@ -56,20 +59,28 @@ def read_mot(
     size: tuple[int, int] | None = None,
     categories: Mapping[int, Category] | None = None,
 ) -> VideoTracks:
-    """Read tracks. The arguments are what the text does not hold; by default the video ends with its last object.
+    """Read tracks.
+
+    Args:
+        path: the file.
+        num_frames: number of frames in the video; by default the last frame with an object.
+        name: name of the video; by default the file's name without suffix.
+        fps, size, categories: fields of ``VideoTracks`` that the text does not hold.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: an invalid file; names the line.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is invalid; the message names the file and the problem.
     """
-    table = _read_table(path)
+    table, lines = _read_table(path)
     if (table[:, 1] < 0).any():
-        line = int(np.flatnonzero(table[:, 1] < 0)[0])
-        raise ValueError(f"{path}: line {line + 1} has no id: these are detections, not tracks (read_mot_detections)")
+        line = lines[int(np.flatnonzero(table[:, 1] < 0)[0])]
+        raise ValueError(
+            f"{path}: line {line} has no id, so the file holds detections, not tracks (use read_mot_detections)"
+        )
     boxes = to_xyxy(table[:, 2:6], origin=FIRST)
     rows = (
-        Row(id=int(line[1]), frame=int(line[0]) - FIRST, label=int(line[7]), values={"boxes": box, "scores": line[6]})
-        for line, box in zip(table, boxes, strict=True)
+        Row(id=int(row[1]), frame=int(row[0]) - FIRST, label=int(row[7]), values={"boxes": box, "scores": row[6]})
+        for row, box in zip(table, boxes, strict=True)
     )
     tracks = tracks_from_rows(rows, path)
     last = int(table[:, 0].max(initial=0))
@@ -87,19 +98,23 @@ def read_mot(
 
 
 def read_mot_detections(path: str | Path, *, num_frames: int | None = None) -> list[FrameDetections]:
-    """Read detections, one entry per frame, for ``tracking.link_detections``. Ids, which are usually -1, are ignored.
+    """Read detections for ``tracking.link_detections``, one entry per frame. Ids, which are usually -1, are ignored.
 
-    Scores beyond 0..1, as some of the challenge's detectors give, are refused: a tracker's thresholds do not apply to
-    them.
+    Scores outside 0..1, which some of the challenge's detectors produce, are an error because a tracker's thresholds do
+    not apply to them.
+
+    Args:
+        path: the file.
+        num_frames: number of frames in the video; by default the last frame with an object.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: an invalid file, or more frames than ``num_frames``.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is invalid, or has more frames than ``num_frames``.
     """
-    table = _read_table(path)
+    table, _ = _read_table(path)
     last = int(table[:, 0].max(initial=0))
     if num_frames is not None and last > num_frames:
-        raise ValueError(f"{path}: has a frame {last} (counted from 1) in a video of {num_frames}")
+        raise ValueError(f"{path}: has frame {last} (counted from 1), but num_frames is {num_frames}")
     order = np.argsort(table[:, 0], kind="stable")
     table = table[order]
     bounds = np.searchsorted(table[:, 0], np.arange(FIRST, (num_frames or last) + FIRST + 1))
@@ -116,9 +131,10 @@ def read_mot_detections(path: str | Path, *, num_frames: int | None = None) -> l
         raise ValueError(f"{path}: {error}") from None
 
 
-def _read_table(path: str | Path) -> NDArray[np.float64]:
-    """Return [lines, 8]: frame, id, x, y, width, height, score, label."""
+def _read_table(path: str | Path) -> tuple[NDArray[np.float64], list[int]]:
+    """Return rows [R, 8] (frame, id, x, y, width, height, score, label) and the line number of each row, from 1."""
     rows: list[list[float]] = []
+    lines: list[int] = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
@@ -127,29 +143,34 @@ def _read_table(path: str | Path) -> NDArray[np.float64]:
         if columns not in (7, 8, 9, 10):
             raise ValueError(f"{path}: line {number} has {columns} columns, not the 7 to 10 of MOTChallenge text")
         rows.append([*values[:7], values[7] if columns in (8, 9) else 1])
+        lines.append(number)
     table = np.array(rows, np.float64).reshape(-1, 8)
-    whole = table[:, [0, 1, 7]]
-    wrong = (whole != np.round(whole)).any(axis=1) | (table[:, 0] < FIRST) | ~np.isfinite(table).all(axis=1)
+    integers = table[:, [0, 1, 7]]
+    wrong = (integers != np.round(integers)).any(axis=1) | (table[:, 0] < FIRST) | ~np.isfinite(table).all(axis=1)
     wrong |= (table[:, 4:6] < 0).any(axis=1)
     if wrong.any():
-        first = rows[int(np.flatnonzero(wrong)[0])]
-        raise ValueError(f"{path}: frames must be whole numbers from 1, ids and labels whole, sizes ≥ 0; not {first}")
-    return table
+        first = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"{path}: line {lines[first]}: frame must be an integer ≥ 1, id and label integers, width and height ≥ 0, "
+            f"all numbers finite; not {rows[first]}"
+        )
+    return table, lines
 
 
-def _parse_line(line: str, where: str) -> list[float]:
+def _parse_line(line: str, prefix: str) -> list[float]:
+    """Return the numbers of a line; error messages start with ``prefix``."""
     texts = line.replace(",", " ").split()
     try:
         return [float(text) for text in texts]
     except ValueError:
         hint = "; this looks like JSON" if line.lstrip().startswith(("{", "[")) else ""
-        raise ValueError(f"{where} is no MOTChallenge text, numbers between commas: {line[:40]!r}{hint}") from None
+        raise ValueError(f"{prefix} must be numbers separated by commas, not {line[:40]!r}{hint}") from None
 
 
-def _read_by_name(path: Path, **facts: Value) -> dict[str, VideoTracks]:
-    """Read a file whose video has the file's name, or NAME in the challenge's own folders, NAME/gt/gt.txt."""
+def _read_by_name(path: Path, **metadata: Value) -> dict[str, VideoTracks]:
+    """Read a video by name: the file's name, or NAME in the challenge's folders, NAME/gt/gt.txt."""
     in_challenge = path.stem == "gt" and path.parent.name == "gt"
-    video = read_mot(path, **{"name": path.parent.parent.name if in_challenge else path.stem, **facts})
+    video = read_mot(path, **{"name": path.parent.parent.name if in_challenge else path.stem, **metadata})
     return {video.name: video}
 
 

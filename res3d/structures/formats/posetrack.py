@@ -1,6 +1,6 @@
-"""PoseTrack18 JSON: the poses of one video, COCO's keys with ``track_id`` (posetrack.net; poseval's format).
+"""PoseTrack18 JSON: the poses of one video, COCO's format plus ``track_id`` (posetrack.net; poseval's format).
 
-Frames are numbered by their file names, ``images/NAME/000012.jpg``, as a file may leave frames out.
+A frame's number is read from its file name, ``images/NAME/000012.jpg``, because a file may omit frames.
 """
 
 import json
@@ -13,25 +13,27 @@ from numpy.typing import NDArray
 from res3d.files import write_whole
 from res3d.settings.types import Json
 from res3d.structures.formats.categories import add_unnamed, category_entry, read_categories
-from res3d.structures.formats.files import read_json, reading, table_of
+from res3d.structures.formats.files import get_entries, invalid_content_errors, read_json
 from res3d.structures.formats.json_fields import JsonField, read_fields, write_fields
-from res3d.structures.formats.numbers import shortest, to_xywh, to_xyxy
+from res3d.structures.formats.numbers import to_short_floats, to_xywh, to_xyxy
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.tracks_formats import TracksFormat
 from res3d.structures.video_tracks import VideoTracks
 
-FIRST_IMAGE = 10_000_000_000  # the benchmark's image ids are as long
+FIRST_IMAGE = 10_000_000_000  # image ids with as many digits as the benchmark's
 
 
 def write_posetrack(video: VideoTracks, path: str | Path) -> None:
-    """Write keypoints, boxes, scores and ids of every frame; masks are left out, which the format does not hold.
+    """Write keypoints, boxes, scores and ids of every frame. Masks and embeddings, which the format lacks, are dropped.
+
+    After an error no partial file remains.
 
     Raises:
-        ValueError: a track without keypoints, or other fields that the format does not hold.
+        ValueError: a track has no keypoints, or the format does not hold another field (see ``TracksFormat.check``).
     """
     POSETRACK.check(video)
-    if bare := [track.id for track in video.tracks if track.keypoints is None]:
-        raise ValueError(f"PoseTrack holds poses, and track {bare[0]} has no keypoints")
+    if without_keypoints := [track.id for track in video.tracks if track.keypoints is None]:
+        raise ValueError(f"PoseTrack18 JSON needs keypoints for every track; track {without_keypoints[0]} has none")
     size = {} if video.size is None else {"width": video.size[1], "height": video.size[0]}
     labeled = set(range(video.num_frames) if video.annotated is None else video.annotated.tolist())
     images = [
@@ -59,8 +61,8 @@ def write_posetrack(video: VideoTracks, path: str | Path) -> None:
         }
         for number, (frame, n, row) in enumerate(rows)
     ]
-    named = add_unnamed(video.categories, (track.label for track in video.tracks)) if video.categories else {}
-    categories = [category_entry(label, category) for label, category in sorted(named.items())]
+    by_label = add_unnamed(video.categories, (track.label for track in video.tracks)) if video.categories else {}
+    categories = [category_entry(label, category) for label, category in sorted(by_label.items())]
     fps = {} if video.fps is None else {"info": {"fps": video.fps}}
     write_whole(path, json.dumps({**fps, "images": images, "annotations": annotations, "categories": categories}))
 
@@ -78,49 +80,52 @@ def _read_keypoints(entry: Json) -> NDArray[np.float32]:
 FIELDS: Mapping[str, JsonField] = {  # in the order of an annotation's keys
     "boxes": JsonField(lambda box: {"bbox": [float(value) for value in to_xywh(box)]}, _read_box),
     "scores": JsonField(
-        lambda score: {"score": shortest([score])[0]},
+        lambda score: {"score": to_short_floats([score])[0]},
         lambda entry: float(entry.get("score", 1.0)),
     ),
-    "keypoints": JsonField(lambda points: {"keypoints": shortest(points.ravel())}, _read_keypoints),
+    "keypoints": JsonField(lambda points: {"keypoints": to_short_floats(points.ravel())}, _read_keypoints),
     "keypoints_scores": JsonField(
-        lambda scores: {"scores": shortest(scores)},
+        lambda scores: {"scores": to_short_floats(scores)},
         lambda entry: np.array(entry["scores"], np.float32) if entry.get("scores") else None,
     ),
 }
 
 
 def read_posetrack(path: str | Path) -> VideoTracks:
-    """Read the video of a file. A pose without a box gets the box around its known keypoints, without a score 1.
+    """Read the video of a file.
+
+    A pose without a box gets the bounding box of its keypoints with v > 0. A pose without a score gets 1.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: an invalid file; names what is wrong.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is invalid; the message names the file and the problem.
     """
     data = read_json(path)
     if "videos" in data:
-        raise ValueError(f"{path}: has 'videos', so it is CocoVID JSON, not PoseTrack18's")
-    with reading(path, "PoseTrack18 JSON"):
+        raise ValueError(f"{path}: has 'videos', so it is CocoVID JSON, not PoseTrack18 JSON")
+    with invalid_content_errors(path, "PoseTrack18 JSON"):
         return _read(data, path)
 
 
 def _read(data: Json, path: str | Path) -> VideoTracks:
-    images = table_of(data, "images", path, ("id", "file_name"))
-    annotations = table_of(data, "annotations", path, ("image_id", "track_id", "keypoints"))
-    frame_of = {image["id"]: _frame_number(str(image["file_name"])) for image in images}
-    frames = list(frame_of.values())
+    images = get_entries(data, "images", path, ("id", "file_name"))
+    annotations = get_entries(data, "annotations", path, ("image_id", "track_id", "keypoints"))
+    frame_numbers = {image["id"]: _frame_number(str(image["file_name"])) for image in images}
+    frames = list(frame_numbers.values())
     length = max([int(image.get("nframes", 0)) for image in images] + [frame + 1 for frame in frames], default=0)
-    rows = [_row(entry, frame_of) for entry in annotations]
-    labeled = np.unique([frame_of[i["id"]] for i in images if i.get("is_labeled", True)]).astype(np.int64)
+    rows = [_row(entry, frame_numbers) for entry in annotations]
+    labeled = [frame_numbers[image["id"]] for image in images if image.get("is_labeled", True)]
+    annotated = np.unique(labeled).astype(np.int64)
     first = images[0] if images else {}
-    sized = "width" in first and "height" in first
+    has_size = "width" in first and "height" in first
     return VideoTracks(
         tracks=tracks_from_rows(rows, path),
         num_frames=length,
         name=str(first.get("vid_id") or Path(path).stem),
         fps=(data.get("info") or {}).get("fps"),
-        size=(int(first["height"]), int(first["width"])) if sized else None,
+        size=(int(first["height"]), int(first["width"])) if has_size else None,
         categories=read_categories(data.get("categories") or [], (row.label for row in rows)),
-        annotated=None if np.array_equal(labeled, np.arange(length)) else labeled,
+        annotated=None if np.array_equal(annotated, np.arange(length)) else annotated,
     )
 
 
@@ -131,19 +136,19 @@ def _frame_number(file_name: str) -> int:
     return int(stem)
 
 
-def _row(entry: Json, frame_of: Mapping[object, int]) -> Row:
-    if entry["image_id"] not in frame_of:
-        raise ValueError(f"an annotation is of image {entry['image_id']!r}, which is not listed")
+def _row(entry: Json, frame_numbers: Mapping[object, int]) -> Row:
+    if entry["image_id"] not in frame_numbers:
+        raise ValueError(f"an annotation has image_id {entry['image_id']!r}, which is not listed")
     return Row(
         id=int(entry["track_id"]),
-        frame=frame_of[entry["image_id"]],
+        frame=frame_numbers[entry["image_id"]],
         label=int(entry.get("category_id", 1)),
         values=read_fields(entry, FIELDS),
     )
 
 
 def keypoint_extent(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the box [4] around keypoints [K, 3] x, y, v with v > 0; zeros if there are none."""
+    """Return the bounding box [4] xyxy of keypoints [K, 3] x, y, v with v > 0; zeros without such keypoints."""
     points = keypoints[keypoints[:, 2] > 0, :2]
     if not len(points):
         return np.zeros(4, np.float32)

@@ -1,4 +1,4 @@
-"""Tracks from a file or folder of any format, told apart by suffix and content."""
+"""Reader of tracks from files and folders; the format is detected from suffix and content."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +10,15 @@ from res3d.structures.video_tracks import VideoTracks
 def read_tracks(path: str | Path) -> dict[str, VideoTracks]:
     """Read the videos of a file of tracks, or of a folder of such files, by name.
 
-    A ``.json`` with ``videos`` is CocoVID's, without them PoseTrack18's. A ``.txt`` is MOTChallenge text; its video has
-    the file's name, or NAME in the challenge's own folders, NAME/gt/gt.txt. Files of formats that need an extra, as
-    tables do, are read when they are named, and passed over in a folder.
+    A ``.json`` file with the key ``videos`` is CocoVID, without it PoseTrack18. A ``.txt`` file is MOTChallenge text;
+    its video gets the file's name, or NAME in the challenge's folders, NAME/gt/gt.txt. Files of formats that need an
+    extra, such as tables, are read if ``path`` is the file, but skipped in a folder.
 
     Raises:
-        FileNotFoundError: no such file or folder.
-        ValueError: a file of no format of ``tracks_formats``, two videos of one name, or a folder without files.
-        ImportError: the extra that the format needs is not installed.
+        FileNotFoundError: the file or folder does not exist.
+        ValueError: the file has none of the formats of ``tracks_formats``, two videos have the same name, or the folder
+            contains no files of tracks.
+        ImportError: the format requires an extra that is not installed.
     """
     path = Path(path)
     if not path.is_dir():
@@ -26,10 +27,10 @@ def read_tracks(path: str | Path) -> dict[str, VideoTracks]:
     for file in find_files(path):
         for name, video in _read_file(file).items():
             if name in videos:
-                raise ValueError(f"{path}: two files hold a video {name!r}, one is {file}")
+                raise ValueError(f"{path}: two files hold a video {name!r}; one of them is {file}")
             videos[name] = video
     if not videos:
-        raise ValueError(f"{path}: a folder without tracks ({' or '.join(folder_suffixes())})")
+        raise ValueError(f"{path}: the folder contains no files of tracks ({' or '.join(folder_suffixes())})")
     return videos
 
 

@@ -1,8 +1,8 @@
-"""A pandas table with one row per object and frame, for statistics and for the files that pandas writes.
+"""Tracks as a pandas table with one row per object and frame, for statistics and for the files that pandas writes.
 
-Columns: frame (from 0), id, label, score, x1, y1, x2, y2; with keypoints, NAME_x, NAME_y, NAME_v of each, with their
-scores NAME_score; with actions, action0, action1, ...; with masks, mask: "HEIGHT WIDTH COUNTS" of COCO's run lengths.
-Fields that a row lacks are NaN or None.
+Columns: frame (from 0), id, label, score, x1, y1, x2, y2. Optional columns: NAME_x, NAME_y and NAME_v for each
+keypoint, and NAME_score for its score; action0, action1, ... for actions; mask for the mask as "HEIGHT WIDTH COUNTS",
+with COCO's run lengths. Fields that a row lacks are NaN or None.
 """
 
 import re
@@ -18,7 +18,7 @@ from res3d.files import write_whole
 from res3d.ops import Rle
 from res3d.settings import missing_extra
 from res3d.settings.types import Value
-from res3d.structures.formats.files import read_text, reading
+from res3d.structures.formats.files import invalid_content_errors, read_text
 from res3d.structures.formats.rows import Row, tracks_from_rows
 from res3d.structures.tracks_formats import TracksFormat
 from res3d.structures.video_tracks import VideoTracks
@@ -31,10 +31,12 @@ _ACTION = re.compile(r"action(\d+)")
 
 
 def to_table(video: VideoTracks) -> "pd.DataFrame":
-    """Return all tracks, sorted by frame and id. Keypoints are named by their category, else keypoint0, keypoint1, ...
+    """Return all tracks as a table, sorted by frame and id.
+
+    Keypoint columns are named after the keypoints of the category, or else keypoint0, keypoint1, ...
 
     Raises:
-        ValueError: fields that a table does not hold.
+        ValueError: a table does not hold some field (see ``TracksFormat.check``).
         ImportError: pandas is not installed.
     """
     pd = _import_pandas()
@@ -53,7 +55,7 @@ def to_table(video: VideoTracks) -> "pd.DataFrame":
         names = category.keypoints if category and len(category.keypoints) == count else None
         for k in range(count):
             name = names[k] if names else f"keypoint{k}"
-            assert track.keypoints is not None  # there are some to count
+            assert track.keypoints is not None  # because count > 0
             columns |= {f"{name}_{axis}": track.keypoints[:, k, i] for i, axis in enumerate("xyv")}
             if track.keypoints_scores is not None:
                 columns[f"{name}_score"] = track.keypoints_scores[:, k]
@@ -68,28 +70,31 @@ def to_table(video: VideoTracks) -> "pd.DataFrame":
 
 
 def write_table(video: VideoTracks, path: str | Path) -> None:
-    """Write the table as CSV text, whole or not at all.
+    """Write the table as CSV text. After an error no partial file remains.
 
     Raises:
+        ValueError: a table does not hold some field (see ``TracksFormat.check``).
         ImportError: pandas is not installed.
     """
     write_whole(path, to_table(video).to_csv(index=False))
 
 
-def from_table(table: "pd.DataFrame", **facts: Value) -> VideoTracks:
-    """Read such a table; ``facts`` are the fields of ``VideoTracks`` that it does not hold (name, fps, ...).
+def from_table(table: "pd.DataFrame", **metadata: Value) -> VideoTracks:
+    """Convert a table as ``to_table`` returns it.
 
-    ``num_frames`` may be left out: the video then ends with its last object.
+    Args:
+        table: the table; its rows may be in any order.
+        metadata: fields of ``VideoTracks`` that a table does not hold (name, fps, ...). The default of ``num_frames``
+            is the number of the last frame with an object plus 1.
 
     Raises:
-        ValueError: a missing column, or rows that are no tracks.
+        ValueError: a column is missing, or the rows are not valid tracks.
     """
     if missing := [name for name in FIXED if name not in table.columns]:
         raise ValueError(f"the table has no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
     names = [name[:-2] for name in map(str, table.columns) if name.endswith("_v")]
     points = _columns(table, [f"{name}_{axis}" for name in names for axis in "xyv"])
-    scored = [f"{name}_score" for name in names if f"{name}_score" in table.columns]
-    scores = _columns(table, scored)
+    scores = _columns(table, [f"{name}_score" for name in names if f"{name}_score" in table.columns])
     boxes = table[["x1", "y1", "x2", "y2"]].to_numpy(np.float32)
     actions = _columns(
         table,
@@ -105,8 +110,8 @@ def from_table(table: "pd.DataFrame", **facts: Value) -> VideoTracks:
             values={
                 "boxes": boxes[n],
                 "scores": score,
-                "keypoints": None if points is None else _present(points[n].reshape(-1, 3)),
-                "keypoints_scores": None if scores is None else _present(scores[n]),
+                "keypoints": None if points is None else _drop_absent(points[n].reshape(-1, 3)),
+                "keypoints_scores": None if scores is None else _drop_absent(scores[n]),
                 "actions": _parse_actions(None if actions is None else actions[n]),
                 "masks": _parse_mask(masks[n]),
             },
@@ -114,22 +119,26 @@ def from_table(table: "pd.DataFrame", **facts: Value) -> VideoTracks:
         for n, (identity, frame, label, score) in enumerate(fixed)
     )
     tracks = tracks_from_rows(rows, "the table")
-    facts.setdefault("num_frames", int(table["frame"].max()) + 1 if len(table) else 0)
-    return VideoTracks(tracks=tracks, **facts)
+    metadata.setdefault("num_frames", int(table["frame"].max()) + 1 if len(table) else 0)
+    return VideoTracks(tracks=tracks, **metadata)
 
 
-def read_table(path: Path, **facts: Value) -> dict[str, VideoTracks]:
-    """Read the CSV text of such a table; the video has the file's name. ``facts`` as for ``from_table``.
+def read_table(path: Path, **metadata: Value) -> dict[str, VideoTracks]:
+    """Read the CSV text of a table; return its video by name, by default the file's name.
+
+    Args:
+        path: the file.
+        metadata: as for ``from_table``.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not such a file; names what is wrong.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is invalid; the message names the file and the problem.
         ImportError: pandas is not installed.
     """
     pd = _import_pandas()
     text = read_text(path)
-    with reading(path, "a table of tracks"):
-        video = from_table(pd.read_csv(StringIO(text)), **{"name": path.stem, **facts})
+    with invalid_content_errors(path, "table of tracks"):
+        video = from_table(pd.read_csv(StringIO(text)), **{"name": path.stem, **metadata})
     return {video.name: video}
 
 
@@ -137,18 +146,18 @@ def _columns(table: "pd.DataFrame", names: list[str]) -> NDArray[np.float32] | N
     return table[names].to_numpy(np.float32) if names else None
 
 
-def _present(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Return the keypoints that a row has; the columns of other categories' keypoints are NaN in it."""
+def _drop_absent(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return the keypoints that a row has. Columns of other categories' keypoints are NaN in the row."""
     present = ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
     return values[present] if present.any() else None
 
 
 def _parse_mask(text: object) -> Rle | None:
-    if not isinstance(text, str):  # None, or the NaN that pandas makes of it
+    if not isinstance(text, str):  # None, which pandas may convert to NaN
         return None
     parts = text.split(" ")
     if len(parts) != 3 or not (parts[0].isdecimal() and parts[1].isdecimal()):
-        raise ValueError(f"a mask must be 'HEIGHT WIDTH COUNTS', not {text[:40]!r}")
+        raise ValueError(f"mask must be 'HEIGHT WIDTH COUNTS', not {text[:40]!r}")
     return Rle.read((int(parts[0]), int(parts[1])), parts[2])
 
 
