@@ -59,9 +59,15 @@ class Packet(Protocol):
     pts: int | None
     dts: int | None
     duration: int | None
+    pos: int | None
+    """Position in the file in bytes."""
     size: int
     is_keyframe: bool
     is_corrupt: bool
+    is_discard: bool
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        """Return the bytes of the packet."""
 
     def decode(self) -> list[av.VideoFrame]:
         """Decode the packet and return the frames that are complete."""
@@ -73,6 +79,9 @@ class Streams(Protocol):
     video: Sequence[Stream]
 
     def __iter__(self) -> Iterator[Stream]: ...
+
+    def best(self, kind: str, /) -> Stream | None:
+        """Return the stream of a kind that FFmpeg prefers."""
 
 
 class Container(Protocol):

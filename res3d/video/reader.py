@@ -11,7 +11,7 @@ import numpy as np
 from res3d.video.container import FrameDecoder, declared_seconds, frame_rate, open_container, video_stream
 from res3d.video.errors import VideoError
 from res3d.video.orientation import Image, Matrix, display_matrix, is_transposed, orient
-from res3d.video.pyav import Container
+from res3d.video.pyav import Container, Stream
 from res3d.video.segments import SegmentedDecoder
 
 MIN_FPS = 1e-6  # one frame in eleven days
@@ -84,6 +84,7 @@ class VideoReader:
             thread. The frames are the same for any number. More than one is faster if the codec's threads leave cores
             idle; up to 256 MiB of decoded frames then wait in memory.
         threads: number of threads of a single decoder; None: one per CPU that the process may use.
+        stream: index of the video stream, from 0, in a file of several; None: the one that FFmpeg prefers.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -91,7 +92,7 @@ class VideoReader:
         TruncatedVideoError: during iteration, at the latest after the last frame: the file is damaged or ends before
             its declared end. Damage after ``end`` raises no error. Formats that declare no duration, such as MPEG-TS,
             GIF and raw H.264, do not show that a file was cut between frames.
-        ValueError: ``start``, ``end``, ``fps``, ``decoders`` or ``threads`` is out of range.
+        ValueError: ``start``, ``end``, ``fps``, ``decoders``, ``threads`` or ``stream`` is out of range.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class VideoReader:
         allow_truncated: bool = False,
         decoders: int = 1,
         threads: int | None = None,
+        stream: int | None = None,
     ) -> None:
         if not 0 <= start < float("inf"):
             raise ValueError(f"start must be ≥ 0 seconds, not {start!r}")
@@ -115,14 +117,21 @@ class VideoReader:
             raise ValueError(f"decoders must be a whole number ≥ 1, not {decoders!r}")
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise ValueError(f"threads must be a whole number ≥ 1, not {threads!r}")
+        if stream is not None and (not isinstance(stream, int) or stream < 0):
+            raise ValueError(f"stream must be a whole number ≥ 0, not {stream!r}")
         self.path = Path(path)
+        self.stream = stream
         self.decoders = decoders
         self.threads = threads
         self.start = start
         self.end = None if end == float("inf") else end
         self.fps = fps
         self.allow_truncated = allow_truncated
-        self.damage: str | None = None  # description of the damage that the last iteration met
+        self.damage: str | None = None
+        """Damage that the last iteration met."""
+        self.notes: tuple[str, ...] = ()
+        """What the last whole iteration noticed that may be meant or may be a loss: frames that an edit list leaves
+        out, gaps in the times of a constant frame rate."""
         self.info = self._probe()
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
@@ -150,7 +159,7 @@ class VideoReader:
 
     def _probe(self) -> VideoInfo:
         with open_container(self.path) as container:
-            stream = video_stream(container)
+            stream = self._video_stream(container)
             rate = frame_rate(stream)
             seconds = declared_seconds(container, stream)
             try:
@@ -202,10 +211,10 @@ class VideoReader:
 
     def _all_frames(self) -> Iterator[TimedFrame]:
         """Yield every frame in presentation order, with strictly increasing times from 0."""
-        self.damage = None
+        self.damage, self.notes = None, ()
         with open_container(self.path) as container:
             decoder = self._decoder(container)
-            gap = 1 / frame_rate(video_stream(container))
+            gap = 1 / frame_rate(self._video_stream(container))
             frame: TimedFrame | None = None  # delayed until the next frame determines its duration
             origin = previous_stamp = Fraction(0)
             try:
@@ -223,7 +232,7 @@ class VideoReader:
                         frame = self._frame(frame.index + 1, time, gap, decoded)
                     previous_stamp = stamp
             finally:
-                self.damage = decoder.damage  # also if the caller stops early
+                self.damage, self.notes = decoder.damage, tuple(decoder.notes)  # also if the caller stops early
             if frame is None:
                 raise VideoError(f"{self.path}: no frame can be decoded")
             last_duration = Fraction(frame.decoded.duration or 0) * Fraction(frame.decoded.time_base or 0) or gap
@@ -231,8 +240,22 @@ class VideoReader:
 
     def _decoder(self, container: Container) -> FrameDecoder | SegmentedDecoder:
         if self.decoders == 1:
-            return FrameDecoder(container, self.path, allow_truncated=self.allow_truncated, threads=self.threads)
-        return SegmentedDecoder(self.path, workers=self.decoders, allow_truncated=self.allow_truncated)
+            return FrameDecoder(
+                container,
+                self.path,
+                allow_truncated=self.allow_truncated,
+                threads=self.threads,
+                number=self.stream,
+            )
+        return SegmentedDecoder(
+            self.path, workers=self.decoders, allow_truncated=self.allow_truncated, number=self.stream
+        )
+
+    def _video_stream(self, container: Container) -> Stream:
+        try:
+            return video_stream(container, self.stream)
+        except VideoError as error:
+            raise VideoError(f"{self.path}: {error}") from None
 
     def _frame(self, index: int, time: Fraction, duration: Fraction, decoded: av.VideoFrame) -> TimedFrame:
         return TimedFrame(index=index, time=time, duration=duration, decoded=decoded, orientation=self._orientation)

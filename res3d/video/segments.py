@@ -10,7 +10,9 @@ from pathlib import Path
 import av
 
 from res3d.video.container import (
+    READ_ERRORS,
     FrameDecoder,
+    GapFinder,
     frame_rate,
     missing_seconds,
     open_container,
@@ -32,36 +34,40 @@ class Segment:
     stamps: tuple[int, ...]  # timestamps in presentation order, in ticks of the stream; the first is the keyframe's
 
 
-def plan_segments(path: Path) -> list[Segment]:
+def plan_segments(path: Path, number: int | None = None) -> list[Segment]:
     """Return the segments of a video, planned from its packets without decoding them.
 
     The list is empty if the packets do not determine the frames: timestamps are missing, guessed (AVI) or duplicate, or
-    the file seems to be damaged.
+    frames may be missing, so that a ``FrameDecoder`` has to say which.
     """
     with open_container(path) as container:
-        stream = video_stream(container)
+        stream = video_stream(container, number)
         if container.format.name == "avi":
             return []
         default_duration = 1 / frame_rate(stream)
+        gaps = GapFinder(container, stream)
         ends: dict[int, Fraction] = {}
         stamps: list[int] = []
         keys: list[int] = []
         try:
             for packet in container.demux(timed_streams(container)):
                 update_end(packet, ends, default_duration)
+                gaps.add_packet(packet)
                 if packet.stream is not stream or not packet.size:
                     continue
-                if packet.pts is None or packet.is_corrupt:
+                if packet.pts is None or packet.is_corrupt or packet.is_discard:
                     return []
                 stamps.append(packet.pts)
                 if packet.is_keyframe:
                     keys.append(packet.pts)
-        except av.FFmpegError:
+        except READ_ERRORS:
             return []
         if missing_seconds(container, stream, ends) or len(set(stamps)) < len(stamps):
             return []
     stamps.sort()
-    if not stamps or not keys or stamps[0] != min(keys):
+    if any(gaps.add_frame(stamp * stream.time_base) for stamp in stamps) or gaps.num_missing:
+        return []
+    if not stamps or not keys or stamps[0] != min(keys) or len(stamps) < stream.frames:
         return []
     return _cut(stamps, sorted(keys))
 
@@ -88,19 +94,22 @@ class SegmentedDecoder:
         path: the video.
         workers: number of segments that are decoded at the same time, each by one thread.
         allow_truncated: see ``FrameDecoder``.
+        number: index of the video stream; see ``video_stream``.
 
     Raises:
         TruncatedVideoError: during iteration; see ``FrameDecoder``.
     """
 
-    def __init__(self, path: Path, *, workers: int, allow_truncated: bool) -> None:
+    def __init__(self, path: Path, *, workers: int, allow_truncated: bool, number: int | None = None) -> None:
         self.damage: str | None = None
+        self.notes: list[str] = []
         self._path = path
         self._workers = workers
         self._allow_truncated = allow_truncated
+        self._number = number
 
     def __iter__(self) -> Generator[tuple[Fraction, av.VideoFrame], None, None]:
-        segments = plan_segments(self._path)
+        segments = plan_segments(self._path, self._number)
         num_yielded = 0
         if len(segments) > 1:
             try:
@@ -111,13 +120,13 @@ class SegmentedDecoder:
             except _UnexpectedFrameError:
                 pass
         with open_container(self._path) as container:
-            decoder = FrameDecoder(container, self._path, allow_truncated=self._allow_truncated)
+            decoder = FrameDecoder(container, self._path, allow_truncated=self._allow_truncated, number=self._number)
             try:
                 for number, timed in enumerate(decoder):
                     if number >= num_yielded:
                         yield timed
             finally:
-                self.damage = decoder.damage
+                self.damage, self.notes = decoder.damage, decoder.notes
 
     def _in_parallel(self, segments: list[Segment]) -> Iterator[tuple[Fraction, av.VideoFrame]]:
         stop = threading.Event()  # stops the threads of all segments
@@ -126,7 +135,7 @@ class SegmentedDecoder:
 
         def start_next() -> None:
             if (segment := next(remaining, None)) is not None:
-                frames = _segment_frames(self._path, segment)
+                frames = _segment_frames(self._path, segment, self._number)
                 running.append(Prefetcher(frames, depth=self._frames_ahead, stop=stop, name="res3d-segment"))
 
         try:
@@ -151,7 +160,7 @@ class _UnexpectedFrameError(Exception):
     """Error for a segment whose frames are not those that its packets announce."""
 
 
-def _segment_frames(path: Path, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+def _segment_frames(path: Path, segment: Segment, number: int | None) -> Iterator[tuple[Fraction, av.VideoFrame]]:
     """Open the file and yield the timestamps and frames of a segment.
 
     Raises:
@@ -159,13 +168,15 @@ def _segment_frames(path: Path, segment: Segment) -> Iterator[tuple[Fraction, av
     """
     try:
         with open_container(path) as container:
-            yield from _decode_segment(container, segment)
-    except (av.FFmpegError, OSError) as error:
+            yield from _decode_segment(container, segment, number)
+    except (*READ_ERRORS, OSError) as error:
         raise _UnexpectedFrameError(str(error)) from None
 
 
-def _decode_segment(container: Container, segment: Segment) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-    stream = video_stream(container)
+def _decode_segment(
+    container: Container, segment: Segment, number: int | None
+) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+    stream = video_stream(container, number)
     stream.thread_type = "NONE"  # one thread per segment
     stream.codec_context.thread_count = 1
     first, expected = segment.stamps[0], iter(segment.stamps)

@@ -150,3 +150,115 @@ def test_avi_with_dropped_frames_is_complete(tmp_path, dropped):
     assert sum(1 for _ in VideoReader(path).frames()) == len(ticks)
     with pytest.raises(VideoError):
         list(VideoReader(cut(path, 0.7)).frames())
+
+
+def last_packet(path: Path) -> tuple[int, int]:
+    """Return position and size of the last video packet of the file."""
+    with av.open(str(path)) as container:
+        return max((p.pos, p.size) for p in container.demux(container.streams.video[0]) if p.size)
+
+
+@pytest.mark.parametrize("decoders", [1, 2])
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [(".mp4", "libx264"), (".mp4", "libx265"), (".mp4", "mpeg4"), (".mov", "libx264"), (".mov", "prores_ks")],
+)
+def test_frames_lost_with_the_last_packet_are_damage(tmp_path, suffix, codec, decoders):
+    """A decoder with frame threads drops the error of the last packet, and frames with it."""
+    path = tmp_path / f"video{suffix}"
+    pixel_format = "yuv422p10le" if codec == "prores_ks" else "yuv420p"
+    options = {"x265-params": "log-level=none"} if codec == "libx265" else {"g": "10"}
+    encode(path, [noisy_image(n) for n in range(60)], codec=codec, pixel_format=pixel_format, options=options)
+    assert len(list(VideoReader(path, decoders=decoders, threads=2))) == 60
+    position, size = last_packet(path)
+    data = bytearray(path.read_bytes())
+    data[position : position + size] = b"\xff" * size
+    path.write_bytes(data)
+    with pytest.raises(TruncatedVideoError, match=r"of 60 frames cannot be decoded|cannot be decoded \("):
+        list(VideoReader(path, decoders=decoders, threads=2))
+    reader = VideoReader(path, decoders=decoders, threads=2, allow_truncated=True)
+    assert 40 <= len(list(reader)) < 60
+    assert reader.damage
+
+
+@pytest.mark.parametrize("decoders", [1, 2])
+@pytest.mark.parametrize("suffix", [".mkv", ".flv"])
+def test_bytes_that_the_demuxer_skips_are_damage(tmp_path, suffix, decoders):
+    """FFmpeg reads on from the next intact position without an error."""
+    path = tmp_path / f"video{suffix}"
+    encode(path, [noisy_image(n) for n in range(60)], codec="libx264", options={"g": "5", "bf": "0"})
+    with av.open(str(path)) as container:
+        positions = [p.pos for p in container.demux(container.streams.video[0]) if p.size]
+    data = bytearray(path.read_bytes())
+    data[positions[20] - 20 : positions[24]] = bytes(positions[24] - positions[20] + 20)
+    path.write_bytes(data)
+    with pytest.raises(TruncatedVideoError):
+        list(VideoReader(path, decoders=decoders))
+
+
+@pytest.mark.parametrize("decoders", [1, 2])
+def test_variable_frame_rate_is_no_damage(tmp_path, decoders):
+    path = tmp_path / "variable.mkv"
+    ticks = np.cumsum(np.random.default_rng(0).choice([1, 1, 2, 5], 60)).tolist()
+    encode(
+        path, [noisy_image(n) for n in range(60)], codec="libx264", options={"g": "5"}, ticks=ticks,
+        time_base=Fraction(1, 25),
+    )  # fmt: skip
+    reader = VideoReader(path, decoders=decoders)
+    assert len(list(reader)) == 60
+    assert reader.notes == ()
+
+
+def test_one_gap_of_a_constant_frame_rate_is_noted(tmp_path):
+    path = tmp_path / "gap.mkv"
+    ticks = [n if n < 30 else n + 4 for n in range(60)]
+    encode(path, [noisy_image(n) for n in range(60)], codec="libx264", ticks=ticks, time_base=Fraction(1, 25))
+    for decoders in (1, 2):
+        reader = VideoReader(path, decoders=decoders)
+        assert len(list(reader)) == 60
+        assert reader.notes == ("the times of frames have gaps of 4 frames",)
+
+
+def test_frames_that_an_edit_list_leaves_out_are_noted(tmp_path):
+    path = tmp_path / "edited.mp4"
+    write_h264(path, [noisy_image(n) for n in range(60)])
+    data = bytearray(path.read_bytes())
+    duration = data.index(b"elst") + 12
+    data[duration : duration + 4] = (int.from_bytes(data[duration : duration + 4], "big") // 2).to_bytes(4, "big")
+    path.write_bytes(data)
+    for decoders in (1, 2):
+        reader = VideoReader(path, decoders=decoders)
+        assert len(list(reader)) < 60
+        assert len(reader.notes) == 1
+        assert "of 60 frames" in reader.notes[0]
+
+
+def test_joined_transport_streams_are_no_damage(tmp_path):
+    """Continuity counters start anew at the joint; times go on."""
+    parts = []
+    for part in range(2):
+        path = tmp_path / f"{part}.ts"
+        ticks = [n + 30 * part for n in range(30)]
+        encode(
+            path, [noisy_image(n) for n in ticks], codec="libx264", options={"g": "10", "bf": "0"}, ticks=ticks,
+            time_base=Fraction(1, 25),
+        )  # fmt: skip
+        parts.append(path.read_bytes())
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(parts))
+    assert len(list(VideoReader(joined))) >= 58
+
+
+def test_damaged_flv_that_adds_a_stream_is_refused(tmp_path):
+    """PyAV raises IndexError for a stream that appears while packets are read."""
+    path = tmp_path / "video.flv"
+    encode(path, [noisy_image(n) for n in range(60)], codec="libx264", options={"g": "5"}, audio=True)
+    whole = path.read_bytes()
+    kinds = set()
+    for position in range(len(whole) // 3, 2 * len(whole) // 3, 97):
+        path.write_bytes(whole[:position] + b"\xff" * 188 + whole[position + 188 :])
+        try:
+            list(VideoReader(path))
+        except VideoError as error:
+            kinds.add(type(error))
+    assert kinds == {TruncatedVideoError} or kinds == {TruncatedVideoError, VideoError}

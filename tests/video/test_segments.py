@@ -88,8 +88,8 @@ def test_segment_with_unexpected_frames_is_decoded_sequentially(write_video, mon
     path = write_video("closed.mp4")
     expected = frames(path)
 
-    def broken(container, segment):
-        for number, timed in enumerate(decode_segment(container, segment)):
+    def broken(container, segment, stream):
+        for number, timed in enumerate(decode_segment(container, segment, stream)):
             if segment.stamps[0] > 0 and number == 7:
                 raise segments._UnexpectedFrameError("unexpected")
             yield timed

@@ -1,12 +1,15 @@
 """Runs a function on many cases in processes that may hang or die, and counts what came of them."""
 
+import argparse
 import multiprocessing
 import resource
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 CASE_SECONDS = 60.0
@@ -95,8 +98,7 @@ class _Worker:
 
 
 def _serve(function: Callable[[Any], tuple[str, str]], connection: Connection) -> None:
-    with open("/proc/self/statm") as file:
-        size = int(file.read().split()[0]) * resource.getpagesize()
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
     while True:
         try:
@@ -118,3 +120,30 @@ def line(name: str, outcomes: Sequence[Outcome], order: Sequence[str]) -> str:
     counts = Counter(outcome.kind for outcome in outcomes)
     kinds = [*order, *sorted(set(counts) - set(order))]
     return f"{name}: {len(outcomes)} cases: " + ", ".join(f"{counts[kind]} {kind}" for kind in kinds)
+
+
+def main(
+    doc: str, campaign: Callable[..., list[Outcome]], *, count: int, good: Sequence[str], bad: Sequence[str]
+) -> None:
+    """The command of a campaign: prints its figures, and on stderr the outcomes that are not good.
+
+    Args:
+        doc: the script's documentation.
+        campaign: takes count, seed, workers and ``show``, which is called with each outcome.
+        count: the default number of cases.
+        good: kinds of outcomes that need no attention.
+        bad: the other kinds.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=count)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    wanted = parser.parse_args()
+
+    def show(outcome: Outcome) -> None:
+        if outcome.kind not in good:
+            print(f"{outcome.kind}: {outcome.case}: {outcome.detail}", file=sys.stderr, flush=True)
+
+    found = campaign(wanted.count, wanted.seed, workers=wanted.workers, show=show)
+    name = Path(sys.argv[0]).stem
+    print(line(f"{name}, seed {wanted.seed}", found, [*good, *bad, "exception", "hang", "died"]))

@@ -13,7 +13,6 @@ or twice at random moments, and then run to its end. Outcomes:
     half        after a kill, a file under its final name could not be read: must be 0
 """
 
-import argparse
 import os
 import random
 import shutil
@@ -27,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cases import Outcome, line, run_cases
+from cases import Outcome, main, run_cases
 
 COMMANDS = ("extract", "track", "train")
 SPEC = Path(__file__).parents[3] / "configs" / "backbones" / "resnet10_3d_thin.yaml"
@@ -58,7 +57,9 @@ def prepare(folder: Path) -> None:
     for name, seed in (("a", 0), ("b", 1)):
         SyntheticVideo(seed=seed, num_frames=40, size=(96, 128)).write(folder / f"{name}.mp4")
     (folder / "train.yaml").write_text(f"""
-model: {{kind: detector, backbone: {SPEC}, mask: false, channels: 8, min_size: 32, max_size: 32, anchor_sizes: [8, 12, 16, 24, 32]}}
+model:
+  {{kind: detector, backbone: {SPEC}, mask: false, channels: 8,
+    min_size: 32, max_size: 32, anchor_sizes: [8, 12, 16, 24, 32]}}
 train: {{kind: synthetic, num_clips: 16, length: 2, side: 32}}
 validate: {{kind: synthetic, num_clips: 4, length: 2, side: 32, seed: 9}}
 epochs: 4
@@ -69,7 +70,8 @@ log_every: 1
 """)
     for command in COMMANDS:
         began = time.monotonic()
-        subprocess.run(arguments(command, folder, folder / command), check=True, stdout=subprocess.DEVNULL, env=environment())
+        words = arguments(command, folder, folder / command)
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env=environment())
         (folder / f"{command}.seconds").write_text(str(time.monotonic() - began))
 
 
@@ -157,9 +159,6 @@ def run(case: Case) -> tuple[str, str]:
         return ("different", ", ".join(other)) if other else ("equal", "")
 
 
-ORDER = ("equal", "different", "stuck", "left over", "half", "exception", "hang", "died")
-
-
 def campaign(
     count: int, seed: int, *, workers: int = 2, show: Callable[[Outcome], None] = lambda outcome: None
 ) -> list[Outcome]:
@@ -174,19 +173,11 @@ def campaign(
     return outcomes
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
-    wanted = parser.parse_args()
-
-    def show(outcome: Outcome) -> None:
-        if outcome.kind != "equal":
-            print(f"{outcome.kind}: {outcome.case.command} seed {outcome.case.seed}: {outcome.detail}", file=sys.stderr)
-
-    print(line(f"kills, seed {wanted.seed}", campaign(wanted.count, wanted.seed, workers=wanted.workers, show=show), ORDER))
-
-
 if __name__ == "__main__":
-    main()
+    main(
+        __doc__,
+        campaign,
+        count=50,
+        good=["equal"],
+        bad=["different", "stuck", "left over", "half"],
+    )
