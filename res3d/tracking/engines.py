@@ -48,7 +48,9 @@ def make_engine(name: str) -> Engine:
 
 
 def link_with_engine(engine: Engine, frames: Iterable[FrameDetections | Mapping[str, Any]]) -> Iterator[FrameTracks]:
-    """Yield the tracked objects of every frame. Engines count ids from 0; the returned ids count from 1.
+    """Yield the tracked objects of every frame, sorted by id.
+
+    Engines count ids from 0; the yielded ids count from 1.
 
     Args:
         engine: a new tracker, without detections of another video.
@@ -70,5 +72,7 @@ def link_with_engine(engine: Engine, frames: Iterable[FrameDetections | Mapping[
             )
         )
         ids = np.asarray(linked.tracker_id if len(linked) else [], np.int64)
-        rows = np.asarray(linked.data["row"] if len(linked) else [], np.int64)[ids >= 0]
-        yield detections[rows].convert(FrameTracks, frame=number, ids=ids[ids >= 0] + 1)
+        rows = np.asarray(linked.data["row"] if len(linked) else [], np.int64)
+        order = np.argsort(ids)
+        order = order[ids[order] >= 0]
+        yield detections[rows[order]].convert(FrameTracks, frame=number, ids=ids[order] + 1)

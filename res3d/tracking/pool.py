@@ -192,7 +192,7 @@ class TrackPool(TrackArrays):
     def _possible_parents(self, frame: int, labels: Rows, boxes: Array, occluded: Mask) -> Rows:
         """Return the row of the nearest lost track within reach of each new track, or -1: [n].
 
-        Each lost track is the parent of one track at most.
+        Each lost track is the parent of one track at most. Lost tracks of the same class are assigned first.
 
         Args:
             frame: number of the frame in which the new tracks start.
@@ -208,10 +208,14 @@ class TrackPool(TrackArrays):
         lost = np.flatnonzero(self.confirmed & (self.last_frames < frame) & is_available & ~occluded)
         if len(lost) and self._settings.lost_reach > 0:
             cost = distance_cost(self.boxes[lost], boxes, self._settings.lost_reach, self.sizes[lost])
-            # The class of a new track may still change to that of the lost one.
-            other_cost = np.inf if self._settings.class_overlap is None else cost + 1
-            rows, columns = assign_hungarian(np.where(self.labels[lost, None] == labels, cost, other_cost))
+            is_same_class = self.labels[lost, None] == labels
+            rows, columns = assign_hungarian(np.where(is_same_class, cost, np.inf))
             parents[columns] = lost[rows]
+            if self._settings.class_overlap is not None:
+                # The class of a new track may still change to that of the lost one.
+                cost[rows] = cost[:, columns] = np.inf
+                rows, columns = assign_hungarian(np.where(is_same_class, np.inf, cost))
+                parents[columns] = lost[rows]
         return parents
 
     def _resolve_parents(self, now: int | None) -> None:
