@@ -19,8 +19,8 @@ class Candidates:
     """M detections over T frames: the tubes of a clip, or the boxes of one frame (T = 1).
 
     All detections of a single frame count as visible. A tube is visible in the frames where its probability is at least
-    ``settings.visible_score``. A tube that is visible in no frame matches no track and starts none, and neither does a
-    detection with a box smaller than ``settings.min_area``.
+    ``settings.visible_score``. A tube that is visible in no frame matches no track and starts no track. The same holds
+    for a detection whose first visible box is smaller than ``settings.min_area``.
 
     Attributes:
         frames: [T] frame numbers.

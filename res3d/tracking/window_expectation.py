@@ -44,7 +44,7 @@ class WindowExpectation(TrackArrays, Expectation):
         return detections
 
     def advance(self, frames: Rows) -> None:
-        """Advance to the frames [T] of the next clip. Values in shared frames are kept, those in new frames are 0."""
+        """Advance to the frames [T] of the next clip. Values in shared frames are copied, those in new frames are 0."""
         _, old, new = np.intersect1d(self._frames, frames, assume_unique=True, return_indices=True)
 
         def shift_frames(array: Array) -> Array:

@@ -71,7 +71,7 @@ def test_error_names_the_field_that_a_cost_needs(name, needs):
 
 def test_a_decorated_function_is_a_cost(monkeypatch):
     """Two objects with the same box are distinguished by their actions."""
-    # The entry is removed at the end of the test, with what the decorator puts in its place.
+    # The entry is removed at the end of the test, including what the decorator registers under its name.
     monkeypatch.setitem(COSTS, "actions", Cost("actions", lambda tracks, detections: None, ()))
 
     @cost("actions", "actions")

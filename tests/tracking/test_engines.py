@@ -44,7 +44,7 @@ def test_objects_of_an_engine_are_sorted_by_id_without_those_that_have_no_track(
     supervision = pytest.importorskip("supervision")
 
     class Reversing:
-        """Gives the n-th of N detections the id N - n - 1, and the first one none."""
+        """Assigns the id N - n - 1 to the n-th of N detections, and no id to the first one."""
 
         def update(self, detections):
             ids = np.arange(len(detections))[::-1].copy()

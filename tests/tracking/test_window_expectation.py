@@ -27,12 +27,12 @@ def expectation() -> WindowExpectation:
         embeddings=np.eye(2, dtype=np.float32),
     )
     pool = TrackPool(SETTINGS)
-    made = WindowExpectation(SETTINGS, pool)
+    expectation = WindowExpectation(SETTINGS, pool)
     candidates = Candidates(clip, clip.frames, SETTINGS)
-    made.advance(clip.frames)
+    expectation.advance(clip.frames)
     pool.begin(candidates, np.arange(2), np.zeros(0, bool))
-    made.begin(candidates, np.arange(2))
-    return made
+    expectation.begin(candidates, np.arange(2))
+    return expectation
 
 
 def test_tracks_are_predicted_by_their_latest_tubes_in_shared_frames(expectation):
