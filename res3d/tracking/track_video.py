@@ -94,7 +94,7 @@ def stream_video(
     arguments raise at the call, errors of the video and of the model during the iteration.
     """
     sampler = check_clips(clip_length, clip_stride, batch_size)
-    chosen = LinkSettings.of(settings, changes)
+    link_settings = LinkSettings.of(settings, changes)
     stream = ClipStream(
         reader=reader,
         sampler=sampler,
@@ -103,8 +103,8 @@ def stream_video(
         transform=_to_unit_range,
         progress=progress or (lambda frames: None),
     )
-    linker = FrameLinker(chosen) if clip_length == 1 else TubeLinker(chosen)
-    return linker.link(_detect(stream, model, batch_size, chosen.min_score))
+    linker = FrameLinker(link_settings) if clip_length == 1 else TubeLinker(link_settings)
+    return linker.link(_detect(stream, model, batch_size, link_settings.min_score))
 
 
 def check_clips(clip_length: int, clip_stride: int, batch_size: int = 1) -> ClipSampler:

@@ -8,15 +8,21 @@ import torch
 from helpers.paths import ROOT
 
 import res3d
-from res3d.backbone import CATALOG
+from res3d.backbone import CATALOG, resnet
 from res3d.viz import draw_network
 from res3d.viz.network_diagram import COLUMN, MARGIN, text_width
 
 DOCS = ROOT / "docs"
 
 
+@pytest.fixture(autouse=True)
+def _no_initial_weights(monkeypatch):
+    """Initializing weights takes a third of the time, even without data."""
+    monkeypatch.setattr(resnet, "initialize", lambda module: None)
+
+
 def create_without_data(name: str, **keywords) -> res3d.ResNet3d:
-    """A backbone on the meta device: diagrams depend on no weights."""
+    """A backbone on the meta device: diagrams do not depend on the weights."""
     with torch.device("meta"):
         return res3d.create_backbone(name, **keywords)
 
