@@ -1,6 +1,6 @@
-"""Tracking: detections of any detector are linked into tracks, frame by frame or clip by clip.
+"""Linking of detections into tracks, frame by frame or clip by clip, for any detector.
 
-Names are imported when they are first asked for: settings alone need no torch.
+Public names are imported on first access, so that the settings can be used without importing torch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,7 @@
-"""Detections of one object as several classes: the best is tracked, and each votes for its class."""
+"""Suppression of detections across classes: only the best detection of each object is tracked.
+
+All detections of the object vote for its class.
+"""
 
 import numpy as np
 
@@ -9,35 +12,37 @@ from res3d.tracking.objects import Objects, Rows
 from res3d.tracking.settings import LinkSettings
 
 
-def settle_classes(
+def suppress_across_classes(
     detections: FrameDetections | ClipDetections, objects: Objects, settings: LinkSettings
 ) -> tuple[Rows | None, list[Votes]]:
-    """Find detections of several classes that are of one object (``settings.class_overlap``).
+    """Suppress the detections that show the same object as a better detection of another class.
 
-    Detectors suppress class by class: a car that looks a little like a truck is found as both.
+    Detectors apply non-maximum suppression class by class. They may therefore detect a car that looks like a truck as
+    both. Two detections of different classes are of one object if their IoU is at least ``settings.class_overlap``.
+    Detections with a score below ``settings.min_score`` neither suppress others nor are suppressed.
 
     Args:
         detections: M detections.
-        objects: where they are.
+        objects: their boxes and visibility.
 
     Returns:
-        Numbers [n] of the detections that are the best of their object, None if all are; and for each of these the
-        votes of all detections of the object.
+        (indices, votes): indices [n] of the remaining detections, or None if all M remain; and for each remaining
+        detection the (class, score) of every detection of its object.
     """
     labels, scores = detections.labels, detections.scores
     votes: list[Votes] = [[vote] for vote in zip(labels.tolist(), scores.tolist(), strict=True)]
-    counted = scores >= settings.min_score
-    if not settings.same_object or len(set(labels[counted].tolist())) < 2:
+    is_counted = scores >= settings.min_score
+    if not settings.same_object or len(set(labels[is_counted].tolist())) < 2:
         return None, votes
-    same = np.isfinite(mixed_cost(settings.same_object, objects, objects))
-    same &= (labels[:, None] != labels) & counted
-    kept, undecided = np.zeros(len(labels), bool), np.ones(len(labels), bool)
+    is_same = np.isfinite(mixed_cost(settings.same_object, objects, objects))
+    is_same &= (labels[:, None] != labels) & is_counted
+    is_best, is_pending = np.zeros(len(labels), bool), np.ones(len(labels), bool)
     for best in np.argsort(-scores, kind="stable").tolist():
-        if not undecided[best]:
+        if not is_pending[best]:
             continue
-        kept[best], undecided[best] = True, False
-        others = np.flatnonzero(same[best] & undecided)
+        is_best[best], is_pending[best] = True, False
+        others = np.flatnonzero(is_same[best] & is_pending)
         votes[best] += [vote for other in others.tolist() for vote in votes[other]]
-        undecided[others] = False
-    numbers = np.flatnonzero(kept)
-    return numbers, [votes[n] for n in numbers.tolist()]
+        is_pending[others] = False
+    indices = np.flatnonzero(is_best)
+    return indices, [votes[n] for n in indices.tolist()]

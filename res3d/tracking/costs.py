@@ -1,7 +1,7 @@
-"""Costs of taking detections for tracks: from 0, the same object, to 1.
+"""Costs of matching detections with tracks, from 0 (the same object) to 1.
 
-A cost is a function that is decorated with its name and the fields of detections that it needs; the decorator enters it
-into ``COSTS``.
+Each cost is a function. The decorator ``cost`` registers it in ``COSTS`` under a name, with the fields of detections
+that it needs.
 """
 
 from collections.abc import Callable
@@ -13,23 +13,25 @@ from res3d.ops.similarity import box_area, box_iou, keypoint_distance, oks, pck
 from res3d.tracking.objects import Array, Objects, mean_over_frames
 
 Compare = Callable[[Objects, Objects], Array]
-"""Takes N tracks and M detections over the same frames; returns costs [N, M]."""
+"""Function of N tracks and M detections over the same frames that returns costs [N, M]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One entry of ``COSTS``."""
+    """Entry of ``COSTS``."""
 
     name: str
+    """Name in ``COSTS`` and in ``CostTerm``."""
     compare: Compare
+    """Function that computes the costs."""
     needs: tuple[str, ...]
-    """Fields that both sides must have besides boxes."""
+    """Fields besides boxes that tracks and detections must have."""
 
     def __call__(self, tracks: Objects, detections: Objects) -> Array:
-        """Return the costs [N, M] of all pairs.
+        """Return the costs [N, M] of all pairs of N tracks and M detections.
 
         Raises:
-            ValueError: one side lacks a field that the cost needs.
+            ValueError: the tracks or the detections lack a field that the cost needs.
         """
         for name in self.needs:
             if name not in tracks.fields or name not in detections.fields:
@@ -42,25 +44,30 @@ COSTS: dict[str, Cost] = {}
 
 
 def cost(name: str, *needs: str) -> Callable[[Compare], Compare]:
-    """Enter a function into ``COSTS``, as a cost that needs the given fields of detections (arrays)."""
+    """Return a decorator that registers a function in ``COSTS``.
 
-    def enter(compare: Compare) -> Compare:
+    Args:
+        name: name of the cost.
+        needs: fields of detections besides boxes that the cost compares. They must be arrays.
+    """
+
+    def register(compare: Compare) -> Compare:
         COSTS[name] = Cost(name, compare, needs)
         return compare
 
-    return enter
+    return register
 
 
 @cost("overlap")
 def overlap_cost(tracks: Objects, detections: Objects) -> Array:
-    """Return 1 - IoU; for tubes, 1 - the mean over the frames they share, weighted by both sides' visibility."""
+    """Return 1 - IoU; for tubes, 1 - the mean IoU over the shared frames, weighted by the product of visibilities."""
     iou = box_iou(tracks.boxes.transpose(1, 0, 2), detections.boxes.transpose(1, 0, 2))
     return 1 - mean_over_frames(iou, tracks, detections)
 
 
 @cost("appearance", "embeddings")
 def appearance_cost(tracks: Objects, detections: Objects) -> Array:
-    """Return (1 - cosine) / 2 of the embeddings; 0.5 where one is all zeros."""
+    """Return (1 - cosine similarity) / 2 of the embeddings; 0.5 where one of them is all zeros."""
     a, b = (_normalized(side.fields["embeddings"]) for side in (tracks, detections))
     costs: Array = np.clip((1 - a @ b.T) / 2, 0, 1)
     return costs
@@ -73,27 +80,29 @@ def _normalized(vectors: Array) -> Array:
 
 @cost("oks", "keypoints")
 def oks_cost(tracks: Objects, detections: Objects) -> Array:
-    """Return 1 - COCO's object keypoint similarity, with one spread for every keypoint (``DEFAULT_SIGMA``)."""
+    """Return 1 - COCO's object keypoint similarity (OKS), with ``DEFAULT_SIGMA`` for every keypoint."""
     return 1 - mean_over_frames(oks(*_pose_distances(tracks, detections)), tracks, detections)
 
 
-# A keypoint is correct within this share of the square root of the box's area. Detect-and-Track takes half a head, and
-# a head is about 2/15 of a person's height, whose box is about 0.4 times as wide: 0.1 is the same for people.
-PCK_SHARE = 0.1
+# Largest distance of a correct keypoint, as a fraction of the square root of the box area. Detect-and-Track uses half
+# of the head's size. A head is about 2/15 of a person's height, and a person's box is about 0.4 times as wide as high.
+# A fraction of 0.1 is therefore about the same for people.
+PCK_FRACTION = 0.1
 
 
 @cost("pck", "keypoints")
 def pck_cost(tracks: Objects, detections: Objects) -> Array:
-    """Return 1 - the share of keypoints that stay in place: Detect-and-Track's cost, for objects without heads too.
+    """Return 1 - the fraction of keypoints that are at most ``PCK_FRACTION`` of the objects' size apart.
 
-    Unlabelled keypoints do not count (in the original they do).
+    This is Detect-and-Track's PCK cost (arXiv 1712.09184) with a threshold that also works for objects without a head.
+    Unlabelled keypoints (v = 0) are ignored; in the original they count.
     """
     distances, areas = _pose_distances(tracks, detections)
-    return 1 - mean_over_frames(pck(distances, PCK_SHARE * np.sqrt(areas)), tracks, detections)
+    return 1 - mean_over_frames(pck(distances, PCK_FRACTION * np.sqrt(areas)), tracks, detections)
 
 
 def _pose_distances(tracks: Objects, detections: Objects) -> tuple[Array, Array]:
-    """(pixels between keypoints [T, N, M, K], geometric mean of both boxes' areas [T, N, M])."""
+    """Return keypoint distances [T, N, M, K] in pixels and the geometric mean of the two box areas [T, N, M]."""
     poses = (side.fields["keypoints"].transpose(1, 0, 2, 3) for side in (tracks, detections))
     distances = np.stack([keypoint_distance(a, b) for a, b in zip(*poses, strict=True)])
     areas = np.sqrt(box_area(tracks.boxes).T[:, :, None] * box_area(detections.boxes).T[:, None, :])

@@ -1,4 +1,4 @@
-"""Distances between boxes, in sizes of the objects."""
+"""Distances between boxes, relative to the size of the objects."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,20 +8,20 @@ from res3d.tracking.objects import Array
 
 
 def box_size(boxes: Array) -> Array:
-    """Return the square root of the area: [N, 4] xyxy -> [N] pixels."""
+    """Return the size of boxes, the square root of the area: [N, 4] xyxy -> [N] pixels."""
     return np.sqrt(box_area(boxes))
 
 
 def distance_cost(
     tracks: Array, detections: Array, limit: NDArray[np.int64] | NDArray[np.float64] | float, sizes: Array
 ) -> Array:
-    """Return the distance between the centers of boxes as a share of the limit: [N, M], infinite beyond it.
+    """Return the distance between box centers divided by the limit: [N, M] in 0..1, infinite beyond the limit.
 
     Args:
         tracks, detections: [N, 4] and [M, 4] xyxy pixels.
-        limit: in sizes of an object; [N], or one for all.
-        sizes: [N] pixels, of objects that may have been larger than their last boxes; the size that counts is the
-            largest of these and of the two boxes.
+        limit: largest distance in object sizes: [N], one per track, or one number for all tracks.
+        sizes: [N] pixels; sizes of the tracks, which may be larger than their last boxes. The object size of a pair is
+            the maximum of this size and the sizes of its two boxes.
     """
     centers = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (tracks, detections)]
     size = np.maximum(np.maximum(sizes, box_size(tracks))[:, None], box_size(detections))

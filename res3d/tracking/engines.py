@@ -1,4 +1,4 @@
-"""Trackers of roboflow's ``trackers`` package in place of ours: ``pip install "res3d[trackers]"``."""
+"""Linking by the trackers of roboflow's ``trackers`` package: ``pip install "res3d[trackers]"``."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -13,22 +13,29 @@ ENGINES: Mapping[str, str] = {
     "ocsort": "OCSORTTracker",
     "sort": "SORTTracker",
 }
-"""Classes of the package by our names for them."""
+"""Name in res3d -> class of the ``trackers`` package."""
 
 
 class Engine(Protocol):
-    """A tracker of that package, or one with the same method, for a single video."""
+    """Tracker of a single video: one of the ``trackers`` package, or any object with the same method."""
 
     def update(self, detections: Any) -> Any:
-        """Take the ``supervision.Detections`` of a frame; return all or some with ``tracker_id``, -1 for no track."""
+        """Link the detections of the next frame.
+
+        Args:
+            detections: ``supervision.Detections``.
+
+        Returns:
+            All or some of the detections, with ``tracker_id``; -1 for a detection without a track.
+        """
 
 
 def make_engine(name: str) -> Engine:
-    """Make a tracker by its name in ``ENGINES``, with the package's defaults.
+    """Build a tracker by its name in ``ENGINES``, with the package's defaults.
 
     Raises:
         ValueError: an unknown name.
-        ImportError: the package is not installed.
+        ImportError: the ``trackers`` package is not installed.
     """
     if name not in ENGINES:
         raise ValueError(f"unknown engine {name!r} (accepted: {', '.join(ENGINES)}, or a tracker)")
@@ -41,15 +48,31 @@ def make_engine(name: str) -> Engine:
 
 
 def link_with_engine(engine: Engine, frames: Iterable[FrameDetections | Mapping[str, Any]]) -> Iterator[FrameTracks]:
-    """Yield the tracked objects of every frame; the engine's ids, from 0, become ours, from 1."""
+    """Yield the tracked objects of every frame, sorted by id.
+
+    Engines count ids from 0; the yielded ids count from 1.
+
+    Args:
+        engine: a new tracker, without detections of another video.
+        frames: detections of each frame in order.
+
+    Raises:
+        ValueError: invalid detections.
+    """
     import supervision
 
-    for number, given in enumerate(frames):
-        found = given if isinstance(given, FrameDetections) else FrameDetections.from_mapping(given)
-        rows = np.arange(len(found))
-        tracked = engine.update(
-            supervision.Detections(xyxy=found.boxes, confidence=found.scores, class_id=found.labels, data={"row": rows})
+    for number, frame in enumerate(frames):
+        detections = frame if isinstance(frame, FrameDetections) else FrameDetections.from_mapping(frame)
+        linked = engine.update(
+            supervision.Detections(
+                xyxy=detections.boxes,
+                confidence=detections.scores,
+                class_id=detections.labels,
+                data={"row": np.arange(len(detections))},
+            )
         )
-        ids = np.asarray(tracked.tracker_id if len(tracked) else [], np.int64)
-        rows = np.asarray(tracked.data["row"] if len(tracked) else [], np.int64)[ids >= 0]
-        yield found[rows].convert(FrameTracks, frame=number, ids=ids[ids >= 0] + 1)
+        ids = np.asarray(linked.tracker_id if len(linked) else [], np.int64)
+        rows = np.asarray(linked.data["row"] if len(linked) else [], np.int64)
+        order = np.argsort(ids)
+        order = order[ids[order] >= 0]
+        yield detections[rows[order]].convert(FrameTracks, frame=number, ids=ids[order] + 1)

@@ -9,7 +9,8 @@ Votes = list[tuple[int, float]]
 class Identity:
     """A track hypothesis. It gets an id when it is confirmed; it may be dropped, or merged into an earlier identity.
 
-    Its class is the one with the highest sum of detection scores.
+    Args:
+        votes: (class, score) of the detections that start the track, at least one.
     """
 
     __slots__ = ("_id", "_label", "_merged_into", "_scores")
@@ -23,21 +24,21 @@ class Identity:
 
     @property
     def id(self) -> int | None:
-        """From 1; None while it is not confirmed."""
+        """Track id, from 1; None while the track is tentative."""
         return self._id if self._merged_into is None else self._merged_into.id
 
     @property
     def label(self) -> int:
-        """Class with the highest sum of scores so far; of equal ones the first."""
+        """Class with the highest sum of detection scores so far; of equal sums, the class that was voted for first."""
         return self._label if self._merged_into is None else self._merged_into.label
 
     @property
     def first_label(self) -> int:
-        """Class of its first detection."""
+        """Class of the first vote."""
         return next(iter(self._scores))
 
     def vote(self, votes: Iterable[tuple[int, float]]) -> None:
-        """Add the scores of detections, as (class, score)."""
+        """Add the (class, score) of detections. A merged track passes them on to the track that it was merged into."""
         if self._merged_into is not None:
             self._merged_into.vote(votes)
             return
@@ -47,10 +48,10 @@ class Identity:
         self._label = max(scores, key=scores.__getitem__) if len(scores) > 1 else label
 
     def confirm(self, number: int) -> None:
-        """Give it an id of its own."""
+        """Set the id of the track to ``number``."""
         self._id = number
 
     def merge_into(self, other: "Identity") -> None:
-        """Make it the same object as ``other``, which gets its votes."""
+        """Merge this track into ``other``, which receives its votes; both have the id and class of ``other`` then."""
         other.vote(self._scores.items())
         self._merged_into = other

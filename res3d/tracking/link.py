@@ -1,4 +1,4 @@
-"""Functions that link the detections of a video: of frames or of clips, whole or as a stream."""
+"""Functions that link the detections of a video, from frames or from clips, all at once or as a stream."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -9,6 +9,7 @@ from res3d.tracking.linker import FrameLinker, TubeLinker
 from res3d.tracking.settings import LinkSettings
 
 Frames = Iterable[FrameDetections | Mapping[str, Any]]
+"""Detections of each frame of a video, in order."""
 
 
 def link_detections(
@@ -21,16 +22,18 @@ def link_detections(
     """Link the detections of a video, one entry per frame, into tracks.
 
     Args:
-        frames: for each frame in order, empty ones too, a mapping with boxes [D, 4] xyxy in pixels, and optionally
-            scores [D] in 0..1, labels [D], embeddings [D, E], masks and keypoints [D, K, 3], in arrays, tensors or
-            lists; or ``FrameDetections``.
-        settings: "default", "detect_and_track" (frame to frame, as the original), or ``LinkSettings``.
-        engine: a tracker of the ``trackers`` package in place of ours: "bytetrack", "ocsort", "sort", or a tracker
-            object; it has settings of its own.
-        changes: settings by name: ``max_tracks=2``, ``max_lost=60``, ``fill_gaps=0``, ...
+        frames: detections of each frame in order, including frames without detections. An entry is a
+            ``FrameDetections``, or a mapping with boxes [D, 4] xyxy in pixels and optionally scores [D] in 0..1,
+            labels [D], embeddings [D, E], masks and keypoints [D, K, 3]. Values are arrays, tensors or lists.
+        settings: "default", "detect_and_track" (frame to frame, as in Detect-and-Track), or ``LinkSettings``.
+        engine: a tracker of the ``trackers`` package that links the detections instead of res3d: "bytetrack", "ocsort",
+            "sort", or a tracker object. Engines have their own settings: ``settings`` and ``changes`` are then refused.
+        changes: settings by name that replace those of ``settings``: ``max_tracks=2``, ``max_lost=60``, ...
 
     Raises:
-        ValueError: invalid settings, or invalid detections, with the number of the frame.
+        ValueError: invalid settings; invalid detections (the message has the frame number); or detections without a
+            field that a cost needs.
+        ImportError: an engine whose package is not installed.
     """
     return VideoTracks.from_frames(stream_detections(frames, settings=settings, engine=engine, **changes))
 
@@ -42,10 +45,16 @@ def stream_detections(
     engine: Engine | str | None = None,
     **changes: Any,
 ) -> Iterator[FrameTracks]:
-    """Do the same as ``link_detections`` frame by frame, each as soon as it is final, in bounded memory."""
+    """Link detections as ``link_detections`` does, as a stream: yield every frame as soon as it is final.
+
+    Memory does not grow with the length of the video. Arguments and errors are those of ``link_detections``; invalid
+    settings raise at the call, invalid detections during the iteration.
+    """
     if engine is not None:
         if changes or settings != "default":
-            raise ValueError("an engine brings its own settings: give them to it, not to res3d")
+            raise ValueError(
+                "an engine takes no settings of res3d: pass a tracker object with its own settings as engine"
+            )
         return link_with_engine(make_engine(engine) if isinstance(engine, str) else engine, _checked(frames))
     return FrameLinker(LinkSettings.of(settings, changes)).link(_checked(frames))
 
@@ -53,10 +62,14 @@ def stream_detections(
 def link_tubes(
     clips: Iterable[ClipDetections], *, settings: LinkSettings | str = "default", **changes: Any
 ) -> VideoTracks:
-    """Link the tubes of overlapping clips, in order, into tracks; ``settings`` and ``changes`` as in link_detections.
+    """Link the tubes of overlapping clips into tracks.
+
+    Args:
+        clips: detections of each clip, in the order of their first frames, including clips without detections.
+        settings, changes: as for ``link_detections``.
 
     Raises:
-        ValueError: invalid settings, or clips out of order.
+        ValueError: invalid settings, clips that are out of order, or tubes without a field that a cost needs.
     """
     return VideoTracks.from_frames(stream_tubes(clips, settings=settings, **changes))
 
@@ -64,13 +77,18 @@ def link_tubes(
 def stream_tubes(
     clips: Iterable[ClipDetections], *, settings: LinkSettings | str = "default", **changes: Any
 ) -> Iterator[FrameTracks]:
-    """Do the same as ``link_tubes`` frame by frame, each as soon as it is final, in bounded memory."""
+    """Link tubes as ``link_tubes`` does, as a stream: yield every frame as soon as it is final.
+
+    Memory does not grow with the length of the video. Arguments and errors are those of ``link_tubes``; invalid
+    settings raise at the call, invalid clips during the iteration.
+    """
     return TubeLinker(LinkSettings.of(settings, changes)).link(clips)
 
 
 def _checked(frames: Frames) -> Iterator[FrameDetections]:
-    for number, found in enumerate(frames):
+    """Yield the detections of every frame; errors name the frame."""
+    for number, frame in enumerate(frames):
         try:
-            yield found if isinstance(found, FrameDetections) else FrameDetections.from_mapping(found)
+            yield frame if isinstance(frame, FrameDetections) else FrameDetections.from_mapping(frame)
         except (ValueError, TypeError) as error:
             raise ValueError(f"frame {number}: {error}") from None

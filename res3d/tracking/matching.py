@@ -15,63 +15,78 @@ from res3d.tracking.objects import Array, Mask, Objects, Rows
 from res3d.tracking.pool import TrackPool
 from res3d.tracking.settings import LinkSettings
 
-COVERED = 0.2  # share of a box from which an object in front of it may hide it
+OCCLUDED_FRACTION = 0.2  # of a box's area; above it, an object that covers the box may occlude it
 
 
 class Expectation(Protocol):
-    """Where the tracks of a pool are expected in the frames of the next detections; all that kinds of linker differ in.
+    """Predicts the boxes of a pool's tracks in the frames of the next detections.
 
-    Rows are those of the pool.
+    Linkers of single frames and of clips differ in their expectation only. ``rows`` are rows of the pool, ``columns``
+    are indices of detections.
     """
 
     stages: ClassVar[tuple["Stage", ...]]
-    """How its tracks are matched."""
-    allows_hiding: ClassVar[bool]
-    """Whether a lost track that another object covers is taken to be hidden there."""
+    """Matching stages, in order."""
+    allows_occlusion: ClassVar[bool]
+    """True if a lost track that another object covers may be occluded (``Matching.occluded``)."""
 
     def __init__(self, settings: LinkSettings, pool: TrackPool) -> None: ...
 
     def read(self, detections: FrameDetections | ClipDetections) -> FrameDetections | ClipDetections:
-        """Return the detections as they are linked; ValueError for those that cannot be."""
+        """Convert detections to the form that is linked.
 
-    def move(self, frames: Rows) -> None:
+        Raises:
+            ValueError: detections of another number of frames than the expectation supports.
+        """
+
+    def advance(self, frames: Rows) -> None:
         """Advance to the frames [T] of the next detections."""
 
-    def expected(self, rows: Rows) -> Objects:
-        """Return the tracks at ``rows`` in the current frames."""
+    def predicted(self, rows: Rows) -> Objects:
+        """Return the tracks at ``rows`` in their predicted boxes in the current frames."""
 
-    def moved(self, rows: Rows) -> Objects:
-        """Return the tracks at ``rows`` in the current frames if they moved on from where they were last seen."""
+    def extrapolated(self, rows: Rows) -> Objects:
+        """Return the tracks at ``rows`` in the current frames, extrapolated from their last boxes."""
 
     def overlapping(self) -> Mask:
-        """Return the tracks [N] that earlier detections saw in the current frames."""
+        """Return a mask [N]: True for tracks that earlier detections saw in the current frames."""
 
     def begin(self, candidates: Candidates, columns: Rows) -> None:
-        """Add tracks that began with the detections at ``columns``."""
+        """Add new tracks, which start with the detections at ``columns``."""
 
     def update(self, rows: Rows, candidates: Candidates, columns: Rows) -> None:
         """Continue the tracks at ``rows`` with the detections at ``columns``."""
 
     def keep(self, rows: Mask) -> None:
-        """Drop all tracks but those at ``rows`` [N]."""
+        """Drop all tracks except those at ``rows`` [N]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """One round of matching; the tracks and detections that it leaves over take part in later ones."""
+    """One matching stage. Tracks and detections that it leaves unmatched take part in the next stages."""
 
     tracks: Callable[["Matching"], Mask]
-    """Returns which tracks [N] take part."""
+    """Function that returns a mask [N] of the tracks that take part."""
     detections: Literal["high", "low"]
-    """Which detections take part, by their scores."""
+    """Detections that take part, by their scores (``Candidates.high``, ``Candidates.low``)."""
     cost: Callable[["Matching", Rows, Rows], Array]
-    """Takes rows of n tracks and m detections; returns costs [n, m] in 0..1, infinite for pairs never matched."""
+    """Function of the rows of n tracks and the columns of m detections.
+
+    It returns costs [n, m] in 0..1, infinite for forbidden pairs.
+    """
     any_class: bool = False
-    """Whether a track and a detection of different classes may match."""
+    """True if a track and a detection of different classes may match."""
 
 
 class Matching:
-    """Pairs of N tracks and M detections, made stage by stage."""
+    """Matching of N tracks and M detections, stage by stage.
+
+    Args:
+        settings: settings of linking.
+        pool: the N live tracks.
+        expectation: predicted boxes of the tracks in the frames of the detections.
+        candidates: the M detections.
+    """
 
     def __init__(
         self, settings: LinkSettings, pool: TrackPool, expectation: Expectation, candidates: Candidates
@@ -79,39 +94,43 @@ class Matching:
         self.settings, self.pool, self.expectation, self.candidates = settings, pool, expectation, candidates
         self._assign = ASSIGNMENTS[settings.assignment]
         self._detection_of = np.full(len(pool), -1)
-        self.is_free = np.ones(len(candidates.labels), bool)
-        """[M] detections without a track."""
+        self.is_unmatched = np.ones(len(candidates.labels), bool)
+        """[M] True for detections without a track."""
 
     def run(self, stages: Sequence[Stage]) -> None:
-        """Match in all stages, in order."""
+        """Run the stages in order."""
         for stage in stages:
             self._match(stage)
 
     @property
     def pairs(self) -> tuple[Rows, Rows]:
-        """(rows of tracks, rows of their detections)."""
+        """Rows of the matched tracks, and the columns of their detections."""
         (rows,) = (self._detection_of >= 0).nonzero()
         return rows, self._detection_of[rows]
 
     def mixed_cost(self, terms: Sequence[CostTerm], rows: Rows, columns: Rows) -> Array:
-        """Return the costs [n, m] of detections for tracks where they are expected; infinite if there are no terms."""
+        """Return the costs [n, m] of the predicted tracks at ``rows`` and the detections at ``columns``.
+
+        Without terms, all costs are infinite.
+        """
         if not terms:
             return np.full((len(rows), len(columns)), np.inf)
-        return mixed_cost(terms, self.expectation.expected(rows), self.candidates.objects[columns])
+        return mixed_cost(terms, self.expectation.predicted(rows), self.candidates.objects[columns])
 
-    def hidden(self) -> Mask:
-        """Return the tracks [N] that a matched detection covers where they were last seen: it may be in front of them.
+    def occluded(self) -> Mask:
+        """Return a mask [N] of the tracks that may be occluded: a matched detection covers their last box.
 
-        A track that is not seen there and not hidden must have moved.
+        A track that has no detection and is not occluded must have moved.
         """
-        if not self.expectation.allows_hiding:
+        if not self.expectation.allows_occlusion:
             return np.zeros(len(self.pool), bool)
-        others = self.candidates.first_boxes[~self.is_free]
+        others = self.candidates.first_boxes[~self.is_unmatched]
         cover = box_cover(self.pool.boxes, others).max(axis=1, initial=0)
-        return np.asarray(cover > COVERED)
+        return np.asarray(cover > OCCLUDED_FRACTION)
 
     def _match(self, stage: Stage) -> None:
-        (columns,) = (getattr(self.candidates, stage.detections) & self.is_free).nonzero()
+        """Match the tracks and detections of one stage that are still unmatched."""
+        (columns,) = (getattr(self.candidates, stage.detections) & self.is_unmatched).nonzero()
         if not len(columns):
             return
         (rows,) = (stage.tracks(self) & (self._detection_of < 0)).nonzero()
@@ -120,4 +139,4 @@ class Matching:
         allowed = stage.any_class | (self.pool.labels[rows, None] == self.candidates.labels[columns])
         a, b = self._assign(np.where(allowed, stage.cost(self, rows, columns), np.inf))
         self._detection_of[rows[a]] = columns[b]
-        self.is_free[columns[b]] = False
+        self.is_unmatched[columns[b]] = False

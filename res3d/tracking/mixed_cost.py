@@ -1,4 +1,4 @@
-"""Weighted means of costs, with gates."""
+"""Weighted mean of several costs, with a gate for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from res3d.tracking.objects import Array, Objects
 
 @dataclass(frozen=True, slots=True)
 class CostTerm:
-    """One cost in a weighted mean of costs.
+    """One cost in the weighted mean of ``LinkSettings.costs``.
 
     Raises:
         ValueError: an unknown name, a weight below 0, or a gate outside 0..1.
     """
 
     name: str
-    """A name in ``COSTS``."""
+    """Name in ``COSTS``."""
     weight: float = 1.0
-    """Share in the mean, ≥ 0."""
+    """Weight in the mean, ≥ 0."""
     gate: float = 1.0
-    """Cost above which a pair is never matched, in 0..1."""
+    """Largest cost of a pair that may match, in 0..1."""
 
     def __post_init__(self) -> None:
         if self.name not in COSTS:
@@ -32,7 +32,10 @@ class CostTerm:
 
 
 def mixed_cost(terms: Sequence[CostTerm], tracks: Objects, detections: Objects) -> Array:
-    """Return the weighted mean of the terms' costs: [N, M] in 0..1, infinite where one of them is above its gate."""
+    """Return the weighted mean of the terms' costs: [N, M] in 0..1.
+
+    A pair is forbidden (infinite) if one of its costs is above the gate of its term. The total weight must be above 0.
+    """
     costs = [COSTS[term.name](tracks, detections) for term in terms]
     total = sum(term.weight * cost for term, cost in zip(terms, costs, strict=True))
     mean: Array = np.asarray(total / sum(term.weight for term in terms))

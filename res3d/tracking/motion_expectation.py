@@ -1,4 +1,4 @@
-"""Single frames: tracks are expected where their motion leads."""
+"""Prediction of tracks in single frames, by a motion model."""
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from res3d.tracking.stages import FRAME_STAGES
 
 
 class MotionExpectation(Expectation):
-    """Expectation for the detections of single frames; ``settings.motion`` names the predictor."""
+    """Expectation for the detections of single frames; ``settings.motion`` names the motion model."""
 
     stages = FRAME_STAGES
-    allows_hiding = True
+    allows_occlusion = True
 
     def __init__(self, settings: LinkSettings, pool: TrackPool) -> None:
         self._pool = pool
@@ -25,40 +25,44 @@ class MotionExpectation(Expectation):
         self._frame = -1
 
     def read(self, detections: FrameDetections | ClipDetections) -> FrameDetections:
-        """Return the detections of a frame. Those of a clip of one frame all count as seen in it."""
+        """Return the detections of one frame. Those of a clip of one frame all count as visible.
+
+        Raises:
+            ValueError: a clip of more than one frame.
+        """
         if isinstance(detections, FrameDetections):
             return detections
         if len(detections.frames) != 1:
-            raise ValueError(f"single frames are linked: a clip must have 1 frame, not {len(detections.frames)}")
+            raise ValueError(f"FrameLinker takes single frames: a clip must have 1 frame, not {len(detections.frames)}")
         return detections.frame(0)
 
-    def move(self, frames: Rows) -> None:
-        """Predict boxes in the next frame, or in a later one."""
+    def advance(self, frames: Rows) -> None:
+        """Predict boxes in ``frames`` [1]; frames may have been skipped."""
         for _ in range(int(frames[0]) - self._frame if len(self._pool) else 0):
             self._motion.predict()
         self._frame = int(frames[0])
         self._boxes = self._motion.boxes
 
-    def expected(self, rows: Rows) -> Objects:
-        """Return the tracks at ``rows`` in their predicted boxes, poses moved along with them."""
+    def predicted(self, rows: Rows) -> Objects:
+        """Return the tracks at ``rows`` in their predicted boxes, with their keypoints shifted accordingly."""
         return self._pool.objects_at(rows, self._boxes.take(rows, axis=0)[:, None])
 
-    def moved(self, rows: Rows) -> Objects:
-        """Return the same."""
-        return self.expected(rows)
+    def extrapolated(self, rows: Rows) -> Objects:
+        """Return the same as ``predicted``."""
+        return self.predicted(rows)
 
     def overlapping(self) -> Mask:
-        """Return no track: each frame comes once."""
+        """Return False for all tracks [N]: single frames do not overlap."""
         return np.zeros(len(self._pool), bool)
 
     def begin(self, candidates: Candidates, columns: Rows) -> None:
-        """Add tracks at rest."""
+        """Add new tracks with velocity 0 at the detections at ``columns``."""
         self._motion.add(candidates.last_boxes[columns])
 
     def update(self, rows: Rows, candidates: Candidates, columns: Rows) -> None:
-        """Correct the predictions for the tracks at ``rows``."""
+        """Correct the predictions of the tracks at ``rows`` with the detections at ``columns``."""
         self._motion.update(rows, candidates.last_boxes.take(columns, axis=0))
 
     def keep(self, rows: Mask) -> None:
-        """Drop all tracks but those at ``rows`` [N]."""
+        """Drop all tracks except those at ``rows`` [N]."""
         self._motion.keep(rows)

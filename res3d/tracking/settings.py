@@ -1,4 +1,4 @@
-"""Settings of linking."""
+"""Settings of linking, and presets of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -14,44 +14,44 @@ from res3d.tracking.motion import MOTIONS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkSettings:
-    """How detections are linked; the defaults track whatever moves smoothly.
+    """Settings of linking. The defaults suit objects that move smoothly.
 
     Raises:
-        ValueError: a value out of its range, or that contradicts another.
+        ValueError: a value that is out of its range or contradicts another one.
     """
 
     min_score: Annotated[float, Range(0, 1)] = 0.1
-    """Score below which detections are ignored."""
+    """Lowest score of detections that are used."""
     high_score: Annotated[float, Range(0, 1)] = 0.5
-    """Score from which detections are matched first; those below only continue tracks."""
+    """Lowest score of detections that are matched first; detections below it only continue tracks."""
     new_score: Annotated[float, Range(0, 1)] = 0.6
-    """Score from which a detection that matches no track starts one."""
+    """Lowest score with which a detection that matches no track starts a new one."""
     min_area: Annotated[float, Range(0, unit="pixels²")] = 0.0
-    """Area in pixels² below which boxes are ignored."""
+    """Smallest box area in pixels² of detections that are used."""
     visible_score: Annotated[float, Range(0, 1)] = 0.5
-    """Probability from which a tube's object counts as seen in a frame."""
+    """Lowest probability with which the object of a tube counts as visible in a frame."""
 
     costs: tuple[CostTerm, ...] = (CostTerm("overlap", gate=0.8),)
     """Cost of matching a detection with a track: a weighted mean of terms, each with a gate."""
     low_overlap: Annotated[float, Range(0, 1)] = 0.5
-    """IoU that a detection below high_score needs to continue a track."""
+    """Lowest IoU with which a detection below high_score continues a track."""
     class_overlap: Annotated[float | None, Range(0, 1, above=True)] = 0.7
-    """IoU from which detections of two classes are taken for one object; none: never."""
+    """Lowest IoU with which detections of different classes count as one object; none: they never do."""
     lost_reach: Annotated[float, Range(0, unit="sizes of a box")] = 1.0
-    """Distance within which a lost track may reappear, in sizes of its box (square root of the area)."""
+    """Largest distance at which a lost track may reappear, in sizes of its box (square root of the area)."""
     assignment: Annotated[str, Choice(ASSIGNMENTS)] = "hungarian"
-    """How pairs are chosen: hungarian (least total cost) or greedy (cheapest pair first)."""
+    """Assignment algorithm: hungarian (least total cost) or greedy (cheapest pair first)."""
     motion: Annotated[str, Choice(MOTIONS)] = "velocity"
-    """Where single frames expect a track: velocity (moving on at its speed) or none (where it was)."""
+    """Motion model for single frames: velocity (Kalman filter of constant velocity) or none (the last box)."""
 
     max_tracks: Annotated[int | None, Range(1)] = None
-    """Number of objects, if known: there are never more ids, and tracks with one are never dropped."""
+    """Number of objects, if fixed: there are never more track ids, and no track with an id ends."""
     max_lost: Annotated[int, Range(0)] = 30
-    """Frames without a detection after which a track ends, unless max_tracks is given."""
+    """Frames without a detection after which a track ends; unused if max_tracks is set."""
     fill_gaps: Annotated[int, Range(0)] = 20
-    """Longest gap in frames that is filled by interpolation, with score 0."""
+    """Longest gap, in frames, that is filled by interpolation, with score 0."""
     min_length: Annotated[int, Range(1)] = 3
-    """Frames in which a track must be seen; shorter ones are dropped."""
+    """Frames with a detection that a track needs; shorter tracks are dropped."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -65,25 +65,29 @@ class LinkSettings:
 
     @property
     def same_object(self) -> tuple[CostTerm, ...]:
-        """Terms that accept detections of two classes as one object; none where that never happens."""
+        """Cost terms whose gate accepts detections of different classes as one object; empty without class_overlap."""
         return () if self.class_overlap is None else _overlap_terms(self.class_overlap)
 
     @property
     def low_costs(self) -> tuple[CostTerm, ...]:
-        """Terms of detections below ``high_score``."""
+        """Cost terms for detections below ``high_score``."""
         return _overlap_terms(self.low_overlap)
 
     @property
     def needed_fields(self) -> tuple[str, ...]:
-        """Fields of detections that the costs compare, besides boxes."""
+        """Fields of detections besides boxes that the costs need."""
         return _needed_fields(self.costs)
 
     @classmethod
     def of(cls, settings: "LinkSettings | str", changes: Mapping[str, Any]) -> "LinkSettings":
-        """Return settings, or the entry of ``PRESETS`` with that name, with changes.
+        """Return settings with changes.
+
+        Args:
+            settings: settings, or the name of an entry of ``PRESETS``.
+            changes: new values by the name of the setting.
 
         Raises:
-            ValueError: an unknown name, or a value that is not accepted.
+            ValueError: an unknown name, or an invalid value.
         """
         if isinstance(settings, str):
             if settings not in PRESETS:
@@ -103,15 +107,15 @@ def _needed_fields(terms: tuple[CostTerm, ...]) -> tuple[str, ...]:
 
 
 @cache
-def _overlap_terms(least: float) -> tuple[CostTerm, ...]:
-    """Terms that accept boxes with an IoU of at least ``least``."""
-    return (CostTerm("overlap", gate=1 - least),)
+def _overlap_terms(min_iou: float) -> tuple[CostTerm, ...]:
+    """Return cost terms that accept pairs of boxes with an IoU of at least ``min_iou``."""
+    return (CostTerm("overlap", gate=1 - min_iou),)
 
 
 PRESETS: Mapping[str, LinkSettings] = {
     "default": LinkSettings(),
-    # Detect-and-Track's own: one frame to the next, by overlap alone, every pair accepted, nothing lost comes back
-    # (tracking_engine.py; its ids start again at 999, ours do not).
+    # Linking of Detect-and-Track (tracking_engine.py): from one frame to the next, by overlap alone, without a gate;
+    # lost tracks never return. There, track ids start again after 999; here they do not.
     "detect_and_track": LinkSettings(
         min_score=0.95,
         high_score=0.95,

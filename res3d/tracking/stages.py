@@ -1,9 +1,11 @@
-"""The stages of matching, for single frames and for the tubes of clips: the algorithm of the linkers.
+"""Matching stages of single frames and of the tubes of clips.
 
-Those of single frames are ByteTrack's (arXiv 2110.06864): detections of high score first, then those of low score with
-tracks that just had one. Detections that are left are looked for around the place where a track was last seen, which
-OC-SORT (arXiv 2203.14360) trusts more than a prediction: an object that stopped, turned or jumped is not where its
-motion said. Tubes are matched by their agreement on the frames that overlapping clips share.
+Single frames are matched as in ByteTrack (arXiv 2110.06864): detections of high score first, then detections of low
+score with the tracks that had a detection in the previous frame. The remaining detections are matched by their distance
+from the last box of a track. OC-SORT (arXiv 2203.14360) trusts the last detection more than the prediction, because the
+prediction fails for an object that stopped, turned or jumped.
+
+Tubes are matched by their overlap in the frames that two clips share.
 """
 
 import numpy as np
@@ -14,77 +16,81 @@ from res3d.tracking.mixed_cost import mixed_cost
 from res3d.tracking.objects import Array, Mask, Rows
 
 
-def every_track(matching: Matching) -> Mask:
-    """Return all tracks."""
+def all_tracks(matching: Matching) -> Mask:
+    """Return True for all tracks [N]."""
     return np.ones(len(matching.pool), bool)
 
 
-def confirmed(matching: Matching) -> Mask:
-    """Return the confirmed tracks."""
+def confirmed_tracks(matching: Matching) -> Mask:
+    """Return a mask [N] of the confirmed tracks."""
     return matching.pool.confirmed
 
 
-def tentative(matching: Matching) -> Mask:
-    """Return the tracks that are not confirmed."""
+def tentative_tracks(matching: Matching) -> Mask:
+    """Return a mask [N] of the tentative tracks."""
     return ~matching.pool.confirmed
 
 
-def just_seen(matching: Matching) -> Mask:
-    """Return the confirmed tracks that were seen in the frame before."""
-    seen: Mask = matching.pool.last == matching.candidates.frames[0] - 1
-    return matching.pool.confirmed & seen
+def active_tracks(matching: Matching) -> Mask:
+    """Return a mask [N] of the confirmed tracks that had a detection in the previous frame."""
+    is_recent: Mask = matching.pool.last_frames == matching.candidates.frames[0] - 1
+    return matching.pool.confirmed & is_recent
 
 
-def just_vanished(matching: Matching) -> Mask:
-    """Return those of ``just_seen`` that no other object hides now."""
-    return just_seen(matching) & ~matching.hidden()
+def unoccluded_active_tracks(matching: Matching) -> Mask:
+    """Return a mask [N] of those of ``active_tracks`` that no matched detection covers."""
+    return active_tracks(matching) & ~matching.occluded()
 
 
-def overlapping(matching: Matching) -> Mask:
-    """Return the tracks that earlier clips saw in the frames of this one."""
+def overlapping_tracks(matching: Matching) -> Mask:
+    """Return a mask [N] of the tracks that are visible in the shared frames of earlier clips."""
     return matching.expectation.overlapping()
 
 
-def expected_cost(matching: Matching, rows: Rows, columns: Rows) -> Array:
-    """Return the configured cost (``costs``) where tracks are expected."""
+def predicted_cost(matching: Matching, rows: Rows, columns: Rows) -> Array:
+    """Return the cost of ``settings.costs`` between predicted tracks and detections: [n, m]."""
     return matching.mixed_cost(matching.settings.costs, rows, columns)
 
 
 def same_object_cost(matching: Matching, rows: Rows, columns: Rows) -> Array:
-    """Return 1 - IoU where tracks are expected, up to that of one object (``class_overlap``)."""
+    """Return 1 - IoU of predicted tracks and detections [n, m], infinite below an IoU of ``class_overlap``."""
     return matching.mixed_cost(matching.settings.same_object, rows, columns)
 
 
 def low_score_cost(matching: Matching, rows: Rows, columns: Rows) -> Array:
-    """Return 1 - IoU where tracks are expected, up to that of detections of low score (``low_overlap``)."""
+    """Return 1 - IoU of predicted tracks and detections [n, m], infinite below an IoU of ``low_overlap``."""
     return matching.mixed_cost(matching.settings.low_costs, rows, columns)
 
 
 def distance_from_last(matching: Matching, rows: Rows, columns: Rows) -> Array:
-    """Return the distance from where tracks were last seen, as a share of ``lost_reach``."""
+    """Return the distance of detections from the last boxes of tracks, as a fraction of ``lost_reach``: [n, m]."""
     pool, boxes = matching.pool, matching.candidates.first_boxes[columns]
     return distance_cost(pool.boxes[rows], boxes, matching.settings.lost_reach, pool.sizes[rows])
 
 
-def moved_cost(matching: Matching, rows: Rows, columns: Rows) -> Array:
-    """Return the configured cost where tracks moved on to, in the frame in which a detection is first seen."""
-    tracks, detections = matching.expectation.moved(rows), matching.candidates.at_first_sight(columns)
+def extrapolated_cost(matching: Matching, rows: Rows, columns: Rows) -> Array:
+    """Return the cost of ``settings.costs`` between extrapolated tracks and detections: [n, m].
+
+    Each detection is compared in the first frame where it is visible.
+    """
+    tracks = matching.expectation.extrapolated(rows)
+    detections = matching.candidates.at_first_visible_frame(columns)
     return mixed_cost(matching.settings.costs, tracks, detections)
 
 
 FRAME_STAGES = (
-    Stage(tracks=confirmed, detections="high", cost=expected_cost),
-    Stage(tracks=every_track, detections="high", cost=same_object_cost, any_class=True),
-    Stage(tracks=just_seen, detections="low", cost=low_score_cost),
-    Stage(tracks=just_vanished, detections="high", cost=distance_from_last),
-    Stage(tracks=tentative, detections="high", cost=expected_cost),
+    Stage(tracks=confirmed_tracks, detections="high", cost=predicted_cost),
+    Stage(tracks=all_tracks, detections="high", cost=same_object_cost, any_class=True),
+    Stage(tracks=active_tracks, detections="low", cost=low_score_cost),
+    Stage(tracks=unoccluded_active_tracks, detections="high", cost=distance_from_last),
+    Stage(tracks=tentative_tracks, detections="high", cost=predicted_cost),
 )
-"""Matching of the detections of one frame, in this order."""
+"""Matching stages for the detections of one frame, in order."""
 
 TUBE_STAGES = (
-    Stage(tracks=overlapping, detections="high", cost=expected_cost),
-    Stage(tracks=overlapping, detections="high", cost=same_object_cost, any_class=True),
-    Stage(tracks=overlapping, detections="low", cost=low_score_cost),
-    Stage(tracks=every_track, detections="high", cost=moved_cost),
+    Stage(tracks=overlapping_tracks, detections="high", cost=predicted_cost),
+    Stage(tracks=overlapping_tracks, detections="high", cost=same_object_cost, any_class=True),
+    Stage(tracks=overlapping_tracks, detections="low", cost=low_score_cost),
+    Stage(tracks=all_tracks, detections="high", cost=extrapolated_cost),
 )
-"""Matching of the tubes of one clip, in this order."""
+"""Matching stages for the tubes of one clip, in order."""

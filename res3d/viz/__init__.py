@@ -1,4 +1,7 @@
-"""Pictures of tracks and networks. OpenCV, which draws videos and contact sheets, needs the system's libGL."""
+"""Annotated videos and contact sheets of tracks, and diagrams of networks.
+
+Drawing tracks uses supervision and OpenCV, which needs the system library libGL.
+"""
 
 from res3d.viz.annotated_video import annotate_video
 from res3d.viz.contact_sheet import SpreadPictures, write_contact_sheet

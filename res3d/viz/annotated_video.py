@@ -1,4 +1,4 @@
-"""A video with its tracks drawn on it."""
+"""Annotated videos: the frames of a video with its tracks."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,31 +17,36 @@ def annotate_video(
     show: Callable[[Image], object] | None = None,
     progress: Callable[[int], object] = lambda frames: None,
 ) -> None:
-    """Write an mp4 of the frames that ``reader`` gives, at their own times and size, with their tracks on them.
+    """Draw the tracks of a video on its frames and write them as an mp4.
 
-    The sound is left out. Frames are read and drawn one at a time: memory does not grow with the video. The file
-    appears whole or not at all (after Ctrl-C as ``NAME.partial.mp4``; see ``VideoWriter``).
+    The frames have their original size. They have their original times relative to the start of the reader, or a
+    constant rate if the reader resamples the video. The sound is left out. Frames are read and drawn one at a time, so
+    that memory does not grow with the length of the video. An error leaves no file; Ctrl-C leaves the frames written so
+    far as ``NAME.partial.mp4`` (see ``VideoWriter``).
 
     Args:
-        tracks: one entry per frame, in order: ``VideoTracks.frames()``, or a stream.
-        painter: a fresh one, with the names of the classes.
-        show: called with each picture as it is written; ``SpreadPictures.add`` for a contact sheet.
+        reader: reader of the video.
+        tracks: one entry per frame of the reader, in order: ``VideoTracks.frames()``, or a stream.
+        path: the mp4 file to write.
+        painter: a new painter, which has drawn no frames of another video.
+        show: called with each picture after it is written, e.g. ``SpreadPictures.add`` for a contact sheet.
         progress: called with the number of frames written since the last call.
 
     Raises:
-        ValueError: tracks of another number of frames than the video has.
+        VideoError: the video cannot be read.
+        ValueError: ``tracks`` has more or fewer entries than the video has frames.
     """
-    waiting = iter(tracks)
+    remaining = iter(tracks)
     with VideoWriter(path, fps=reader.fps or reader.info.fps) as writer:
         number = -1
         for number, (image, seconds) in enumerate(reader):
-            frame = next(waiting, None)
+            frame = next(remaining, None)
             if frame is None:
-                raise ValueError(f"{reader.path}: there are tracks for {number} frames, and more frames than that")
+                raise ValueError(f"tracks must have an entry for every frame of {reader.path}: {number} are too few")
             picture = painter.draw(image, frame, seconds)
             writer.write(picture, None if reader.fps else seconds - reader.start)
             if show is not None:
                 show(picture)
             progress(1)
-        if next(waiting, None) is not None:
-            raise ValueError(f"{reader.path}: has {number + 1} frames, and there are tracks for more")
+        if next(remaining, None) is not None:
+            raise ValueError(f"tracks must have {number + 1} entries, one for every frame of {reader.path}, not more")

@@ -246,7 +246,7 @@ def test_tracks_are_scored_against_a_truth_that_is_given(track, video, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--clip-stride", "8"], "clips must overlap: clip_stride must be below 8, the length, not 8"),
+        (["--clip-stride", "8"], "clip_stride must be less than 8 (clip_length), so that clips overlap, not 8"),
         (["--batch-size", "0"], "batch_size must be ≥ 1, not 0"),
         (["--formats", "posetrack"], "--formats posetrack: the detector has no keypoints"),
         (["--formats", "avi"], "--formats[0]: expected one of cocovid, mot, posetrack, table, not 'avi'"),

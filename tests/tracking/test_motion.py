@@ -1,54 +1,56 @@
 import numpy as np
 import pytest
 
-from res3d.tracking.motion import POSITION_NOISE, VELOCITY_NOISE, BoxMotion
+from res3d.tracking.motion import POSITION_NOISE, VELOCITY_NOISE, BoxMotion, LastBoxes
 
 
 class MatrixFilter:
-    """A textbook Kalman filter of one coordinate, with matrices."""
+    """Textbook Kalman filter of one coordinate, with matrices."""
 
     def __init__(self, value: float, size: float) -> None:
         self.x = np.array([value, 0.0])
         self.p = np.diag([(2 * POSITION_NOISE * size) ** 2, (10 * VELOCITY_NOISE * size) ** 2])
 
     def predict(self, size: float) -> None:
-        step = np.array([[1.0, 1], [0, 1]])
-        self.x = step @ self.x
-        self.p = step @ self.p @ step.T + np.diag([(POSITION_NOISE * size) ** 2, (VELOCITY_NOISE * size) ** 2])
+        transition = np.array([[1.0, 1], [0, 1]])
+        self.x = transition @ self.x
+        self.p = transition @ self.p @ transition.T + np.diag(
+            [(POSITION_NOISE * size) ** 2, (VELOCITY_NOISE * size) ** 2]
+        )
 
     def update(self, value: float, size: float) -> None:
-        look = np.array([[1.0, 0]])
-        gain = self.p @ look.T / (look @ self.p @ look.T + (POSITION_NOISE * size) ** 2)
+        observation = np.array([[1.0, 0]])
+        gain = self.p @ observation.T / (observation @ self.p @ observation.T + (POSITION_NOISE * size) ** 2)
         self.x = self.x + gain[:, 0] * (value - self.x[0])
-        self.p = (np.eye(2) - gain @ look) @ self.p
+        self.p = (np.eye(2) - gain @ observation) @ self.p
 
 
-def test_all_filters_at_once_are_a_textbook_filter_each():
+def test_box_motion_equals_a_textbook_filter_per_coordinate():
     rng = np.random.default_rng(0)
     start = np.array([[10.0, 20, 50, 100], [300, 300, 340, 320]])
     centers = np.array([[30.0, 60, 40, 80], [320, 310, 40, 20]])
     motion = BoxMotion()
     motion.add(start)
-    naive = [[MatrixFilter(c[k], c[2 + k % 2]) for k in range(4)] for c in centers]
+    filters = [[MatrixFilter(c[k], c[2 + k % 2]) for k in range(4)] for c in centers]
     for step in range(30):
-        sizes = [[row[2 + k % 2].x[0] for k in range(4)] for row in naive]
+        sizes = [[box_filters[2 + k % 2].x[0] for k in range(4)] for box_filters in filters]
         motion.predict()
-        for row, size in zip(naive, sizes, strict=True):
-            for one, own in zip(row, size, strict=True):
-                one.predict(own)
-        seen = np.array([0, 1] if step % 3 else [0])
-        measured = centers[seen] + np.array([4.0, -2, 0.1, 0.2]) * step + rng.normal(0, 1, (len(seen), 4))
+        for box_filters, box_sizes in zip(filters, sizes, strict=True):
+            for coordinate, size in zip(box_filters, box_sizes, strict=True):
+                coordinate.predict(size)
+        rows = np.array([0, 1] if step % 3 else [0])
+        measured = centers[rows] + np.array([4.0, -2, 0.1, 0.2]) * step + rng.normal(0, 1, (len(rows), 4))
         half = measured[:, 2:] / 2
-        motion.update(seen, np.concatenate([measured[:, :2] - half, measured[:, :2] + half], axis=1))
-        for n, values in zip(seen, measured, strict=True):
+        motion.update(rows, np.concatenate([measured[:, :2] - half, measured[:, :2] + half], axis=1))
+        for n, values in zip(rows, measured, strict=True):
             for k in range(4):
-                naive[n][k].update(values[k], values[2 + k % 2])
-        expected = np.array([[one.x[0] for one in row] for row in naive])
+                filters[n][k].update(values[k], values[2 + k % 2])
+        expected = np.array([[coordinate.x[0] for coordinate in box_filters] for box_filters in filters])
         boxes = np.concatenate([expected[:, :2] - expected[:, 2:] / 2, expected[:, :2] + expected[:, 2:] / 2], axis=1)
         assert motion.boxes == pytest.approx(boxes)
 
 
-def test_a_steady_motion_is_learned():
+def test_box_motion_learns_a_constant_velocity():
     motion = BoxMotion()
     box = np.array([[0.0, 0, 40, 20]])
     motion.add(box)
@@ -59,7 +61,7 @@ def test_a_steady_motion_is_learned():
     assert motion.boxes == pytest.approx(box + 180, abs=0.5)
 
 
-def test_what_shrinks_out_of_sight_does_not_vanish():
+def test_predicted_box_of_a_shrinking_object_keeps_positive_sides():
     motion = BoxMotion()
     motion.add(np.array([[0.0, 0, 40, 40]]))
     for side in (30.0, 20, 10, 4):
@@ -72,10 +74,26 @@ def test_what_shrinks_out_of_sight_does_not_vanish():
         assert y1 < y2
 
 
-def test_filters_come_and_go():
-    motion = BoxMotion()
+@pytest.mark.parametrize("motion_class", [BoxMotion, LastBoxes])
+def test_boxes_can_be_added_and_dropped(motion_class):
+    motion = motion_class()
     motion.add(np.array([[0.0, 0, 1, 1], [5, 5, 9, 9]]))
     motion.keep(np.array([False, True]))
     motion.add(np.array([[2.0, 2, 3, 3]]))
-    assert len(motion) == 2
     assert motion.boxes.tolist() == [[5, 5, 9, 9], [2, 2, 3, 3]]
+
+
+def test_length_of_box_motion_is_the_number_of_boxes():
+    motion = BoxMotion()
+    assert len(motion) == 0
+    motion.add(np.zeros((2, 4)))
+    assert len(motion) == 2
+
+
+def test_last_boxes_predict_the_last_detected_box():
+    motion = LastBoxes()
+    motion.add(np.array([[0.0, 0, 4, 4], [5, 5, 9, 9]]))
+    motion.predict()
+    motion.update(np.array([1]), np.array([[7.0, 7, 8, 8]]))
+    motion.predict()
+    assert motion.boxes.tolist() == [[0, 0, 4, 4], [7, 7, 8, 8]]

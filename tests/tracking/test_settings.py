@@ -27,12 +27,12 @@ from res3d.tracking import PRESETS, CostTerm, LinkSettings
         ({"xyz": 2}, "unknown setting 'xyz' (accepted: min_score"),
     ],
 )
-def test_wrong_settings_are_refused(changes, message):
+def test_invalid_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         LinkSettings.of("default", changes)
 
 
-def test_presets_are_known_by_name_and_can_be_changed():
+def test_presets_can_be_selected_by_name_and_changed():
     assert LinkSettings.of("default", {}) == LinkSettings()
     assert LinkSettings.of("detect_and_track", {"max_lost": 3}).max_lost == 3
     assert LinkSettings.of(PRESETS["detect_and_track"], {}).min_score == 0.95
