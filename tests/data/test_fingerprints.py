@@ -1,4 +1,4 @@
-"""What clips are made of is known by its files, wherever they are."""
+"""Fingerprints of datasets change when their source files change."""
 
 import os
 
@@ -15,7 +15,7 @@ SCENE = SyntheticVideo(seed=4, num_frames=6, size=(32, 48), num_objects=2)
 
 @pytest.fixture
 def folder(tmp_path):
-    """Windows, two classes of one video each, and a tracked video; nothing in it was written just now."""
+    """Sensor windows, two classes of one video each, and a tracked video, with modification times in the past."""
     write_sensor(tmp_path)
     for name in ("clips/a/1", "clips/b/1", "videos/scene"):
         (tmp_path / name).mkdir(parents=True)
@@ -57,13 +57,13 @@ def add_video(folder):
         (tracked, lambda folder: (folder / "tracks" / "t.json").touch()),
     ],
 )
-def test_what_changes_clips_changes_their_fingerprint(folder, data, change):
+def test_changed_files_change_the_fingerprint(folder, data, change):
     before = data(folder).fingerprint()
     assert data(folder).fingerprint() == before
     change(folder)
     assert data(folder).fingerprint() != before
 
 
-def test_made_up_clips_are_known_by_their_settings():
+def test_fingerprint_of_synthetic_clips_depends_on_their_settings():
     assert SyntheticClips(seed=1).fingerprint() == SyntheticClips(seed=1).fingerprint()
     assert SyntheticClips(seed=1).fingerprint() != SyntheticClips(seed=2).fingerprint()
