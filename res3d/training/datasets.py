@@ -69,7 +69,8 @@ class AugmentedClips(Dataset[Sample]):
     def __getitem__(self, index: tuple[int, int]) -> Sample:
         clip_index, view = index
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix_seeds(self.seed, clip_index, view))
+            # torch.manual_seed would also seed the generators of GPUs, which are not forked here, and is much slower.
+            torch.default_generator.manual_seed(mix_seeds(self.seed, clip_index, view))
             clip, target = self.data[clip_index]
             if self.augment is not None:
                 clip, target = self.augment(clip, target)
