@@ -28,12 +28,13 @@ def test_shapes_and_dtypes():
         "masks": ((3, 5, 64, 64), torch.bool),
         "keypoints": ((3, 5, 5, 3), torch.float32),
     }
-    assert {len(SyntheticClips(num_clips=20)[n][1]["labels"]) for n in range(20)} == {2, 3, 4}
+    clips = SyntheticClips(num_clips=20, length=1, side=32)
+    assert {len(clips[n][1]["labels"]) for n in range(20)} == {2, 3, 4}
 
 
 def test_boxes_masks_and_keypoints_agree_in_rotated_scenes():
     """Scenes are rotated by all four angles. Boxes must enclose masks tightly, and visible keypoints lie on masks."""
-    clips = SyntheticClips(seed=1, num_clips=12)
+    clips = SyntheticClips(seed=1, num_clips=12, length=6, side=96)
     for n in range(12):
         _, target = clips[n]
         for box, mask, visible in zip(
@@ -74,14 +75,14 @@ def test_range_of_seconds_makes_slow_and_fast_clips():
 
 
 def test_min_visible_decides_visibility():
-    strict, loose = SyntheticClips(seed=2, min_visible=0.9), SyntheticClips(seed=2, min_visible=0.01)
+    strict, loose = (SyntheticClips(seed=2, side=64, length=4, min_visible=share) for share in (0.9, 0.01))
     visible = [torch.cat([clips[n][1]["visible"].flatten() for n in range(20)]) for clips in (strict, loose)]
     assert visible[0].float().mean() < visible[1].float().mean() < 1
     assert (visible[0] <= visible[1]).all()
 
 
 def test_heading_labels_are_directions_of_motion():
-    clips = SyntheticClips(seed=5, num_clips=60, labels="heading")
+    clips = SyntheticClips(seed=5, num_clips=60, length=4, side=48, labels="heading")
     counts = torch.zeros(5)
     for n in range(60):
         _, target = clips[n]

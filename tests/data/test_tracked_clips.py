@@ -64,7 +64,8 @@ def test_annotations_are_scaled_to_resized_frames(scene):
 def test_jittered_clips_stay_in_the_range_of_frames(scene):
     assert len(clips_of(scene, frames=(0, 10), stride=2)) == 4
     assert len(clips_of(scene, frames=(10, 30), stride=2)) == 4, "the video ends at 20"
-    fixed, jittered = clips_of(scene, frames=(5, 15), stride=3), clips_of(scene, frames=(5, 15), stride=3, jitter=2)
+    settings = {"frames": (5, 15), "stride": 3, "store": str(scene / "store")}
+    fixed, jittered = clips_of(scene, **settings), clips_of(scene, **settings, jitter=2)
     assert torch.equal(fixed[1][0], fixed[1][0])
     torch.manual_seed(0)
     drawn = {jittered[0][0].numpy().tobytes() for _ in range(40)}

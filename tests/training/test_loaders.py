@@ -1,6 +1,5 @@
 import time
 
-import pytest
 import torch
 
 from res3d.data import Augmentation
@@ -113,12 +112,3 @@ def test_scored_clips_are_equal_in_every_validation():
         clips.append({n: clip for batch in loader for n, clip, _ in batch})
     assert all(torch.equal(clips[0][n], clips[1][n]) for n in range(3))
     assert torch.equal(clips[0][2], clips[2][2])
-
-
-def test_normalization_per_channel():
-    clip = torch.ones(2, 1, 2, 2)
-    normalized = Normalization(mean=[1.0, 0.0], std=[1.0, 4.0])(clip)
-    assert normalized[:, 0, 0, 0].tolist() == [0.0, 0.25]
-    assert torch.equal(Normalization()(clip), clip)
-    with pytest.raises(ValueError, match="std has 1 numbers, but clips have 2 channels"):
-        Normalization(std=[1.0])(clip)
