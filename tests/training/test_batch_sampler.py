@@ -1,10 +1,8 @@
 from itertools import chain
 
 import pytest
-import torch
 
 from res3d.training.batch_sampler import BatchSampler, split_clips
-from res3d.training.seeding import mix_seeds, seed_step
 
 
 def test_epochs_shuffle_all_clips_differently():
@@ -51,13 +49,3 @@ def test_processes_score_all_clips_in_equal_shares(clips, processes):
     assert len({len(share) for share in shares}) == 1
     assert set(chain(*shares)) == set(range(clips))
     assert len(shares[0]) == -(-clips // processes)
-
-
-def test_random_numbers_depend_on_the_seed_numbers_only():
-    def draw(*numbers: int) -> float:
-        seed_step(*numbers)
-        return float(torch.rand(()))
-
-    assert draw(0, 1, 2) == draw(0, 1, 2)
-    assert len({draw(a, b, c) for a in range(3) for b in range(3) for c in range(3)}) == 27
-    assert mix_seeds(1, 2) != mix_seeds(2, 1)
