@@ -176,9 +176,9 @@ def _text_difference(old: str, new: str) -> str | None:
     before, after = old.splitlines(), new.splitlines()
     for a, b in zip(before, after, strict=False):
         if a != b:
-            return f"{a.strip()!r} there, {b.strip()!r} here"
-    longer, location = (before, "there") if len(before) > len(after) else (after, "here")
-    return f"{longer[min(len(before), len(after))].strip()!r} {location} only"
+            return f"{a.strip()!r} in the checkpoint, {b.strip()!r} now"
+    longer, location = (before, "in the checkpoint") if len(before) > len(after) else (after, "now")
+    return f"{longer[min(len(before), len(after))].strip()!r} only {location}"
 
 
 def _setting_difference(old: Mapping[str, object], new: Mapping[str, object], prefix: str = "") -> str | None:
@@ -189,5 +189,5 @@ def _setting_difference(old: Mapping[str, object], new: Mapping[str, object], pr
             if difference := _setting_difference(a, b, f"{prefix}{name}."):
                 return difference
         elif a != b:
-            return f"{prefix}{name} is {a!r} there and {b!r} here"
+            return f"{prefix}{name} is {a!r} in the checkpoint and {b!r} now"
     return None

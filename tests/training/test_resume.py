@@ -140,12 +140,13 @@ def test_resumed_run_reports_the_step_of_the_best_weights(tmp_path):
 def test_folder_with_another_run_is_refused(tmp_path):
     run(sensor_settings(tmp_path / "run", epochs=1))
     with pytest.raises(
-        ValueError, match=r"last\.ckpt belongs to another run: optimizer.kind is 'adamw' there and 'sgd' here; choose"
+        ValueError,
+        match=r"last\.ckpt belongs to another run: optimizer.kind is 'adamw' in the checkpoint and 'sgd' now; choose",
     ):
         run(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd"))
     settings = sensor_settings(tmp_path / "run", epochs=2)
     settings = changed(settings, train={"rows": [0, 16]})
-    with pytest.raises(ValueError, match=r"another run: train\.rows is \[0, 24\] there and \[0, 16\] here"):
+    with pytest.raises(ValueError, match=r"another run: train\.rows is \[0, 24\] in the checkpoint and \[0, 16\] now"):
         run(settings)
     with pytest.raises(ValueError, match="its classifier has another architecture"):
         run(sensor_settings(tmp_path / "run", model={"kind": "classifier", "backbone": str(THIN), "in_channels": 2}))
@@ -171,7 +172,7 @@ def test_explicit_defaults_are_no_difference(tmp_path):
     settings = changed(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd", momentum=0.9), model=model)
     result, _ = run(settings)
     assert result.steps == 6
-    with pytest.raises(ValueError, match=r"optimizer\.momentum is 0\.9 there and 0\.5 here"):
+    with pytest.raises(ValueError, match=r"optimizer\.momentum is 0\.9 in the checkpoint and 0\.5 now"):
         run(changed(settings, optimizer={"kind": "sgd", "momentum": 0.5}))
 
 
@@ -179,7 +180,7 @@ def test_null_setting_equals_a_missing_one_and_hides_no_difference(tmp_path):
     settings = sensor_settings(tmp_path / "run", epochs=1)
     run(replace(settings, train={"kind": "sensor", **settings.train.given, "num_classes": None}))
     run(sensor_settings(tmp_path / "run", epochs=2))
-    with pytest.raises(ValueError, match=r"optimizer\.kind is 'adamw' there and 'sgd' here"):
+    with pytest.raises(ValueError, match=r"optimizer\.kind is 'adamw' in the checkpoint and 'sgd' now"):
         run(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd"))
 
 
