@@ -8,6 +8,7 @@ from helpers.runs import sensor_files, write_sensor
 from PIL import Image
 
 from res3d.data import LabelledClips, SensorWindows, SyntheticClips, SyntheticVideo, TrackedClips
+from res3d.data.fingerprint import hash_files
 from res3d.structures.formats import write_cocovid
 
 SCENE = SyntheticVideo(seed=4, num_frames=6, size=(32, 48), num_objects=2)
@@ -67,3 +68,23 @@ def test_changed_files_change_the_fingerprint(folder, data, change):
 def test_fingerprint_of_synthetic_clips_depends_on_their_settings():
     assert SyntheticClips(seed=1).fingerprint() == SyntheticClips(seed=1).fingerprint()
     assert SyntheticClips(seed=1).fingerprint() != SyntheticClips(seed=2).fingerprint()
+
+
+def test_hash_depends_on_order_size_time_and_values(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    for path in (a, b):
+        path.write_bytes(b"1234")
+        os.utime(path, (1, 1))
+    digest = hash_files([a, b], "x")
+    assert digest == hash_files([a, b], "x")
+    (tmp_path / "folder").mkdir()
+    assert digest == hash_files([a, tmp_path / "folder" / ".." / "b"], "x"), "paths are resolved"
+    assert digest != hash_files([b, a], "x")
+    assert digest != hash_files([a], "x")
+    assert digest != hash_files([a, b], "y")
+    os.utime(a, (2, 2))
+    later = hash_files([a, b], "x")
+    assert later != digest
+    a.write_bytes(b"12345")
+    os.utime(a, (2, 2))
+    assert hash_files([a, b], "x") not in (later, digest)

@@ -3,7 +3,9 @@ import signal
 
 import pytest
 
-from res3d.training.curves import CurveFile, deferred_interrupt
+from res3d.training import curves
+from res3d.training.curves import Clock, CurveFile, Totals, deferred_interrupt
+from res3d.training.loaders import LoadingTime
 
 
 def rows(path) -> list[dict[str, str]]:
@@ -61,3 +63,16 @@ def test_ctrl_c_is_deferred_until_the_end_of_the_block():
     with deferred_interrupt():
         pass
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_clock_measures_laps_and_the_waiting_time_in_them(monkeypatch):
+    seconds = iter([10.0, 12.0, 15.0])
+    monkeypatch.setattr(curves.time, "perf_counter", lambda: next(seconds))
+    waiting, totals = LoadingTime(4.0), Totals()
+    clock = Clock(waiting)
+    clock.lap()
+    waiting.seconds = 4.5
+    totals.add(clock.lap())
+    assert totals == Totals(steps=1, seconds=2.0, waited=0.5)
+    totals.add(clock.lap())
+    assert totals == Totals(steps=2, seconds=5.0, waited=0.5)
