@@ -1,4 +1,4 @@
-"""Datasets of clips: of tracked and labelled videos, pictures and sensors, and synthetic ones with exact truth."""
+"""Datasets of clips: tracked videos, labelled videos, images, sensor windows and synthetic videos."""
 
 from res3d.data.augment import Augmentation
 from res3d.data.cifar10 import Cifar10Clips

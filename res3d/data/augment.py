@@ -1,4 +1,4 @@
-"""Random changes of clips for training, with their targets changed alike."""
+"""Random augmentation of training clips and their targets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,50 +12,53 @@ from torchvision.transforms import v2
 
 from res3d.ops.tubes import box_sizes
 
-SEEN = 0.1  # of a box's area that must be left in the frame for its object to count as visible there
+MIN_AREA = 0.1  # share of a box's area that must remain in the frame for its object to count as visible
 Target = dict[str, Tensor]
 Parts = dict[str, Tensor]
-"""A clip and what its target has of boxes, masks and keypoints: torchvision's tensors, by name."""
+"""A clip and the boxes, masks and keypoints of its target as torchvision's ``tv_tensors``, by name."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
-    """Random changes of a clip, in this order, the same for every frame. Draws from torch's generator.
+    """Random changes of a clip: scale, crop, flip and color, in this order. All frames of a clip change alike.
+
+    Random numbers are drawn from torch's global generator.
 
     Raises:
-        ValueError: numbers out of range.
+        ValueError: a field out of range.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
-    """Least and largest factor of the sides of frames."""
+    """Smallest and largest factor by which height and width are multiplied."""
     crop: tuple[int, int] | None = None
-    """(height, width) of a window at a random location; smaller frames are padded with black. None keeps all."""
+    """(height, width) in pixels of a window at a random location; smaller frames are padded with black. None does not
+    crop."""
     flip: float = 0.0
     """Probability that left and right are swapped."""
     color: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    """Variation of brightness, contrast, saturation and hue: factors within 1 ± the number, hue by up to that part of
-    a turn."""
+    """Largest change of brightness, contrast, saturation and hue. The first three are multiplied by factors within
+    1 ± the number; hue is shifted by up to that fraction of the color circle."""
     pairs: tuple[tuple[str, str], ...] | None = None
-    """Names of keypoints that a flip swaps; None takes those whose names say left and right."""
+    """Pairs of keypoint names that a flip swaps; None pairs names that contain left and right."""
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1] < float("inf"):
-            raise ValueError(f"scale must be two factors > 0 in order, not {self.scale}")
+            raise ValueError(f"scale must be two factors > 0, the smaller one first, not {self.scale}")
         if self.crop is not None and min(self.crop) < 1:
-            raise ValueError(f"crop must be (height, width) in pixels, not {self.crop}")
+            raise ValueError(f"crop must be (height, width) of at least 1 pixel, not {self.crop}")
         if not 0 <= self.flip <= 1:
-            raise ValueError(f"flip must be a probability, not {self.flip!r}")
+            raise ValueError(f"flip must be a probability in [0, 1], not {self.flip!r}")
         if min(self.color) < 0 or max(self.color[:3]) > 1 or self.color[3] > 0.5:
             raise ValueError(f"color must be three numbers in [0, 1] and a fourth in [0, 0.5], not {self.color}")
 
     def __call__(self, clip: Tensor, target: T, *, flip_pairs: Sequence[tuple[int, int]] = ()) -> tuple[Tensor, T]:
-        """A clip [C, T, H, W] in 0..1 and its target, both changed.
+        """Return an augmented clip [C, T, H', W'] and its augmented target.
 
         Args:
-            clip: of one or three channels; colors are left as they are where there is one.
-            target: a detector's targets, or anything that such changes leave true, like a label.
-            flip_pairs: positions of keypoints that change places in a flip, see ``mirror_pairs``.
+            clip: [C, T, H, W] in 0..1; the colors of clips without three channels are not changed.
+            target: the target of a detector, or a value that augmentation does not change, like a label.
+            flip_pairs: pairs of indices of keypoints that a flip swaps, see ``mirror_pairs``.
         """
         parts = _wrap(clip, target)
         parts = self._resize(parts)
@@ -67,11 +70,11 @@ class Augmentation:
         if any(self.color) and clip.shape[0] == 3:
             brightness, contrast, saturation, hue = self.color
             parts["clip"] = v2.ColorJitter(brightness, contrast, saturation, hue)(parts["clip"])
-        changed = parts["clip"].as_subclass(Tensor).transpose(0, 1).contiguous()
+        new_clip = parts["clip"].as_subclass(Tensor).transpose(0, 1).contiguous()
         if areas is None:
-            return changed, target
-        unwrapped = _unwrap(parts, cast("Target", target), areas, flip_pairs if flipped else ())
-        return changed, cast("T", unwrapped)
+            return new_clip, target
+        new_target = _unwrap(parts, cast("Target", target), areas, flip_pairs if flipped else ())
+        return new_clip, cast("T", new_target)
 
     def _resize(self, parts: Parts) -> Parts:
         low, high = (log(factor) for factor in self.scale)
@@ -94,7 +97,10 @@ class Augmentation:
 
 
 def _wrap(clip: Tensor, target: object) -> Parts:
-    """As torchvision's transforms tell things apart, with objects and frames in one axis."""
+    """Return a clip and its target as the types that torchvision's transforms accept.
+
+    Objects and frames of the target become one axis.
+    """
     parts: Parts = {"clip": tv_tensors.Video(clip.transpose(0, 1))}
     if not isinstance(target, Mapping):
         return parts
@@ -114,8 +120,10 @@ def _apply(function: Callable[..., Tensor], parts: Parts, *arguments: object) ->
 
 
 def _flip(parts: Parts) -> Parts:
-    """Points are places in the plane, as the corners of boxes are: x becomes W - x. (torchvision's flip takes them for
-    numbers of pixels, W - 1 - x, which would move them by a pixel against their boxes.)
+    """Swap left and right of all parts.
+
+    Keypoints are coordinates in the plane, like the corners of boxes: x becomes W - x. torchvision's flip treats them
+    as pixel indices (W - 1 - x), which would shift them by one pixel relative to their boxes.
     """
     flipped = _apply(v2.functional.horizontal_flip, {name: part for name, part in parts.items() if name != "keypoints"})
     if "keypoints" in parts:
@@ -126,40 +134,58 @@ def _flip(parts: Parts) -> Parts:
 
 
 def _areas(boxes: Tensor) -> Tensor:
+    """Return the areas [N] of boxes [N, 4]."""
     width, height = box_sizes(boxes.as_subclass(Tensor))
     return width * height
 
 
 def _unwrap(parts: Parts, target: Target, areas: Tensor, swapped: Sequence[tuple[int, int]]) -> Target:
-    """The target after the changes: what they moved out of the frame is not visible any more."""
+    """Return the augmented target. Objects that lie outside the new frame are marked as not visible.
+
+    Args:
+        parts: the augmented clip and annotations.
+        target: the target before augmentation.
+        areas: areas [N * T] of the boxes after scaling and before cropping.
+        swapped: pairs of indices of keypoints to swap.
+    """
     shape = target["visible"].shape
     size = parts["clip"].shape[-2:]
     boxes = parts["boxes"].as_subclass(Tensor)
-    left = (_areas(boxes) >= SEEN * areas) & (_areas(boxes) > 0)
-    visible = target["visible"] & torch.unflatten(left, 0, shape)
-    changed = {
+    remaining = _areas(boxes)
+    in_frame = (remaining >= MIN_AREA * areas) & (remaining > 0)
+    visible = target["visible"] & torch.unflatten(in_frame, 0, shape)
+    new_target = {
         **target,
         "visible": visible,
         "boxes": torch.where(visible[..., None], torch.unflatten(boxes, 0, shape), 0),
     }
     if "masks" in parts:
         masks = torch.unflatten(parts["masks"].as_subclass(Tensor), 0, shape)
-        changed["masks"] = masks & visible[..., None, None]
+        new_target["masks"] = masks & visible[..., None, None]
     if "keypoints" in parts:
-        places = torch.unflatten(parts["keypoints"].as_subclass(Tensor), 0, target["keypoints"].shape[:3])
-        changed["keypoints"] = _keypoints(places, target["keypoints"][..., 2], visible, (size[0], size[1]), swapped)
-    return changed
+        points = torch.unflatten(parts["keypoints"].as_subclass(Tensor), 0, target["keypoints"].shape[:3])
+        flags = target["keypoints"][..., 2]
+        new_target["keypoints"] = _keypoints(points, flags, visible, (size[0], size[1]), swapped)
+    return new_target
 
 
 def _keypoints(
-    places: Tensor, flags: Tensor, visible: Tensor, size: tuple[int, int], swapped: Sequence[tuple[int, int]]
+    points: Tensor, flags: Tensor, visible: Tensor, size: tuple[int, int], swapped: Sequence[tuple[int, int]]
 ) -> Tensor:
-    """[N, T, K, 3]: zeros where a point is out of the frame or its object is not visible."""
-    x, y = places.unbind(-1)
+    """Return keypoints [N, T, K, 3]: x, y and v, or zeros outside the frame and for objects that are not visible.
+
+    Args:
+        points: x and y, [N, T, K, 2].
+        flags: v as in COCO, [N, T, K].
+        visible: visibility of the objects, [N, T].
+        size: (height, width) of the frames.
+        swapped: pairs of indices of keypoints to swap.
+    """
+    x, y = points.unbind(-1)
     inside = (x >= 0) & (x < size[1]) & (y >= 0) & (y < size[0]) & visible[..., None]
     flags = flags * inside
-    points = torch.cat([torch.where((flags > 0)[..., None], places, 0), flags[..., None]], dim=-1)
-    order = list(range(points.shape[2]))
-    for one, other in swapped:
-        order[one], order[other] = other, one
-    return points[:, :, order]
+    keypoints = torch.cat([torch.where((flags > 0)[..., None], points, 0), flags[..., None]], dim=-1)
+    order = list(range(keypoints.shape[2]))
+    for a, b in swapped:
+        order[a], order[b] = b, a
+    return keypoints[:, :, order]

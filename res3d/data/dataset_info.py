@@ -1,4 +1,4 @@
-"""Metadata of a dataset of clips: what a model for it has to know."""
+"""Metadata of a dataset that is needed to build a model: classes, target shapes, clip preparation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,51 +12,55 @@ from res3d.structures import Category
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetInfo:
-    """Classes of a dataset, the targets of its clips, and how those are cut from videos."""
+    """Metadata of a dataset: its classes, the shapes of its targets and its clip spec.
+
+    Two infos are equal if their classes and categories are equal.
+    """
 
     num_classes: int
-    """Classes; with background, where targets are objects."""
+    """Number of classes; datasets of objects count the background as one."""
     categories: tuple[Category, ...] = ()
-    """Names of the classes: of labels 1, 2, ... of objects, or of labels 0, 1, ... of whole clips; empty if unknown."""
+    """Categories by label, from label 1 for objects and from label 0 for whole clips; empty without names."""
     empty: tuple[str, ...] = field(default=(), compare=False)
-    """Names of classes that no clip shows."""
+    """Names of the classes without any clip."""
     targets: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Shapes of the targets of objects besides boxes, like ``{"keypoints": "N T 5 3"}``."""
+    """Shapes of the targets that exist besides boxes, by name, like ``{"keypoints": "N T 5 3"}``."""
     partial: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Reasons why a target is not among ``targets``, by its name."""
+    """Reasons why a target is missing in ``targets``, by its name."""
     clip: ClipSpec | None = field(default=None, compare=False)
-    """How clips are cut from videos and their frames prepared; None for data that are not cut from videos."""
+    """Sampling and preprocessing of clips; None for data that are not cut from videos."""
 
 
 class ClipData(Protocol):
-    """A dataset of clips: by number, a clip [C, T, H, W] float in 0..1 and its target.
+    """A dataset of clips. Item ``n`` is a clip, float [C, T, H, W] in 0..1, and its target.
 
-    The target is a label, or the targets of a detector. Random choices draw from torch's generator.
+    The target is the label of the clip, or a mapping of tensors for a detector. Random choices draw from torch's
+    global generator.
     """
 
     task: ClassVar[str]
-    """Kind of model that learns from the targets: "detector" or "classifier"."""
+    """Model kind that is trained with the targets: "detector" or "classifier"."""
 
     @property
     def info(self) -> DatasetInfo:
-        """The dataset's metadata."""
+        """Metadata of the dataset."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, number: int) -> tuple[Tensor, Any]: ...
 
     def fingerprint(self) -> str:
-        """Return a text that changes when a file that clips come from, their order or a target changes."""
+        """Return a text that changes when a source file, the order of the clips, a target or a setting changes."""
 
 
 def check_numbers(data: object, **least: float) -> None:
-    """Raise ValueError for a field below the least value that it may have."""
+    """Raise ValueError if a field of ``data`` is below its minimum; ``least`` maps field names to minima."""
     for name, bound in least.items():
         value = getattr(data, name)
         if not value >= bound:
             raise ValueError(f"{name} must be ≥ {bound}, not {value!r}")
 
 
-def named(names: Sequence[str]) -> tuple[Category, ...]:
-    """Return categories that have names and nothing else."""
+def name_categories(names: Sequence[str]) -> tuple[Category, ...]:
+    """Return one category per name, without keypoints."""
     return tuple(Category(name=name) for name in names)

@@ -1,7 +1,7 @@
-"""The datasets by the names that a config calls them.
+"""Table of the datasets by their ``kind`` in a configuration.
 
-A new one is a module with a ``ClipData`` that is a dataclass of plain values (its fields are the keys of a config),
-and a row here.
+To add a dataset, write a module with a ``ClipData`` and add an entry here. The class is a dataclass of plain values;
+its fields become the keys of the configuration.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Clips of videos that each show one class: a folder of folders, or a list."""
+"""Clips of videos with one class label each, from a folder per class or a CSV list."""
 
 import csv
 from collections.abc import Iterator
@@ -12,43 +12,45 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from res3d.clips import ClipSpec
-from res3d.data.dataset_info import DatasetInfo, named
+from res3d.data.dataset_info import DatasetInfo, name_categories
 from res3d.data.fingerprint import hash_files
-from res3d.data.frames import PICTURES, VIDEOS, files_of, open_frames
+from res3d.data.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, frame_files, open_frames
 from res3d.video import VideoError
 
-Video = tuple[Path, str]  # and the name of its class
+Video = tuple[Path, str]
+"""Path of a video, and the name of its class."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelledClips:
-    """One clip [3, T, H, W] in 0..1 of each video, and the number of its class from 0.
+    """One clip [3, T, H, W] RGB in 0..1 per video, and the index of its class from 0.
 
     Raises:
-        FileNotFoundError: no such source, or a video of the list that is not there.
-        ValueError: a source without videos, a class without one, a class that is none of ``classes``, numbers out of
-            range.
+        FileNotFoundError: ``source``, or a video of the list, does not exist.
+        ValueError: the source or one of its classes has no video, a class is not in ``classes``, a line of the list is
+            invalid, or a field is out of range.
+        VideoError: when a clip is read: a video that cannot be decoded, or whose frames are smaller than the crop.
     """
 
     task: ClassVar[str] = "classifier"
 
     source: str
-    """A folder with a folder of videos for each class (CLASS/video.mp4, or CLASS/video/ with one picture per frame),
-    or a CSV file with a line ``path,class`` for each video, with paths relative to the file."""
+    """A folder with one subfolder per class (CLASS/video.mp4, or CLASS/video/ with one image per frame), or a CSV file
+    with one line ``path,class`` per video, whose paths are relative to the file."""
     classes: tuple[str, ...] | None = None
-    """Names of the classes in order; None takes those of ``source`` in alphabetical order."""
+    """Names of the classes in order; None takes the classes of ``source`` in alphabetical order."""
     length: int = 16
-    """Frames of a clip, T; the last frame of a shorter video is repeated."""
+    """Frames per clip, T; a shorter video is padded with its last frame."""
     step: int = 1
     """Frames of the video from one frame of a clip to the next."""
     place: Literal["random", "middle"] = "random"
-    """Where a clip is taken from its video: at random for training, in the middle for scores."""
+    """Location of the clip in its video: "random" for training, "middle" for validation."""
     side: int | None = None
-    """Pixels that the shorter side of frames is resized to; None keeps the size."""
+    """Size in pixels that the shorter side of frames is resized to; None keeps the size."""
     crop: tuple[int, int] | None = None
     """(height, width) of a window in the middle of each frame, after resizing; None keeps the whole frame."""
     store: str | None = None
-    """Folder for decoded frames; without it, videos are decoded from their beginning for every clip."""
+    """Folder for decoded frames; None decodes each video from its beginning for every clip."""
     _clip: ClipSpec = field(init=False, repr=False, compare=False)
     _videos: tuple[Video, ...] = field(init=False, repr=False, compare=False)
     _names: tuple[str, ...] = field(init=False, repr=False, compare=False)
@@ -61,22 +63,22 @@ class LabelledClips:
             raise FileNotFoundError(f"{source}: no such folder or list")
         videos = tuple(_in_folders(source) if source.is_dir() else _in_list(source))
         if not videos:
-            raise ValueError(f"{source}: holds no videos of classes")
+            raise ValueError(f"{source}: contains no videos (expected CLASS/VIDEO in a folder, path,class in a file)")
         names = self.classes or tuple(sorted({name for _, name in videos}))
         for path, name in videos:
             if name not in names:
-                raise ValueError(f"{source}: {path} is of class {name!r}, which is none of {', '.join(names)}")
+                raise ValueError(f"{source}: class {name!r} of {path} is not one of {', '.join(names)}")
         object.__setattr__(self, "_videos", videos)
         object.__setattr__(self, "_names", names)
 
     @property
     def info(self) -> DatasetInfo:
-        """The classes, and how clips are cut from videos."""
-        held = {name for _, name in self._videos}
+        """The classes and the clip spec."""
+        with_videos = {name for _, name in self._videos}
         return DatasetInfo(
             num_classes=len(self._names),
-            categories=named(self._names),
-            empty=tuple(name for name in self._names if name not in held),
+            categories=name_categories(self._names),
+            empty=tuple(name for name in self._names if name not in with_videos),
             clip=self._clip,
         )
 
@@ -95,36 +97,38 @@ class LabelledClips:
 
     def fingerprint(self) -> str:
         """Return a hash of the videos, their classes and their order."""
-        files = [file for path, _ in self._videos for file in files_of(path)]
+        files = [file for path, _ in self._videos for file in frame_files(path)]
         return hash_files(files, self, [name for _, name in self._videos], self._names)
 
     def _choose(self, num_frames: int) -> NDArray[np.int64]:
-        """Frame numbers [T] of a clip of a video; the last frame of a short one is repeated."""
+        """Return the frame numbers [T] of a clip; a short video is padded with its last frame."""
         sampler = self._clip.sampler()
         spare = max(0, num_frames - sampler.span)
         start = int(torch.randint(spare + 1, ())) if self.place == "random" else spare // 2
         return sampler.indices_at(np.array(start), num_frames)
 
     def _resize(self, frames: Tensor) -> Tensor:
-        """uint8 [n, 3, H, W], resized as for the model that is trained on these clips."""
+        """Resize frames uint8 [n, 3, H, W] for the store with the clip spec, as frames are resized without a store."""
         return self._clip.resize_window(frames.permute(0, 2, 3, 1))
 
 
 def _in_folders(source: Path) -> Iterator[Video]:
+    """Yield the videos of a folder with one subfolder per class."""
     for folder in sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        videos = sorted(path for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in VIDEOS)
+        videos = sorted(path for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES)
         if not videos:
-            pictures = any(path.suffix.lower() in PICTURES for path in folder.iterdir())
-            hint = "; pictures of one video are a folder in it" if pictures else ""
-            raise ValueError(f"{folder}: a class without a video{hint}")
+            has_images = any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+            hint = "; put the images of each video into a folder of their own inside it" if has_images else ""
+            raise ValueError(f"{folder}: the class has no video{hint}")
         yield from ((path, folder.name) for path in videos)
 
 
 def _in_list(source: Path) -> Iterator[Video]:
+    """Yield the videos of a CSV file with lines ``path,class``."""
     try:
         lines = source.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
-        raise ValueError(f"{source}: holds no text") from None
+        raise ValueError(f"{source}: not a text file in UTF-8") from None
     for number, row in enumerate(csv.reader(lines), start=1):
         if not row:
             continue

@@ -16,23 +16,24 @@ from res3d.structures.arrays import Array
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SensorWindows:
-    """Windows [C, 1, 1, W] of C channels, and their classes from 0.
+    """Windows [C, 1, 1, W] of C channels with W samples, and their classes from 0.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: files of other shapes or types, labels out of range; a window that is not finite, when it is read.
+        FileNotFoundError: a file does not exist.
+        ValueError: a file has another shape or type, or a label or ``rows`` is out of range; when a window is read: it
+            contains a value that is not finite.
     """
 
     task: ClassVar[str] = "classifier"
 
     windows: str
-    """An ``.npy`` file of numbers [N, C, W], or [N, W] for one channel; it is not read into memory."""
+    """An ``.npy`` file of numbers [N, C, W], or [N, W] for one channel; it is memory-mapped."""
     labels: str
-    """An ``.npy`` file of whole numbers [N]."""
+    """An ``.npy`` file of integers [N]."""
     num_classes: int | None = None
     """Number of classes; None takes one more than the largest label."""
     rows: tuple[int, int] | None = None
-    """Range [first, one after the last) of the windows to use; None uses all."""
+    """Range [start, stop) of the windows to use; None uses all."""
     _windows: Array = field(init=False, repr=False, compare=False)
     _labels: NDArray[np.int64] = field(init=False, repr=False, compare=False)
 
@@ -41,25 +42,25 @@ class SensorWindows:
         if windows.ndim == 2:
             windows = windows[:, None]
         if windows.ndim != 3 or not np.issubdtype(windows.dtype, np.number):
-            raise ValueError(f"{self.windows}: must be numbers [N, C, W] or [N, W], not {_what(windows)}")
+            raise ValueError(f"{self.windows}: must be numbers [N, C, W] or [N, W], not {_describe(windows)}")
         if labels.shape != windows.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"{self.labels}: must be whole numbers [{len(windows)}], not {_what(labels)}")
-        first, stop = self.rows or (0, len(windows))
-        if not 0 <= first < stop <= len(windows):
-            raise ValueError(f"rows must be a range [first, one after the last) of {len(windows)}, not {self.rows}")
+            raise ValueError(f"{self.labels}: must be integers [{len(windows)}], not {_describe(labels)}")
+        start, stop = self.rows or (0, len(windows))
+        if not 0 <= start < stop <= len(windows):
+            raise ValueError(f"rows must be a range [start, stop) within the {len(windows)} windows, not {self.rows}")
         classes = int(labels.max()) + 1 if self.num_classes is None else self.num_classes
         if labels.min() < 0 or labels.max() >= classes:
             raise ValueError(f"{self.labels}: labels must be in [0, {classes}), not {labels.min()} to {labels.max()}")
         object.__setattr__(self, "num_classes", classes)
-        object.__setattr__(self, "_windows", windows[first:stop])
-        object.__setattr__(self, "_labels", np.asarray(labels[first:stop], np.int64))
+        object.__setattr__(self, "_windows", windows[start:stop])
+        object.__setattr__(self, "_labels", np.asarray(labels[start:stop], np.int64))
 
     @property
     def info(self) -> DatasetInfo:
-        """The number of classes; they have no names."""
-        assert self.num_classes is not None  # set above
-        held = set(self._labels.tolist())
-        empty = tuple(f"class {label}" for label in range(self.num_classes) if label not in held)
+        """The number of classes; the classes have no names."""
+        assert self.num_classes is not None  # set in __post_init__
+        labels = set(self._labels.tolist())
+        empty = tuple(f"class {label}" for label in range(self.num_classes) if label not in labels)
         return DatasetInfo(num_classes=self.num_classes, empty=empty)
 
     def __len__(self) -> int:
@@ -72,21 +73,23 @@ class SensorWindows:
         return torch.from_numpy(window)[:, None, None], int(self._labels[number])
 
     def fingerprint(self) -> str:
-        """Return a hash of both files and of the labels."""
+        """Return a hash of the settings, of the state of both files and of the labels."""
         return hash_files([Path(self.windows), Path(self.labels)], self, self._labels.tolist())
 
 
 def _load(path: str) -> Array:
+    """Open an ``.npy`` file as a memory-mapped array with at least one row."""
     if not Path(path).exists():
         raise FileNotFoundError(f"{path}: no such file")
     try:
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a damaged file can break in any way
+    except Exception as error:  # a damaged file can raise any exception
         raise ValueError(f"{path}: not an .npy file of numbers ({error})") from None
     if not isinstance(array, np.ndarray) or not len(array):
-        raise ValueError(f"{path}: not an .npy file with a row at least")
+        raise ValueError(f"{path}: not an .npy file with at least one row")
     return array
 
 
-def _what(array: Array) -> str:
+def _describe(array: Array) -> str:
+    """Return the type and shape of an array as text."""
     return f"{array.dtype} {list(array.shape)}"

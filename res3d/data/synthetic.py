@@ -1,6 +1,7 @@
-"""A synthetic video with exact ground truth: textured sprites that move, turn, hide each other and leave the frame.
+"""Synthetic videos with exact ground truth: textured sprites move, turn, occlude each other and leave the frame.
 
-Deterministic from its seed: the same arguments give the same pixels on every machine, up to rounding of trigonometry.
+Videos are deterministic: the same seed and arguments give the same pixels on every machine, except for rounding
+differences of trigonometric functions.
 """
 
 from collections.abc import Iterator
@@ -19,24 +20,24 @@ KEYPOINTS = ("center", "top", "right", "bottom", "left")
 CATEGORIES = tuple(
     Category(name=name, keypoints=KEYPOINTS, skeleton=((0, 1), (0, 2), (0, 3), (0, 4))) for name in CLASSES
 )
-MIN_VISIBLE = 0.1  # of a sprite's pixels: with fewer it does not count as seen
-# Where each keypoint sits on a sprite of radius 1, (x, y) with y down: on the outline, seen from the center.
-_KEYPOINT_PLACES = {
+MIN_VISIBLE = 0.1  # share of a sprite's pixels that must be visible for the sprite to count as visible
+# Keypoints (x, y) of a sprite of radius 1 around its center, y down: the center and four points on the outline.
+_KEYPOINT_OFFSETS = {
     "disc": [(0, 0), (0, -1), (1, 0), (0, 1), (-1, 0)],
     "square": [(0, 0), (0, -0.8), (0.8, 0), (0, 0.8), (-0.8, 0)],
     "triangle": [(0, 0), (0, -1), (0.45, 0), (0, 0.6), (-0.45, 0)],
 }
-_INSET = 0.9  # keypoints are drawn in from the outline by this much, to lie on the sprite
+_INSET = 0.9  # scales the offsets, so that keypoints lie inside the outline
 
 Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SyntheticFrame:
-    """One frame and everything that is true of it, for N sprites in a fixed order.
+    """One frame and its ground truth for N sprites in a fixed order.
 
-    Boxes are tight around a sprite's visible pixels: x1, y1 the left and top edge of the first, x2, y2 the right and
-    bottom edge of the last. A sprite with no visible pixel has a box of zeros.
+    A box encloses the visible pixels of a sprite: x1 and y1 are the left and top edges of its first pixels, x2 and y2
+    the right and bottom edges of its last ones. A sprite without a visible pixel has a box of zeros.
     """
 
     image: Image
@@ -44,13 +45,13 @@ class SyntheticFrame:
     boxes: NDArray[np.float32]
     """[N, 4] xyxy pixels."""
     masks: NDArray[np.bool_]
-    """[N, H, W], visible pixels."""
+    """[N, H, W], True at visible pixels."""
     visible: NDArray[np.bool_]
-    """[N], whether any pixel is seen."""
+    """[N], True if at least one pixel is visible."""
     visibility: NDArray[np.float32]
-    """[N] in 0..1, seen share of the whole sprite's pixels, those out of the frame included."""
+    """[N] in 0..1, visible share of a sprite's pixels; pixels outside the frame count as hidden."""
     keypoints: NDArray[np.float32]
-    """[N, K, 3] x, y, v as in COCO: 0 out of the frame, 1 hidden, 2 seen."""
+    """[N, K, 3] x, y, v as in COCO: v is 0 outside the frame, 1 if hidden, 2 if visible."""
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -66,28 +67,32 @@ class SyntheticFrame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Sprite:
-    kind: str
-    radius: float
-    path: tuple[float, float, float, float]  # x, y at time 0, and their speed, pixels and pixels per second
-    turn: tuple[float, float]  # angle at time 0 and its speed, radians and radians per second
-    swell: tuple[float, float]  # relative amplitude and frequency (per second) of the radius
-    colors: tuple[tuple[int, int, int], tuple[int, int, int]]
-    texture: str
-    period: float  # of the texture, pixels
+    """Shape, motion and texture of one sprite."""
+
+    kind: str  # one of CLASSES
+    radius: float  # mean radius in pixels
+    path: tuple[float, float, float, float]  # x, y at time 0 in pixels, and their speeds in pixels per second
+    turn: tuple[float, float]  # angle at time 0 in radians, and its speed in radians per second
+    swell: tuple[float, float]  # relative amplitude of the radius, and its frequency in Hz
+    colors: tuple[tuple[int, int, int], tuple[int, int, int]]  # RGB
+    texture: str  # stripes, checks or rings
+    period: float  # period of the texture in pixels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SyntheticVideo:
-    """A scene of moving sprites; ``frame(t)`` draws any frame of it.
+    """A scene of moving sprites; ``frame(n)`` draws frame ``n``.
 
-    Sprites later in the order are in front. The first two meet in the middle of the video: one hides the other.
+    Later sprites cover earlier ones. The first two sprites meet in the middle of the video, where the second occludes
+    the first.
 
     Raises:
-        ValueError: a size below 32 pixels, no frame, object or rate, or unknown kinds.
+        ValueError: a side below 32 pixels, a number of frames, objects or frames per second that is not positive, an
+            unknown kind, or another number of kinds than of objects.
     """
 
     seed: int = 0
-    """Decides everything that is random."""
+    """Seed of all random choices."""
     num_frames: int = 100
     """Length in frames."""
     fps: float = 25.0
@@ -97,7 +102,7 @@ class SyntheticVideo:
     num_objects: int = 5
     """Number of sprites, N."""
     kinds: tuple[str, ...] | None = None
-    """Shape of each sprite, of ``CLASSES``; None goes through them in turn."""
+    """Shape of each sprite, from ``CLASSES``; None repeats ``CLASSES`` in order."""
     _sprites: tuple[_Sprite, ...] = field(init=False, repr=False, compare=False)
     _background: Image = field(init=False, repr=False, compare=False)
 
@@ -116,64 +121,77 @@ class SyntheticVideo:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """[N], 1-based numbers of ``CLASSES``."""
+        """Labels [N]: index in ``CLASSES`` plus 1."""
         return np.array([1 + CLASSES.index(sprite.kind) for sprite in self._sprites], dtype=np.int64)
 
     @property
     def track_ids(self) -> NDArray[np.int64]:
-        """[N], from 1."""
+        """Track ids [N]: 1 to N."""
         return np.arange(1, self.num_objects + 1, dtype=np.int64)
 
     def __iter__(self) -> Iterator[SyntheticFrame]:
         return (self.frame(number) for number in range(self.num_frames))
 
     def frame(self, number: int) -> SyntheticFrame:
-        """Frame ``number`` from 0, shown at ``number / fps`` seconds."""
+        """Draw a frame.
+
+        Args:
+            number: frame number from 0; the frame is shown at ``number / fps`` seconds.
+
+        Raises:
+            IndexError: a number outside [0, num_frames).
+        """
         if not 0 <= number < self.num_frames:
             raise IndexError(f"frame must be in [0, {self.num_frames}), not {number}")
         seconds = number / self.fps
         height, width = self.size
         image = self._background.copy()
-        owner = np.full(self.size, -1)
-        whole = np.zeros(self.num_objects)
-        places = np.zeros((self.num_objects, len(KEYPOINTS), 2))
+        front = np.full(self.size, -1)  # index of the sprite that is visible at each pixel
+        total_pixels = np.zeros(self.num_objects)
+        points = np.zeros((self.num_objects, len(KEYPOINTS), 2))
         for n, sprite in enumerate(self._sprites):
             center, radius, angle = self._pose(sprite, seconds)
-            places[n] = _place_keypoints(sprite.kind, center, radius, angle)
+            points[n] = _keypoint_positions(sprite.kind, center, radius, angle)
             reach = int(np.ceil(radius * 1.5)) + 1
-            # Drawn on a canvas around the sprite, so that pixels beyond the frame's edge count as hidden.
+            # The canvas extends around the whole sprite, so that pixels outside the frame count as hidden.
             left, top = int(center[0]) - reach, int(center[1]) - reach
             y, x = np.mgrid[top : top + 2 * reach + 1, left : left + 2 * reach + 1] + 0.5
             u, v = _rotate(x - center[0], y - center[1], -angle)
             inside = _inside(sprite.kind, u / radius, v / radius)
-            whole[n] = inside.sum()
+            total_pixels[n] = inside.sum()
             rows = slice(max(0, -top), min(inside.shape[0], height - top))
             columns = slice(max(0, -left), min(inside.shape[1], width - left))
             if rows.start >= rows.stop or columns.start >= columns.stop:
                 continue
-            seen = inside[rows, columns]
+            mask = inside[rows, columns]
             target = (slice(top + rows.start, top + rows.stop), slice(left + columns.start, left + columns.stop))
-            image[target][seen] = _texture(sprite, u[rows, columns], v[rows, columns])[seen]
-            owner[target][seen] = n
-        masks = owner == np.arange(self.num_objects)[:, None, None]
+            image[target][mask] = _texture(sprite, u[rows, columns], v[rows, columns])[mask]
+            front[target][mask] = n
+        masks = front == np.arange(self.num_objects)[:, None, None]
         pixels = masks.sum(axis=(1, 2))
         return SyntheticFrame(
             image=image,
             boxes=np.stack([_tight_box(mask) for mask in masks]),
             masks=masks,
             visible=pixels > 0,
-            visibility=(pixels / whole).astype(np.float32),
-            keypoints=_keypoint_rows(places, owner),
+            visibility=(pixels / total_pixels).astype(np.float32),
+            keypoints=_keypoint_rows(points, front),
         )
 
     def write(self, path: str | Path) -> None:
-        """The video as an mp4; the file appears whole or not at all."""
+        """Write the video as an mp4 file. An error leaves no partial file."""
         with VideoWriter(path, fps=self.fps) as writer:
             for frame in self:
                 writer.write(frame.image)
 
     def tracks(self, name: str = "video", *, min_visible: float = MIN_VISIBLE) -> VideoTracks:
-        """Every sprite with its boxes, masks and keypoints, in the frames that show at least ``min_visible`` of it."""
+        """Return one track per sprite, with boxes, masks and keypoints.
+
+        Args:
+            name: name of the video.
+            min_visible: share of a sprite's pixels that must be visible in a frame for the frame to be in its track.
+                Sprites without such a frame are left out.
+        """
         frames = list(self)
         tracks = (self._track(n, frames, min_visible) for n in range(self.num_objects))
         return VideoTracks(
@@ -186,18 +204,21 @@ class SyntheticVideo:
         )
 
     def _track(self, sprite: int, frames: list[SyntheticFrame], min_visible: float) -> Track:
-        seen = [number for number, frame in enumerate(frames) if frame.visibility[sprite] >= min_visible]
+        numbers = [number for number, frame in enumerate(frames) if frame.visibility[sprite] >= min_visible]
         return Track(
             id=int(self.track_ids[sprite]),
             label=int(self.labels[sprite]),
-            frames=np.array(seen, np.int64),
-            boxes=np.array([frames[n].boxes[sprite] for n in seen], np.float32).reshape(-1, 4),
-            scores=np.ones(len(seen), np.float32),
-            keypoints=np.array([frames[n].keypoints[sprite] for n in seen], np.float32).reshape(-1, len(KEYPOINTS), 3),
-            masks=tuple(Rle.encode(frames[n].masks[sprite]) for n in seen),
+            frames=np.array(numbers, np.int64),
+            boxes=np.array([frames[n].boxes[sprite] for n in numbers], np.float32).reshape(-1, 4),
+            scores=np.ones(len(numbers), np.float32),
+            keypoints=np.array([frames[n].keypoints[sprite] for n in numbers], np.float32).reshape(
+                -1, len(KEYPOINTS), 3
+            ),
+            masks=tuple(Rle.encode(frames[n].masks[sprite]) for n in numbers),
         )
 
     def _sprite(self, rng: np.random.Generator, number: int) -> _Sprite:
+        """Draw the parameters of a sprite at random."""
         height, width = self.size
         side = min(self.size)
         dark, light = rng.integers(0, 110, 3), rng.integers(140, 256, 3)
@@ -205,9 +226,9 @@ class SyntheticVideo:
         heading, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.35) * side
         vx, vy = speed * np.cos(heading), speed * np.sin(heading)
         middle = self.num_frames / self.fps / 2
-        if number == 0:  # crosses the frame from left to right
+        if number == 0:  # the first sprite crosses the frame from left to right
             x, y, vx, vy = 0.2 * width, 0.5 * height, 0.3 * width / middle, 0.0
-        elif number == 1:  # and meets the second halfway
+        elif number == 1:  # the second one meets it in the middle of the frame
             x, y = 0.5 * width - vx * middle, 0.5 * height - vy * middle
         return _Sprite(
             kind=self.kinds[number] if self.kinds else CLASSES[number % len(CLASSES)],
@@ -221,7 +242,10 @@ class SyntheticVideo:
         )
 
     def _pose(self, sprite: _Sprite, seconds: float) -> tuple[NDArray[np.float64], float, float]:
-        """Center (x, y), radius and angle at a time. Paths are mirrored a radius beyond the frame's edges."""
+        """Return center (x, y), radius and angle of a sprite at a time.
+
+        Paths are reflected at a distance of one radius outside the frame.
+        """
         radius = sprite.radius * (1 + sprite.swell[0] * np.sin(2 * np.pi * sprite.swell[1] * seconds))
         x, y, vx, vy = sprite.path
         margin = sprite.radius
@@ -240,7 +264,7 @@ def _rgb(values: NDArray[np.int64]) -> tuple[int, int, int]:
 
 
 def _mirror(value: float, low: float, high: float) -> float:
-    """A value that bounces between two walls."""
+    """Reflect a value at the bounds of [low, high]."""
     period = 2 * (high - low)
     phase = (value - low) % period
     return low + min(phase, period - phase)
@@ -249,21 +273,26 @@ def _mirror(value: float, low: float, high: float) -> float:
 def _rotate(
     x: NDArray[np.float64], y: NDArray[np.float64], angle: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rotate points (x, y) around the origin by an angle in radians."""
     c, s = np.cos(angle), np.sin(angle)
     return c * x - s * y, s * x + c * y
 
 
 def _inside(kind: str, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return whether points (u, v) lie inside the upright shape of radius 1."""
     if kind == "disc":
         return u * u + v * v <= 1
     if kind == "square":
         return np.maximum(np.abs(u), np.abs(v)) <= 0.8
-    # A triangle with its tip at (0, -1) and its base from (-0.9, 0.6) to (0.9, 0.6).
+    # A triangle with the tip at (0, -1) and the base from (-0.9, 0.6) to (0.9, 0.6).
     return (v <= 0.6) & (np.abs(u) <= 0.9 * (v + 1) / 1.6)
 
 
 def _texture(sprite: _Sprite, u: NDArray[np.float64], v: NDArray[np.float64]) -> Image:
-    """[h, w, 3]: two colors in a pattern fixed to the sprite; its upper half is lighter, so that turns show."""
+    """Return the colors [h, w, 3] of a sprite at its coordinates u, v [h, w].
+
+    The pattern of two colors is fixed to the sprite. Its upper half is lighter, so that rotation is visible.
+    """
     if sprite.texture == "stripes":
         phase = np.floor(u / sprite.period)
     elif sprite.texture == "checks":
@@ -277,7 +306,7 @@ def _texture(sprite: _Sprite, u: NDArray[np.float64], v: NDArray[np.float64]) ->
 
 
 def _background(rng: np.random.Generator, size: tuple[int, int]) -> Image:
-    """[H, W, 3]: soft hills of color with grain."""
+    """Return a background [H, W, 3]: a sum of sine waves per channel, with noise."""
     y, x = np.mgrid[: size[0], : size[1]] / min(size)
     image = np.zeros((*size, 3))
     for channel in range(3):
@@ -288,25 +317,35 @@ def _background(rng: np.random.Generator, size: tuple[int, int]) -> Image:
     return image.clip(0, 255).astype(np.uint8)
 
 
-def _place_keypoints(kind: str, center: NDArray[np.float64], radius: float, angle: float) -> NDArray[np.float64]:
-    """[K, 2] x, y in the frame."""
-    places = np.array(_KEYPOINT_PLACES[kind]) * _INSET * radius
-    x, y = _rotate(places[:, 0], places[:, 1], angle)
+def _keypoint_positions(kind: str, center: NDArray[np.float64], radius: float, angle: float) -> NDArray[np.float64]:
+    """Return the keypoints of a sprite, [K, 2] x, y in pixels of the frame."""
+    offsets = np.array(_KEYPOINT_OFFSETS[kind]) * _INSET * radius
+    x, y = _rotate(offsets[:, 0], offsets[:, 1], angle)
     return np.stack([x, y], axis=1) + center
 
 
-def _keypoint_rows(places: NDArray[np.float64], owner: NDArray[np.int64]) -> NDArray[np.float32]:
-    """[N, K, 3]: (0, 0, 0) out of frame, else x, y and 2 where the pixel there is the sprite's own, 1 if another's."""
-    height, width = owner.shape
-    rows = np.zeros((*places.shape[:2], 3), np.float32)
-    for n, points in enumerate(places.astype(np.float32)):  # as they are given out, so that no edge is crossed
-        for k, (x, y) in enumerate(points):
+def _keypoint_rows(points: NDArray[np.float64], front: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return keypoints [N, K, 3] with their visibility as in COCO.
+
+    Keypoints outside the frame are (0, 0, 0). The others are x, y and 2 if their pixel shows the sprite, 1 if it shows
+    another sprite or the background.
+
+    Args:
+        points: [N, K, 2] x, y in pixels.
+        front: [H, W] index of the sprite that is visible at each pixel, -1 for the background.
+    """
+    height, width = front.shape
+    rows = np.zeros((*points.shape[:2], 3), np.float32)
+    # Compare in float32, the type of the result: rounding could move a point across the edge of the frame.
+    for n, sprite_points in enumerate(points.astype(np.float32)):
+        for k, (x, y) in enumerate(sprite_points):
             if 0 <= x < width and 0 <= y < height:
-                rows[n, k] = x, y, 2 if owner[int(y), int(x)] == n else 1
+                rows[n, k] = x, y, 2 if front[int(y), int(x)] == n else 1
     return rows
 
 
 def _tight_box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the box [4] that encloses the pixels of a mask [H, W]; zeros for an empty mask."""
     ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(ys):
         return np.zeros(4, np.float32)

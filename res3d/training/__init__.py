@@ -1,4 +1,4 @@
-"""Training: fine-tuning with frozen stages, from a config, on one machine or many (needs ``res3d[train]``)."""
+"""Training of detectors and clip classifiers, on one machine or several (needs ``res3d[train]``)."""
 
 from res3d.training.run import TrainingResult, train
 from res3d.training.settings import TrainingSettings

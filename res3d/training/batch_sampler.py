@@ -1,4 +1,4 @@
-"""The clips of every training step: a function of the seed and of the step's number, whatever came before."""
+"""Sampler of training batches. The clips of a step depend only on the seed and the number of the step."""
 
 from dataclasses import dataclass
 
@@ -8,44 +8,51 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchSampler:
-    """The batches of one process. Clips are shuffled anew in every epoch; those left over by whole batches are skipped.
+    """Sampler of the batches of one process.
 
-    The batch of a step is the same however many processes share it: each takes a consecutive part of it, and divides
-    that again into consecutive parts where gradients are accumulated.
+    Clips are shuffled at the start of each epoch; the last clips of an epoch are skipped if they do not fill a batch.
+    The batch of a step does not depend on the number of processes. It is divided into ``accumulate`` consecutive parts,
+    and each part into one consecutive share per process.
 
     Raises:
-        ValueError: fewer clips than a batch has.
+        ValueError: the dataset has fewer clips than a batch.
     """
 
     num_clips: int
-    """Clips of the dataset."""
+    """Number of clips in the dataset."""
     batch_size: int
-    """Clips of a step, over all processes and accumulated parts."""
+    """Clips per optimizer step, over all processes and accumulated parts."""
     seed: int = 0
-    """Decides the order of the clips, together with the epoch."""
+    """Seed of the order of the clips; each epoch has another order."""
     accumulate: int = 1
-    """Parts that a process divides its share of a batch into."""
+    """Parts of a batch whose gradients are accumulated."""
     processes: int = 1
-    """Processes that share a batch."""
+    """Number of processes that share a batch."""
     process: int = 0
-    """This process, from 0."""
+    """Rank of this process, from 0."""
 
     def __post_init__(self) -> None:
         if self.num_clips < self.batch_size:
-            raise ValueError(f"batch_size must be ≤ {self.num_clips}, the clips to train on, not {self.batch_size}")
+            raise ValueError(
+                f"batch_size must be ≤ {self.num_clips}, the number of training clips, not {self.batch_size}"
+            )
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of the optimizer per epoch."""
+        """Optimizer steps per epoch."""
         return self.num_clips // self.batch_size
 
     @property
     def part_size(self) -> int:
-        """Clips that go through the model of one process at once."""
+        """Clips per forward pass of one process."""
         return self.batch_size // (self.processes * self.accumulate)
 
     def rest_of_epoch(self, step: int) -> list[list[int]]:
-        """Return the parts from step ``step`` (counted from the start of the run) to the end of its epoch, in order."""
+        """Return the clip indices of each forward pass of this process, from a step to the end of its epoch.
+
+        Args:
+            step: number of the step, counted from 0 at the start of the run.
+        """
         epoch, first = divmod(step, self.steps_per_epoch)
         shuffled = self._shuffle(epoch)
         size = self.part_size
@@ -61,10 +68,15 @@ class BatchSampler:
 
 
 def split_clips(num_clips: int, processes: int, process: int) -> list[int]:
-    """Return the clips that one process scores.
+    """Return the indices of the clips that one process scores.
 
-    All processes get equally many, so that none waits for another; where that does not come out even, the first clips
-    are scored twice.
+    All processes score the same number of clips, so that none has to wait for another. If the clips cannot be divided
+    evenly, the first ones are scored twice.
+
+    Args:
+        num_clips: number of clips in the dataset.
+        processes: number of processes.
+        process: rank of this process, from 0.
     """
     share = -(-num_clips // processes)
     return [number % num_clips for number in range(process, share * processes, processes)]

@@ -1,4 +1,4 @@
-"""Checkpoints to resume a run from, and its best weights: each file whole, or not there."""
+"""Writing of checkpoints and of the best and the last weights. An error leaves no partial file."""
 
 from pathlib import Path
 
@@ -13,26 +13,33 @@ from res3d.weights import save_weights
 
 
 class DirectCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint straight to its path. Lightning would hold it in memory, and then on the disk of /tmp."""
+    """Writer of checkpoints that writes directly to the path.
+
+    Lightning's default first serializes the whole checkpoint into memory and then into the temporary folder.
+    """
 
     def save_checkpoint(self, checkpoint: State, path: str | Path, storage_options: object = None) -> None:
         with Path(path).open("wb") as file:
             try:
                 torch.save(checkpoint, file)
-            except RuntimeError as error:  # torch's own, while it closes what the system has refused to write
+            except RuntimeError as error:  # torch raises it when it closes a file that could not be written
                 if isinstance(error.__context__, OSError):
                     raise error.__context__ from None
                 raise
 
 
-class Checkpoints(Checkpoint):  # Lightning keeps the state of callbacks in checkpoints by this name
-    """Writes ``last.ckpt`` every so many steps and after each epoch, and ``best.safetensors`` when scores are best.
+class Checkpoints(Checkpoint):  # the class name is the key of the callback's state in checkpoints
+    """Callback that writes ``last.ckpt``, ``best.safetensors`` and ``last.safetensors``.
+
+    The checkpoint is written every ``every`` steps and after each epoch, the best weights after each validation with a
+    new best score, the last weights at the end of the run.
 
     Args:
-        folder: the run's folder.
-        every: steps from one checkpoint to the next; None writes them after epochs only.
-        monitor: the score that decides, the higher the better.
-        comparable: whether scores before the checkpoint that a run is resumed from compare with those after it.
+        folder: the folder of the run.
+        every: steps from one checkpoint to the next; None writes checkpoints after epochs only.
+        monitor: name of the score that selects the best weights; higher is better.
+        comparable: True if the best score in the checkpoint that the run resumes from was computed on the current
+            validation data. False ignores that score.
     """
 
     def __init__(self, folder: Path, *, every: int | None, monitor: str, comparable: bool) -> None:
@@ -42,10 +49,10 @@ class Checkpoints(Checkpoint):  # Lightning keeps the state of callbacks in chec
         self.comparable = comparable
         self.best: float | None = None
         self.best_step: int | None = None
-        self.stopped: int | None = None  # the ``early_stopping`` that has ended the run
+        self.stopped: int | None = None  # the value of ``early_stopping`` that ended the run
 
     def is_best(self, trainer: pl.Trainer) -> bool:
-        """Return whether the last validation is better than all before it."""
+        """Return whether the latest validation has a better score than all earlier ones."""
         return self.best is None or self._score(trainer) > self.best
 
     def _score(self, trainer: pl.Trainer) -> float:
@@ -54,9 +61,9 @@ class Checkpoints(Checkpoint):  # Lightning keeps the state of callbacks in chec
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        ends_epoch = batch_idx + 1 >= trainer.num_training_batches  # the epoch's end writes one, after validation
-        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if self.every and stepped and not ends_epoch and trainer.global_step % self.every == 0:
+        ends_epoch = batch_idx + 1 >= trainer.num_training_batches  # on_train_epoch_end writes one, after validation
+        ends_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if self.every and ends_step and not ends_epoch and trainer.global_step % self.every == 0:
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -77,10 +84,14 @@ class Checkpoints(Checkpoint):  # Lightning keeps the state of callbacks in chec
 
     def load_state_dict(self, state_dict: State) -> None:
         if self.comparable:
-            self.best, self.best_step = state_dict["best"], state_dict.get("best_step")  # 0.1.0 saved no step
+            self.best, self.best_step = state_dict["best"], state_dict.get("best_step")  # not saved by 0.1.0
 
     def _save(self, trainer: pl.Trainer) -> None:
-        """Write a checkpoint. Every process calls this, as some have parts of the state."""
+        """Write the checkpoint. All processes must call this: the state can be distributed over them.
+
+        Raises:
+            OSError: the file cannot be written; the previous checkpoint remains.
+        """
         path, unfinished = self.folder / LAST, self.folder / f".{LAST}.unfinished"
         try:
             trainer.save_checkpoint(unfinished)
@@ -88,10 +99,11 @@ class Checkpoints(Checkpoint):  # Lightning keeps the state of callbacks in chec
                 unfinished.replace(path)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
-            rest = "the one before it is kept" if path.exists() else "there is none"
+            rest = "the previous one remains" if path.exists() else "there is no earlier one"
             raise OSError(f"{path}: the checkpoint cannot be written ({error.strerror or error}); {rest}") from None
 
     def _export(self, trainer: pl.Trainer, module: pl.LightningModule, name: str) -> None:
+        """Write the weights to a file of the run's folder, in the first process only."""
         assert isinstance(module, TrainingModule)
         if trainer.is_global_zero:
             save_weights(module.exported, self.folder / name)

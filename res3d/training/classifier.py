@@ -13,7 +13,7 @@ from res3d.training.options import keywords_of, make_options, override_keywords
 from res3d.training.task import FeatureMaps, Options, Sample, Target, Task
 from res3d.weights import create_backbone, create_classifier
 
-TOP = 5  # guesses of the second accuracy
+TOP = 5  # k of the top-k accuracy
 
 ClassifierOptions = make_options(
     "ClassifierOptions",
@@ -25,7 +25,7 @@ ClassifierOptions = make_options(
 
 
 class ClassifierTask(Task[ClipClassifier, Tensor, int]):
-    """Training of a ``ClipClassifier`` by cross entropy. Its best weights are those of the highest accuracy."""
+    """Training of a ``ClipClassifier`` with cross entropy. Accuracy selects the best weights."""
 
     options = ClassifierOptions
     best_score = "accuracy"
@@ -34,11 +34,17 @@ class ClassifierTask(Task[ClipClassifier, Tensor, int]):
 
     @classmethod
     def build(cls, options: Options, info: DatasetInfo) -> "ClassifierTask":
-        """Build a classifier with ``create_classifier``, by default with as many classes as the data have."""
+        """Build a classifier with ``create_classifier``; by default it has the number of classes of the data.
+
+        Raises:
+            ValueError: fewer classes than the data have, or options that ``create_classifier`` refuses.
+            WeightsError: weights that do not fit the model.
+        """
         keywords = {"num_classes": info.num_classes, **options}
         if keywords["num_classes"] < info.num_classes:
             raise ValueError(
-                f"model.num_classes must be ≥ {info.num_classes}, the data's, not {keywords['num_classes']}"
+                f"model.num_classes must be ≥ {info.num_classes}, the classes of the data, "
+                f"not {keywords['num_classes']}"
             )
         return cls(create_classifier(keywords.pop("backbone"), **keywords))
 
@@ -65,7 +71,10 @@ class ClassifierTask(Task[ClipClassifier, Tensor, int]):
         return target
 
     def score(self, results: Sequence[Tensor], truths: Sequence[int]) -> dict[str, float]:
-        """Return accuracy and mean cross entropy, and top-5 accuracy where there are more than five classes."""
+        """Return ``accuracy``, ``loss`` (mean cross entropy) and, with more than five classes, ``accuracy_top5``.
+
+        Of classes with equal logits the first one counts as more likely.
+        """
         logits, labels = torch.stack(list(results)), torch.tensor(list(truths))
         order = logits.argsort(dim=1, descending=True, stable=True)
         scores = {"accuracy": _hit_rate(order[:, :1], labels), "loss": float(F.cross_entropy(logits, labels))}
@@ -74,13 +83,19 @@ class ClassifierTask(Task[ClipClassifier, Tensor, int]):
         return scores
 
     def _stack(self, samples: Sequence[Sample]) -> Tensor:
-        """Stack clips to a batch [N, C, T, H, W] on the model's device."""
+        """Stack clips into a batch [N, C, T, H, W] on the device of the model.
+
+        Raises:
+            ValueError: clips of different shapes.
+        """
         shapes = {tuple(clip.shape) for clip, _ in samples}
         if len(shapes) > 1:
-            raise ValueError(f"clips of one batch must have one size, not {sorted(shapes)}; crop or resize them to one")
+            raise ValueError(
+                f"all clips of a batch must have the same shape, not {sorted(shapes)}; crop or resize them"
+            )
         return torch.stack([clip for clip, _ in samples]).to(self.model.fc.weight.device)
 
 
-def _hit_rate(guesses: Tensor, labels: Tensor) -> float:
-    """Return the share of labels [N] that are among guesses [N, k]."""
-    return float((guesses == labels[:, None]).any(dim=1).double().mean())
+def _hit_rate(predicted: Tensor, labels: Tensor) -> float:
+    """Return the share of clips whose label [N] is among the k predicted classes [N, k]."""
+    return float((predicted == labels[:, None]).any(dim=1).double().mean())

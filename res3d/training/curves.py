@@ -1,4 +1,4 @@
-"""Losses and scores over a run: CSV files, TensorBoard, and lines on the screen."""
+"""Logging of losses and scores during a run: CSV files, TensorBoard and text lines."""
 
 import csv
 import signal
@@ -22,11 +22,11 @@ Row = Mapping[str, float]
 
 
 class CurveFile:
-    """A CSV file of rows with a ``step``. Columns that first appear in a later row are added to all.
+    """A CSV file of rows with a column ``step``. New columns of later rows are added to all rows.
 
     Args:
-        path: the file; rows are added to one that is there.
-        after: rows of later steps are dropped: the run is resumed from a checkpoint before them.
+        path: the file; if it exists, rows are appended.
+        after: step that the run resumes from; rows of later steps are removed.
     """
 
     def __init__(self, path: Path, *, after: int) -> None:
@@ -38,7 +38,7 @@ class CurveFile:
         self._write()
 
     def add(self, row: Row) -> None:
-        """Write a row."""
+        """Append a row."""
         new = [name for name in row if self._rows and name not in self._rows[0]]
         self._rows.append({name: _format(value) for name, value in row.items()})
         if new or len(self._rows) == 1:
@@ -49,7 +49,7 @@ class CurveFile:
             csv.DictWriter(file, list(self._rows[0]), restval="").writerow(self._rows[-1])
 
     def _write(self) -> None:
-        with unfinished(self.path) as place, place.open("w", encoding="utf-8", newline="") as file:
+        with unfinished(self.path) as path, path.open("w", encoding="utf-8", newline="") as file:
             if self._rows:
                 writer = csv.DictWriter(file, list(self._rows[0]), restval="")
                 writer.writeheader()
@@ -60,18 +60,19 @@ def _format(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
-class Curves(pl.Callback):  # Lightning keeps the state of callbacks in checkpoints by this name
-    """Writes ``train.csv``, ``validate.csv`` and TensorBoard's files, and logs a line per validation.
+class Curves(pl.Callback):  # the class name is the key of the callback's state in checkpoints
+    """Callback that writes ``train.csv``, ``validate.csv`` and TensorBoard files, and logs one line per validation.
 
-    A row of training has the mean of each loss over the steps since the row before it, the learning rates, the seconds
-    per step and the share of them spent waiting for data. ``epoch`` counts the epochs that are over, in rows from 0,
-    as they are written during an epoch, and in logged lines from 1, as they are logged at its end.
+    A row of ``train.csv`` has the mean of each loss over the steps since the previous row, the learning rates, the
+    seconds per step, and the share of this time spent waiting for data. The column ``epoch`` counts completed epochs
+    and starts at 0, because rows are written during an epoch. Logged lines count from 1, because they are written at
+    the end of an epoch.
 
     Args:
-        folder: the run's folder.
-        every: steps from one row to the next.
-        loading_time: the loader's.
-        is_best: says whether the last validation is better than all before it.
+        folder: the folder of the run.
+        every: steps from one row of ``train.csv`` to the next.
+        loading_time: the waiting time that the training loader measures.
+        is_best: returns whether the latest validation has a better score than all earlier ones.
         log: called with each line.
     """
 
@@ -87,11 +88,11 @@ class Curves(pl.Callback):  # Lightning keeps the state of callbacks in checkpoi
         self.folder = folder
         self.every = every
         self.is_best = is_best
-        self.log_line = log  # Lightning sets an attribute ``log`` of its own
+        self.log_line = log  # Lightning sets the attribute ``log``
         self.clock = Clock(loading_time)
         self._row = Totals()
-        self._run = Totals()  # since the process was started
-        self._losses: dict[str, float] = {}  # sums over the parts of the row's batches
+        self._run = Totals()  # since the start of the process
+        self._losses: dict[str, float] = {}  # sums over the forward passes of the row
         self._parts = 0
         self._files: dict[str, CurveFile] = {}
 
@@ -105,7 +106,7 @@ class Curves(pl.Callback):  # Lightning keeps the state of callbacks in checkpoi
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         assert isinstance(outputs, Mapping)
-        names = [name for name in outputs if name != "loss"]  # their sum, which Lightning scales
+        names = [name for name in outputs if name != "loss"]  # "loss" is the sum, which Lightning scales
         losses = torch.stack([outputs[name].float() for name in names])
         if trainer.world_size > 1:
             dist.all_reduce(losses)
@@ -131,7 +132,7 @@ class Curves(pl.Callback):  # Lightning keeps the state of callbacks in checkpoi
         best = " (best)" if self.is_best(trainer) else ""
         values = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
         self.log_line(f"epoch {trainer.current_epoch + 1}, step {trainer.global_step}: {values}{best}")
-        self.clock.lap()  # scoring is no part of a step
+        self.clock.lap()  # exclude validation from the next step
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         run = self._run
@@ -169,10 +170,10 @@ class Curves(pl.Callback):  # Lightning keeps the state of callbacks in checkpoi
 
 @contextmanager
 def deferred_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back until a block is over.
+    """Defer Ctrl-C until the end of the block.
 
-    TensorBoard hands rows to a thread through a queue. A KeyboardInterrupt in the middle of that can lose a wake-up of
-    the thread, and the end of the run would wait two minutes for it.
+    TensorBoard passes rows to a thread through a queue. A KeyboardInterrupt inside the queue can lose the notification
+    of the thread; the end of the run would then wait two minutes for the thread.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
@@ -190,24 +191,24 @@ def deferred_interrupt() -> Iterator[None]:
 
 @dataclass
 class Totals:
-    """Steps, the seconds that they took, and the seconds of these spent waiting for data."""
+    """Number of steps, their duration in seconds, and the seconds of it spent waiting for data."""
 
     steps: int = 0
     seconds: float = 0.0
     waited: float = 0.0
 
     def add(self, lap: tuple[float, float]) -> None:
-        """Add a step of ``Clock.lap``."""
+        """Add one step with the times that ``Clock.lap`` returned."""
         self.steps += 1
         self.seconds += lap[0]
         self.waited += lap[1]
 
 
 class Clock:
-    """Measures time, and the part of it spent waiting for data.
+    """Clock that measures time, and the part of it spent waiting for data.
 
     Args:
-        loading_time: the loader's.
+        loading_time: the waiting time that the training loader measures.
     """
 
     def __init__(self, loading_time: LoadingTime) -> None:
@@ -215,7 +216,7 @@ class Clock:
         self._last = (0.0, 0.0)
 
     def lap(self) -> tuple[float, float]:
-        """Return the seconds since the last lap, and how many of them were spent waiting for data."""
+        """Return the seconds since the previous call, and the seconds of it spent waiting for data."""
         now = time.perf_counter(), self.loading_time.seconds
-        before, self._last = self._last, now
-        return now[0] - before[0], now[1] - before[1]
+        last, self._last = self._last, now
+        return now[0] - last[0], now[1] - last[1]

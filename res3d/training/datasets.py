@@ -1,4 +1,4 @@
-"""The clips of a run as datasets: augmented, normalized, or read from a cache."""
+"""Datasets of training samples: augmented and normalized clips, or cached feature maps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,22 +13,23 @@ from res3d.training.seeding import mix_seeds
 from res3d.training.task import FeatureMaps, Sample, Target
 
 Augment: TypeAlias = Callable[[Tensor, Target], Sample]
-"""Changes a clip [C, T, H, W] in 0..1 and its target; draws from torch's generator."""
+"""Function that changes a clip [C, T, H, W] in 0..1 and its target, with torch's global random generator."""
 
 
 class ViewIndex(NamedTuple):
-    """The index of an augmented view of a clip."""
+    """Index of an augmented view of a clip."""
 
     clip: int
+    """Index of the clip in the dataset."""
     view: int
+    """Number of the view, from 0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Normalization:
-    """``(clip - mean) / std`` of every channel of a clip [C, T, H, W].
+    """Normalization of a clip [C, T, H, W] to ``(clip - mean) / std`` per channel.
 
-    Raises:
-        ValueError: when it is called: another number of channels.
+    A call raises ValueError if the clip has another number of channels.
     """
 
     mean: Sequence[float] = ()
@@ -39,7 +40,7 @@ class Normalization:
     def __call__(self, clip: Tensor) -> Tensor:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values and len(values) != clip.shape[0]:
-                raise ValueError(f"{name} has {len(values)} numbers for clips of {clip.shape[0]} channels")
+                raise ValueError(f"{name} has {len(values)} numbers, but clips have {clip.shape[0]} channels")
         if self.mean:
             clip = clip - clip.new_tensor(self.mean).view(-1, 1, 1, 1)
         if self.std:
@@ -48,13 +49,13 @@ class Normalization:
 
 
 class AugmentedClips(Dataset[Sample]):
-    """Augmented views of clips. The view at an index is the same whenever and in whichever process it is made.
+    """Augmented views of clips. A view depends only on the seed and its index, not on the time or process of access.
 
     Args:
-        data: the clips. What they draw at random (a position in the video) is a function of clip and view, too.
-        augment: changes each clip at random; None leaves it as it is.
-        normalize: is applied to each clip after that.
-        seed: decides what is drawn.
+        data: the clips; their own random choices (a location in the video) are determined by seed and index, too.
+        augment: changes each clip at random; None does not change it.
+        normalize: applied to each clip after ``augment``.
+        seed: seed of all random choices.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class AugmentedClips(Dataset[Sample]):
     def __getitem__(self, index: tuple[int, int]) -> Sample:
         clip_index, view = index
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix_seeds(self.seed, clip_index, view))
+            # torch.manual_seed would also seed the generators of GPUs, which are not forked here, and is much slower.
+            torch.default_generator.manual_seed(mix_seeds(self.seed, clip_index, view))
             clip, target = self.data[clip_index]
             if self.augment is not None:
                 clip, target = self.augment(clip, target)
@@ -77,29 +79,29 @@ class AugmentedClips(Dataset[Sample]):
 
 @dataclass(frozen=True, slots=True)
 class TrainingSample:
-    """A view of a clip to train on."""
+    """One augmented view of a clip, as training uses it."""
 
     index: ViewIndex
     clip: Tensor
-    """[C, T, H, W]; with cached ``maps`` a tensor of this shape without memory, whose values mean nothing."""
+    """[C, T, H, W]; if ``maps`` are cached, a placeholder of this shape that takes no memory."""
     target: Target
     maps: FeatureMaps | None = None
-    """Cached feature maps of the leading stages, [C, T', H', W'] by stage."""
+    """Cached feature maps [C, T', H', W'] of the first stages, by stage."""
 
 
 class SampleCache(Protocol):
-    """Samples with cached feature maps."""
+    """Cache of samples with feature maps."""
 
     def read(self, index: ViewIndex) -> TrainingSample | None:
-        """Return the sample at an index; None if it is not in the cache."""
+        """Return the sample at an index, or None if the cache does not have it."""
 
 
 class TrainingClips(Dataset[TrainingSample]):
-    """Samples from a cache, or else from the clips.
+    """Training samples, from a cache if it has them and else from the clips.
 
     Args:
         clips: the augmented views.
-        cache: where feature maps of them may be found.
+        cache: cache of the samples.
     """
 
     def __init__(self, clips: AugmentedClips, cache: SampleCache | None = None) -> None:

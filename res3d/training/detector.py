@@ -15,7 +15,7 @@ from res3d.training.options import Keyword, keywords_of, make_options, override_
 from res3d.training.packed_masks import PackedMasks
 from res3d.training.task import FeatureMaps, Options, Sample, Target, Task
 
-ALWAYS = ("boxes", "visible", "labels", "track_ids")  # targets of every dataset for detectors
+BASE_TARGETS = ("boxes", "visible", "labels", "track_ids")  # every dataset for detectors has these
 
 
 DetectorOptions = make_options(
@@ -32,7 +32,7 @@ DetectorOptions = make_options(
 
 
 class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
-    """Training of a ``MaskRCNN3d``. Its best weights are those of the highest ``quality``."""
+    """Training of a ``MaskRCNN3d``. The score ``quality`` selects the best weights."""
 
     options = DetectorOptions
     best_score = "quality"
@@ -41,10 +41,13 @@ class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
 
     @classmethod
     def build(cls, options: Options, info: DatasetInfo) -> "DetectorTask":
-        """Build a detector of the data's classes with ``mask_rcnn_3d``.
+        """Build a detector for the classes of the data with ``mask_rcnn_3d``.
 
-        ``spec`` among the options changes what the others make: a mapping shaped like ``DetectorSpec``, with only what
-        is to differ.
+        The option ``spec`` changes fields of the resulting ``DetectorSpec``; it is a mapping of the fields that differ.
+
+        Raises:
+            ValueError: options that ``mask_rcnn_3d`` refuses, or ``spec`` together with ``weights``.
+            WeightsError: weights that do not fit the model.
         """
         keywords = {"num_classes": info.num_classes, "categories": info.categories, **options}
         changes = keywords.pop("spec", None)
@@ -52,7 +55,7 @@ class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
         if changes is None:
             return cls(model)
         if keywords.get("weights") is not None:
-            raise ValueError("model.spec changes a detector without weights; those of a backbone are weights_backbone")
+            raise ValueError("model.spec cannot be combined with model.weights; use weights_backbone for a backbone")
         spec = change_dataclass(model.spec, changes, root="model.spec")
         changed = MaskRCNN3d(spec, model.settings, checkpoint_stages=keywords.get("checkpoint_stages", ()))
         if keywords.get("weights_backbone") is not None:
@@ -65,7 +68,7 @@ class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
         return {head.field: head.shape for head in self.model.tasks.values()}
 
     def losses(self, samples: Sequence[Sample], maps: FeatureMaps | None = None) -> dict[str, Tensor]:
-        used = (*ALWAYS, *self.target_shapes)
+        used = (*BASE_TARGETS, *self.target_shapes)
         targets = [
             {name: value.to(self._device) for name, value in _mapping(target).items() if name in used}
             for _, target in samples
@@ -81,18 +84,19 @@ class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
     def backbone_input(self, clip: Tensor) -> Tensor:
         if isinstance(self.model.settings.min_size, tuple):
             raise ValueError(
-                f"a cache needs frames of one size: model.min_size must be a number, not {self.model.settings.min_size}"
+                f"the cache needs frames of one size: model.min_size must be a number, "
+                f"not {self.model.settings.min_size}"
             )
         pixels: Tensor = self.model.transform([clip]).pixels
         return pixels
 
     def predict(self, samples: Sequence[Sample]) -> list[PackedMasks]:
         """Return the detections of each clip, without embeddings."""
-        found: list[dict[str, Tensor]] = self.model([clip.to(self._device) for clip, _ in samples])
-        for result in found:
-            if "masks" in result:  # as bits they are a quarter to move
+        results: list[dict[str, Tensor]] = self.model([clip.to(self._device) for clip, _ in samples])
+        for result in results:
+            if "masks" in result:  # bool needs a quarter of the memory traffic of float32
                 result["masks"] = result["masks"] > 0.5
-        return [PackedMasks({name: value.cpu() for name, value in r.items() if name != "embeddings"}) for r in found]
+        return [PackedMasks({name: value.cpu() for name, value in r.items() if name != "embeddings"}) for r in results]
 
     @staticmethod
     def truth(target: Target) -> PackedMasks:
@@ -101,9 +105,10 @@ class DetectorTask(Task[MaskRCNN3d, PackedMasks, PackedMasks]):
     def score(
         self, results: Sequence[Mapping[str, Tensor]], truths: Sequence[Mapping[str, Tensor]]
     ) -> dict[str, float]:
-        """Return the scores of ``score_tubes`` that there is something to compute from, and ``quality``.
+        """Return ``quality`` and those scores of ``score_tubes`` that are defined for the data.
 
-        ``quality`` is the mean of the tube AP of boxes and of the score of each other head; 0 where there is none.
+        ``quality`` is the mean of the tube AP of boxes and the score of each other head, as far as they are defined; 0
+        if none is defined.
         """
         scores = asdict(score_tubes(results, truths))
         del scores["by_class"]

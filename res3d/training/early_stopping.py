@@ -1,17 +1,18 @@
-"""Early stopping that can be resumed with another patience."""
+"""Early stopping whose patience can change when a run is resumed."""
 
 import pytorch_lightning as pl
 
 from res3d.training.resume import State
 
 
-class EarlyStopping(pl.callbacks.EarlyStopping):  # Lightning keeps the state of callbacks in checkpoints by this name
-    """Lightning's early stopping, except that a resumed run has the patience of its own settings.
+class EarlyStopping(pl.callbacks.EarlyStopping):  # the class name is the key of the callback's state in checkpoints
+    """Lightning's early stopping, but a resumed run uses the patience of its settings, not of the checkpoint.
 
     Args:
-        monitor: the score, the higher the better.
-        patience: validations without a better score after which the run stops.
-        comparable: whether scores before the checkpoint compare with those after it; else counting starts anew.
+        monitor: name of the score; higher is better.
+        patience: number of validations without a better score after which the run stops.
+        comparable: True if the scores in the checkpoint were computed on the current validation data. False starts
+            counting from 0 when the run is resumed.
     """
 
     def __init__(self, monitor: str, patience: int, *, comparable: bool) -> None:

@@ -1,4 +1,4 @@
-"""Feature maps of stages that stay frozen, computed once for each view of a clip and kept on disk."""
+"""Cache of the feature maps of frozen stages on disk, computed once per view of a clip."""
 
 import json
 import re
@@ -20,29 +20,30 @@ from res3d.training.task import AnyTask, FeatureMaps, Target
 from res3d.version import __version__
 from res3d.weights import hash_weights
 
-# The settings that decide what a view shows, and how its maps are computed.
-DECIDING = ("train", "augment", "views", "mean", "std", "seed", "precision")
+# Settings that determine the pixels of a view and the computation of its maps.
+CONTENT_SETTINGS = ("train", "augment", "views", "mean", "std", "seed", "precision")
 DIGEST = re.compile("[0-9a-f]{16}")
-"""Names of the folders in a cache."""
+"""Pattern of the folder names in a cache."""
 ABANDONED_SECONDS = 3600
-"""Age at which an unfinished file has nobody any more who is writing it."""
+"""Age from which an unfinished file is considered abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheFolder:
-    """A folder with one file for each cached view of a clip: its size, its target and its feature maps."""
+    """Folder with one file per cached view of a clip. A file holds the clip size, the target and the feature maps."""
 
     folder: Path
+    """Path of the folder."""
 
     def path(self, index: ViewIndex) -> Path:
-        """Return the file of a view of a clip."""
+        """Return the path of the file of a view."""
         return self.folder / f"{index.view}" / f"{index.clip // 1000}" / f"{index.clip}.safetensors"
 
     def read(self, index: ViewIndex) -> TrainingSample | None:
-        """Return a cached view of a clip; None if it is not in the cache.
+        """Return a cached view, or None if the cache does not have it.
 
         Raises:
-            ValueError: a damaged file.
+            ValueError: the file is damaged.
         """
         path = self.path(index)
         if not path.exists():
@@ -50,7 +51,7 @@ class CacheFolder:
         try:
             tensors = load_file(path)
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path}: a damaged file of the cache ({error}); delete it") from None
+            raise ValueError(f"{path}: the cache file is damaged ({error}); delete it") from None
         clip = torch.zeros(()).expand(*tensors.pop("size").tolist())
         maps = {name.removeprefix("map."): t for name, t in tensors.items() if name.startswith("map.")}
         target: Target = {n.removeprefix("target."): t for n, t in tensors.items() if n.startswith("target.")}
@@ -58,8 +59,13 @@ class CacheFolder:
             target = int(tensors["label"])
         return TrainingSample(index, clip, target, maps)
 
-    def write(self, sample: TrainingSample, maps: FeatureMaps, *, most: int) -> int | None:
-        """Write a view of a clip and return the bytes of its tensors; None, and nothing is written, beyond ``most``.
+    def write(self, sample: TrainingSample, maps: FeatureMaps, *, max_bytes: int) -> int | None:
+        """Write a view and return the size of its tensors in bytes.
+
+        Args:
+            sample: the view; its clip gives the size only.
+            maps: its feature maps.
+            max_bytes: if the tensors are larger, nothing is written and None is returned.
 
         Raises:
             OSError: the file cannot be written.
@@ -71,13 +77,13 @@ class CacheFolder:
             tensors["label"] = torch.tensor(sample.target)
         tensors["size"] = torch.tensor(sample.clip.shape)
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        if size > most:
+        if size > max_bytes:
             return None
         path = self.path(sample.index)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished(path) as place:
-                save_file(tensors, place)
+            with unfinished(path) as temporary:
+                save_file(tensors, temporary)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or error
             raise OSError(
@@ -87,16 +93,16 @@ class CacheFolder:
 
 
 class FeatureCache:
-    """The feature maps of the frozen stages for batches: read from a folder, or computed and written there.
+    """Feature maps of the frozen stages for batches, read from a cache folder or computed and written to it.
 
-    Files appear whole or not at all, in a folder whose name is a hash of all that decides what is in them: settings,
-    weights, and the state of the files that clips come from.
+    The name of the folder is a hash of everything that determines its content: settings, weights, and the state of the
+    source files of the clips. Errors leave no partial files.
 
     Args:
-        files: the files of the cache.
-        budget: bytes that may be added; the maps of further views are computed every time.
-        stages: number of leading stages whose maps are cached.
-        log: called once with a line, when the cache is full.
+        files: the folder of the cache.
+        budget: bytes that may be added; beyond it, maps are computed at every access.
+        stages: number of the first stages whose maps are cached.
+        log: called with one line when the budget is exhausted for the first time.
     """
 
     def __init__(self, files: CacheFolder, *, budget: int, stages: int, log: Callable[[str], None]) -> None:
@@ -110,30 +116,34 @@ class FeatureCache:
         """Return the feature maps of a batch, [N, C, T, H, W] by stage.
 
         Raises:
-            ValueError: clips of a batch with frames of different sizes.
-            OSError: a file that cannot be written.
+            ValueError: clips of different sizes in one batch.
+            OSError: a file cannot be written.
         """
         device = next(task.model.parameters()).device
         maps = [self._compute(task, sample) if sample.maps is None else sample.maps for sample in batch]
-        sizes = {tuple(of_clip[list(of_clip)[-1]].shape[1:]) for of_clip in maps}
+        sizes = {tuple(clip_maps[list(clip_maps)[-1]].shape[1:]) for clip_maps in maps}
         if len(sizes) > 1:
-            raise ValueError(f"a cache needs clips of one size; their last maps are {sorted(sizes)}: crop them")
-        return {name: torch.stack([of_clip[name].to(device) for of_clip in maps]) for name in maps[0]}
+            raise ValueError(
+                f"the cache needs clips of one size, but the last feature maps [T, H, W] are {sorted(sizes)}; "
+                "crop the clips"
+            )
+        return {name: torch.stack([clip_maps[name].to(device) for clip_maps in maps]) for name in maps[0]}
 
     def _compute(self, task: AnyTask, sample: TrainingSample) -> FeatureMaps:
-        """Compute the maps of one clip, [C, T, H, W] by stage, and write them where the budget allows."""
+        """Compute the maps of one clip, [C, T, H, W] by stage, and write them if the budget allows."""
         device = next(task.model.parameters()).device
-        # A detector draws the size of frames, even of one; the step is to draw what it draws without a cache.
+        # A detector draws the frame size at random, even from a single size. The fork keeps the random numbers of the
+        # step the same as without a cache.
         with torch.random.fork_rng(devices=[]):
             pixels = task.backbone_input(sample.clip.to(device))
         maps = {name: m[0] for name, m in task.backbone.leading_maps(pixels, self.stages).items()}
-        size = self.files.write(sample, maps, most=self.budget)
+        size = self.files.write(sample, maps, max_bytes=self.budget)
         if size is not None:
             self.budget -= size
         elif not self._full:
             self._full = True
             folder = self.files.folder.parent
-            self.log(f"{folder}: the cache is full; clips that it does not hold are computed every time")
+            self.log(f"{folder}: the cache is full; feature maps of further clips are computed at every access")
         return maps
 
 
@@ -145,29 +155,30 @@ def open_cache(
     *,
     log: Callable[[str], None],
 ) -> FeatureCache | None:
-    """Open the cache of a run, if it has one.
+    """Open the cache of a run; None if ``settings.cache`` is None.
 
-    What other runs have in its folder counts towards its size. The processes of a run share what is left.
+    Caches of other runs in the same folder count towards ``cache_gigabytes``. The remaining budget is divided evenly
+    among the processes of the run.
 
     Args:
-        settings: the run's.
+        settings: settings of the run.
         task: the model, with its weights at the start of the run.
-        data: the clips to train on.
-        description: the run's.
-        log: called once with a line, when the cache is full.
+        data: the training clips.
+        description: description of the run, see ``Plan.description``.
+        log: called with one line when the cache is full.
     """
     if settings.cache is None:
         return None
     folder = Path(settings.cache)
     frozen = task.backbone.spec.stage_names[: settings.least_frozen]
-    deciding = {
+    content = {
         "version": __version__,
         "model": [description["kind"], description["model"]],
         "data": data.fingerprint(),
-        "settings": {name: description["settings"][name] for name in DECIDING},
+        "settings": {name: description["settings"][name] for name in CONTENT_SETTINGS},
         "weights": [hash_weights(task.backbone.stage(name)) for name in frozen],
     }
-    digest = sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+    digest = sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     return FeatureCache(
         CacheFolder(folder / digest),
         budget=max(0, int(settings.cache_gigabytes * 1e9) - _tidy(folder)) // settings.processes,
@@ -177,7 +188,7 @@ def open_cache(
 
 
 def _tidy(folder: Path) -> int:
-    """Return the bytes of all maps in a folder of caches; delete what killed runs left unfinished there."""
+    """Delete abandoned unfinished files in a folder of caches, and return the size of all its maps in bytes."""
     total = 0
     for file in folder.glob("*/*/*/*"):
         if not DIGEST.fullmatch(file.relative_to(folder).parts[0]):

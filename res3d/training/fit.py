@@ -1,4 +1,4 @@
-"""A run under PyTorch Lightning's ``Trainer``."""
+"""Execution of a run with PyTorch Lightning's ``Trainer``."""
 
 import logging
 import signal
@@ -31,27 +31,27 @@ from res3d.training.resume import FINAL, Checkpoint
 from res3d.training.settings import PRECISIONS, TrainingSettings
 from res3d.weights import save_weights
 
-# Warnings of Lightning about what is intended here.
-EXPECTED = (
-    "Found .* in eval mode at the start of training",  # frozen stages are
-    "The '.*_dataloader' does not have many workers",  # how many is the user's choice
-    "You're resuming from a checkpoint that ended before the epoch ended",  # the loader goes by the step
+# Lightning's warnings about intended behavior.
+IGNORED_WARNINGS = (
+    "Found .* in eval mode at the start of training",  # frozen stages are in eval mode
+    "The '.*_dataloader' does not have many workers",  # the user sets the number of workers
+    "You're resuming from a checkpoint that ended before the epoch ended",  # the loader continues at the exact step
     "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # torch's, of a line of Lightning's
-    r"You passed `Trainer\(accelerator='cpu', precision='16-mixed'\)`",  # refused by ``_check_device``
-    "You defined a `validation_step` but have no `val_dataloader`",  # there is nothing to validate on
-    "GPU available but not used",  # the user's choice
-    "The number of training batches .* is smaller than the logging interval",  # Lightning's logging is not used
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # raised by torch for code in Lightning
+    r"You passed `Trainer\(accelerator='cpu', precision='16-mixed'\)`",  # ``_check_device`` raises ValueError
+    "You defined a `validation_step` but have no `val_dataloader`",  # validation data are optional
+    "GPU available but not used",  # the user sets the accelerator
+    "The number of training batches .* is smaller than the logging interval",  # ``Curves`` replaces Lightning's logging
 )
 
 
 def is_first_process() -> bool:
-    """Return whether this is the process that writes files and logs lines."""
+    """Return whether this process has rank 0. Only that process writes files and logs lines."""
     return int(rank_zero_only.rank or 0) == 0  # type: ignore[attr-defined]
 
 
 def export_last(plan: Plan, checkpoint: Checkpoint) -> None:
-    """Write the weights of a run's last checkpoint, as the end of the run would have."""
+    """Write ``last.safetensors`` from the last checkpoint, for a run that was killed before it wrote the file."""
     if is_first_process():
         module = TrainingModule(plan)
         state = torch.load(checkpoint.path, map_location="cpu", weights_only=True, mmap=True)
@@ -61,21 +61,26 @@ def export_last(plan: Plan, checkpoint: Checkpoint) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitResult:
-    """The end of a run."""
+    """Result of a run."""
 
     best: float | None
-    """The best score, where there are scores."""
+    """The best score; None without validation."""
     best_step: int | None
-    """The step that it was reached at."""
+    """The step with the best score; None without validation."""
     steps: int
-    """Steps of the whole run."""
+    """Steps of the whole run, including those before it was resumed."""
 
 
 def fit(plan: Plan, checkpoint: Checkpoint | None, *, log: Callable[[str], None]) -> FitResult:
-    """Train to the end, from a checkpoint where there is one.
+    """Train until the last epoch or until early stopping.
+
+    Args:
+        plan: the parts of the run.
+        checkpoint: the checkpoint to resume from; None starts a new run.
+        log: called with lines about the progress.
 
     Raises:
-        ValueError, OSError, FloatingPointError: as ``train``.
+        ValueError, OSError, FloatingPointError: see ``train``.
     """
     settings = plan.settings
     folder = Path(settings.out)
@@ -121,7 +126,7 @@ def _trainer(settings: TrainingSettings, callbacks: list[pl.Callback]) -> pl.Tra
         logger=TensorBoardLogger(settings.out, name="tensorboard", version=""),
         enable_progress_bar=any(isinstance(callback, TQDMProgressBar) for callback in callbacks),
         enable_model_summary=False,
-        use_distributed_sampler=False,  # the loaders know which clips are whose
+        use_distributed_sampler=False,  # BatchSampler and split_clips already divide the clips among processes
     )
 
 
@@ -159,24 +164,25 @@ def _scoring_loader(plan: Plan, normalize: Normalization, process: int) -> Scori
 
 
 def _check_device(plan: Plan, trainer: pl.Trainer) -> None:
+    """Raise ValueError for settings that need a GPU when the run is on a CPU."""
     if trainer.strategy.root_device.type != "cpu":
         return
     if any(isinstance(module, nn.SyncBatchNorm) for module in plan.task.model.modules()):
-        raise ValueError("norm 'sync_batch' needs a GPU; on a CPU take group, frozen_batch or batch")
+        raise ValueError("norm 'sync_batch' needs a GPU; use group, frozen_batch or batch on a CPU")
     if plan.settings.precision == "16":
-        raise ValueError("precision 16 needs a GPU; on a CPU take 32 or bf16")
+        raise ValueError("precision 16 needs a GPU; use 32 or bf16 on a CPU")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress Lightning's messages about itself and its expected warnings; what it refuses is a ValueError."""
+    """Suppress Lightning's info messages and ``IGNORED_WARNINGS``, and raise its configuration errors as ValueError."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
-            for message in EXPECTED:
+            for message in IGNORED_WARNINGS:
                 warnings.filterwarnings("ignore", message=message)
             yield
     except MisconfigurationException as error:
@@ -187,9 +193,13 @@ def _quiet() -> Iterator[None]:
 
 
 def _run(trainer: pl.Trainer, action: Callable[[], None]) -> None:
-    """Run an action of the trainer, and raise KeyboardInterrupt on Ctrl-C and ConnectionError if another process fails.
+    """Run an action of the trainer and restore the handler of Ctrl-C.
 
-    Lightning would exit on Ctrl-C, and leave a handler behind that ignores the next one.
+    Lightning alone would exit on Ctrl-C, and would leave a handler that ignores the next Ctrl-C.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed.
+        ConnectionError: another process of the run has failed.
     """
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -200,12 +210,15 @@ def _run(trainer: pl.Trainer, action: Callable[[], None]) -> None:
         raise
     except RuntimeError as error:
         if trainer.world_size > 1 and _is_lost(error):
-            raise ConnectionError("another process of the run has failed; its own message says why") from None
+            raise ConnectionError("another process of the run failed; see the error message of that process") from None
         raise
     finally:
         signal.signal(signal.SIGINT, handler)
 
 
 def _is_lost(error: RuntimeError) -> bool:
-    """Return whether a backend reports that another process is gone; gloo has no type of error for that."""
+    """Return whether an error means that the connection to another process is lost.
+
+    The backend gloo raises a plain RuntimeError for it.
+    """
     return isinstance(error, dist.DistError) or "gloo" in str(error)

@@ -1,4 +1,4 @@
-"""Loaders of training and validation batches, and the time that is spent waiting for them."""
+"""Loaders of training and validation batches, with a measurement of the waiting time."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +18,13 @@ Item = TypeVar("Item")
 
 @dataclass
 class LoadingTime:
-    """Seconds spent waiting for data."""
+    """Time spent waiting for data."""
 
     seconds: float = 0.0
+    """Total in seconds."""
 
     def measure(self, batches: Iterator[Item]) -> Iterator[Item]:
-        """Yield the batches, and add the time that each takes to come."""
+        """Yield the batches, and add the time until each one is available to ``seconds``."""
         while True:
             started = time.perf_counter()
             batch = next(batches, None)
@@ -34,14 +35,16 @@ class LoadingTime:
 
 
 class TrainingLoader:
-    """The batches, lists of ``TrainingSample``, from the run's next step to the end of its epoch.
+    """Loader of training batches, from the next step of the run to the end of its epoch.
+
+    Each item is a list of ``TrainingSample`` for one forward pass.
 
     Args:
-        clips: the clips to train on.
-        sampler: decides which clips are in which batch.
-        next_step: returns the number of the run's next step.
-        num_views: views of a clip, which are taken in turn; None draws a new one in every epoch.
-        workers: processes that load.
+        clips: the training clips.
+        sampler: selects the clips of each batch.
+        next_step: returns the number of the next step of the run.
+        num_views: number of views per clip, which alternate from epoch to epoch; None uses a new view in every epoch.
+        workers: processes that load data; 0 loads in this process.
     """
 
     def __init__(
@@ -72,13 +75,13 @@ class TrainingLoader:
 
 
 class ScoringLoader:
-    """The clips to score, lists of (clip index, clip, target).
+    """Loader of validation batches. Each item is a list of (clip index, clip, target).
 
     Args:
-        clips: the clips; the first view of each is scored.
-        indices: the clips that this process scores.
+        clips: the clips; view 0 of each is scored.
+        indices: indices of the clips that this process scores.
         batch_size: clips per list.
-        workers: processes that load.
+        workers: processes that load data; 0 loads in this process.
     """
 
     def __init__(self, clips: AugmentedClips, indices: Sequence[int], *, batch_size: int, workers: int) -> None:
@@ -97,7 +100,7 @@ class ScoringLoader:
 
 def _load(clips: Dataset[Item], batches: Sequence[list[ViewIndex]], workers: int) -> Iterator[list[Item]]:
     """Yield the items of each batch as a list."""
-    # A generator of its own for the base seed of the workers, which nothing uses: creating a loader would otherwise
-    # advance torch's global generator, and with it what the steps draw.
+    # A dedicated generator for the base seed of the workers. Otherwise creating the loader would advance torch's global
+    # generator and change the random numbers of the steps. The base seed itself is not used: see AugmentedClips.
     generator = torch.Generator().manual_seed(0)
     yield from DataLoader(clips, batch_sampler=batches, collate_fn=list, num_workers=workers, generator=generator)

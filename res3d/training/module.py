@@ -1,4 +1,4 @@
-"""The training step and the scoring of a run, as PyTorch Lightning calls them."""
+"""Training step and validation of a run as a PyTorch Lightning module."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,14 +22,14 @@ from res3d.training.task import Target
 
 
 class TrainingModule(pl.LightningModule):
-    """A run's model with its losses, optimizer and scores.
+    """Lightning module of a run: model, losses, optimizer and scores.
 
-    What a step draws at random (which proposals are sampled, what is dropped) is a function of the seed, the step and
-    the part of its batch, so that a resumed run ends where an undisturbed one does.
+    The random numbers of a step (proposal sampling, dropout) depend only on the seed, the step and the part of its
+    batch. A resumed run therefore ends with the same weights as an uninterrupted one.
 
     Args:
-        plan: what the run is made of.
-        cache: feature maps of the stages that stay frozen.
+        plan: the parts of the run.
+        cache: cached feature maps of the frozen stages; None computes them in every step.
     """
 
     def __init__(self, plan: Plan, cache: FeatureCache | None = None) -> None:
@@ -37,7 +37,7 @@ class TrainingModule(pl.LightningModule):
         self.model = plan.task.model
         self.task = plan.task
         self.scoring_task = plan.task
-        """The task of the model that is scored and exported: the averaged one, where there is one."""
+        """The task of the model that is scored and exported: the averaged model if ``averaging`` is set."""
         self.settings = plan.settings
         self.rate_factor = plan.rate_factor
         self.cache = cache
@@ -49,23 +49,24 @@ class TrainingModule(pl.LightningModule):
             self.averaged.requires_grad_(False)
             self.scoring_task = type(plan.task)(self.averaged.module)
         self._scored: dict[int, tuple[object, object]] = {}  # result and truth by clip
-        self._synchronized: set[int] = set()  # ids of the parameters whose gradients DistributedDataParallel averages
+        self._synchronized: set[int] = set()  # id() of the parameters whose gradients DistributedDataParallel averages
 
     @property
     def exported(self) -> nn.Module:
-        """The model that is scored and exported."""
+        """The model that is scored and exported, with averaged weights if ``averaging`` is set."""
         model: nn.Module = self.scoring_task.model
         return model
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.task, self.settings)
-        # A function, as the scheduler would save an object's fields: a resumed run may have more epochs.
+        # A lambda, because the scheduler would save the fields of a callable object, and a resumed run may have more
+        # epochs.
         rates = LambdaLR(optimizer, lambda step: self.rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        # Parameters that required a gradient when DistributedDataParallel wrapped the model: before the first step
-        # these are the ones that freeze_at leaves.
+        # Parameters that required a gradient when DistributedDataParallel wrapped the model, i.e. those that freeze_at
+        # does not freeze before the first step.
         self._synchronized = {id(p) for p in self.model.parameters() if p.requires_grad}
         self._freeze()
 
@@ -76,7 +77,7 @@ class TrainingModule(pl.LightningModule):
         self.task.backbone.freeze(self.settings.frozen_in(self.global_step // self.rate_factor.steps_per_epoch))
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
-        # Parts of a batch draw the same whether processes or time divide it.
+        # A part of a batch gets the same random numbers whether the batch is divided over processes or over time.
         part = batch_idx % self.settings.accumulate * self.settings.processes + self.global_rank
         seed_step(self.settings.seed, self.global_step, part)
 
@@ -87,8 +88,8 @@ class TrainingModule(pl.LightningModule):
         if not torch.isfinite(total):
             values = ", ".join(f"{name} {loss.item():.3g}" for name, loss in losses.items())
             raise FloatingPointError(
-                f"step {self.global_step}: the loss is not finite ({values}); a lower learning_rate, a longer warm_up "
-                "or clip_gradient may help"
+                f"step {self.global_step}: the loss is not finite ({values}); try a lower learning_rate, a longer "
+                "warm_up or clip_gradient"
             )
         return {"loss": total, **{name: loss.detach() for name, loss in losses.items()}}
 
@@ -113,7 +114,7 @@ class TrainingModule(pl.LightningModule):
             self.averaged.update_parameters(self.model)
 
     def validation_step(self, batch: Sequence[tuple[int, Tensor, Target]], batch_idx: int) -> None:
-        with torch.autocast(self.device.type, enabled=False):  # scores are of float32, whatever training is in
+        with torch.autocast(self.device.type, enabled=False):  # validation is in float32 at every precision of training
             results = self.scoring_task.predict([(clip, target) for _, clip, target in batch])
         for (index, _, target), result in zip(batch, results, strict=True):
             self._scored[index] = result, self.task.truth(target)
@@ -127,11 +128,11 @@ class TrainingModule(pl.LightningModule):
             scored = {index: pair for part in parts for index, pair in part.items()}
         results, truths = zip(*(scored[index] for index in sorted(scored)), strict=True)
         scores = self.scoring_task.score(results, truths)
-        # Every process has all results, and so the same scores; ``Curves`` gives them to the loggers.
+        # Every process has all results and so the same scores. ``Curves`` passes them to the loggers.
         self.log_dict({f"validate/{name}": value for name, value in scores.items()}, logger=False, sync_dist=True)
 
     def transfer_batch_to_device(self, batch: object, device: torch.device, dataloader_idx: int) -> object:
-        return batch  # the task moves clips, which differ in size, one by one
+        return batch  # the task moves clips one by one, because they can differ in size
 
     def on_save_checkpoint(self, checkpoint: State) -> None:
         checkpoint[DESCRIPTION] = dict(self.description)

@@ -1,4 +1,4 @@
-"""Optimizers by name, each with the settings of its own."""
+"""Table of the optimizers by name, each with its settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,19 @@ import torch
 from torch.optim import Optimizer
 
 ParameterGroup: TypeAlias = dict[str, Any]
-"""A group of parameters as torch's optimizers take it: ``params``, ``lr``, ``weight_decay``, and a ``name``."""
+"""A parameter group of torch's optimizers, with ``params``, ``lr``, ``weight_decay`` and ``name``."""
 
 
 class OptimizerSettings(Protocol):
-    """The settings of one optimizer: a frozen dataclass."""
+    """Settings of one optimizer, a frozen dataclass."""
 
     def build(self, groups: Sequence[ParameterGroup], learning_rate: float) -> Optimizer:
-        """Return the optimizer of these groups, which have rates and weight decays of their own."""
+        """Return the optimizer of parameter groups.
+
+        Args:
+            groups: the groups; each has its learning rate and weight decay.
+            learning_rate: default for groups without ``lr``.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +48,7 @@ class Sgd:
     """
 
     momentum: float = 0.9
-    """Factor by which the last step goes on, in [0, 1)."""
+    """Momentum, in [0, 1)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.momentum < 1:
@@ -54,3 +59,4 @@ class Sgd:
 
 
 OPTIMIZERS: Mapping[str, type[OptimizerSettings]] = {"adamw": AdamW, "adam": Adam, "sgd": Sgd}
+"""The settings class of each optimizer."""

@@ -1,4 +1,4 @@
-"""The keywords of the factories of models as dataclasses, which the ``model`` of a config is checked against."""
+"""Dataclasses of the keyword arguments of model factories, to check the ``model`` of a configuration."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, make_dataclass
@@ -16,12 +16,12 @@ ATOMS = (bool, int, float, str, NoneType)
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
-    """A keyword that a config can give."""
+    """A keyword argument that a configuration can set."""
 
     hint: Hint
-    """The type of its values in a config."""
+    """Type of its values in a configuration."""
     default: object = None
-    """The value that it has by default; ``MISSING`` if it must be given."""
+    """Default value; ``MISSING`` if the keyword is required."""
 
 
 def make_options(
@@ -35,11 +35,11 @@ def make_options(
     """Make a frozen dataclass whose fields are keywords.
 
     Args:
-        name: of the dataclass.
-        keywords: the fields.
-        module: where the dataclass is.
-        renamed: what keywords are called in a config, where it is another name.
-        optional: keywords that need not be given though they have no default.
+        name: name of the dataclass.
+        keywords: the fields by name.
+        module: name of the module that contains the dataclass.
+        renamed: names of keywords in a configuration, where they differ.
+        optional: required keywords that become optional, with the default None.
     """
     names = renamed or {}
     fields = [
@@ -51,7 +51,7 @@ def make_options(
 
 
 def keywords_of(function: Callable[..., object]) -> dict[str, Keyword]:
-    """Return the keywords of a function or dataclass whose values a config can hold, without what ``**`` takes."""
+    """Return those keywords of a function or dataclass whose values a configuration can express, without ``**``."""
     hints = get_type_hints(function)
     parameters = [p for p in signature(function).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
     types = {p: config_type(hints[p.name]) for p in parameters}
@@ -63,14 +63,18 @@ def keywords_of(function: Callable[..., object]) -> dict[str, Keyword]:
 
 
 def override_keywords() -> dict[str, Keyword]:
-    """Return the changes to a backbone, ``OVERRIDES``, as keywords."""
+    """Return the backbone ``OVERRIDES`` as keywords. All are optional."""
     values = {name: list(signature(change).parameters)[1] for name, change in OVERRIDES.items()}
     hints = {name: get_type_hints(OVERRIDES[name])[value] for name, value in values.items()}
     return {name: Keyword(config_type(hint)) for name, hint in hints.items()}
 
 
 def config_type(hint: Hint) -> Hint:
-    """Return the part of a type whose values a config can hold, with sequences as tuples; None if there is none."""
+    """Return the part of a type whose values a configuration can express.
+
+    Sequences become tuples, and members of a union that cannot be expressed are dropped. Returns None if nothing
+    remains.
+    """
     origin: object = get_origin(hint)
     arguments = get_args(hint)
     if hint in ATOMS or origin is Literal:

@@ -1,4 +1,4 @@
-"""Detections or targets whose masks are compressed in memory."""
+"""Detections and targets with masks that are compressed in memory."""
 
 import zlib
 from collections.abc import Iterator, Mapping
@@ -11,12 +11,12 @@ MASKS = "masks"
 
 
 class PackedMasks(Mapping[str, Tensor]):
-    """The detections or the target of one clip. Masks are held as compressed bits and unpacked on access.
+    """The detections or the target of one clip. Masks are stored as compressed bits and unpacked at each access.
 
-    Uncompressed, the masks of all clips of a validation would fill the memory.
+    Uncompressed masks of all validation clips would not fit into memory.
 
     Args:
-        values: tensors on the CPU; masks of any shape, bool or probabilities, of which those above 0.5 are set.
+        values: tensors on the CPU. ``masks`` can have any shape; they are bool or probabilities with threshold 0.5.
     """
 
     def __init__(self, values: Mapping[str, Tensor]) -> None:
@@ -35,7 +35,7 @@ class PackedMasks(Mapping[str, Tensor]):
         return torch.from_numpy(bits.reshape(self._shape).view(np.bool_))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names  # without unpacking
+        return name in self._names  # the inherited method would unpack the masks
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -1,4 +1,4 @@
-"""The parameters of an optimizer, grouped by learning rate and weight decay."""
+"""Parameter groups of an optimizer by learning rate and weight decay."""
 
 from collections.abc import Mapping
 
@@ -14,19 +14,20 @@ from res3d.training.task import AnyTask
 def group_parameters(
     model: nn.Module, rates: Mapping[str, float], learning_rate: float, weight_decay: float
 ) -> list[ParameterGroup]:
-    """Group the parameters of a model that require a gradient by learning rate and weight decay.
+    """Group the trainable parameters of a model by learning rate and weight decay.
 
-    Tensors of fewer than two axes (biases and norms) have no decay.
+    Parameters with fewer than two axes (biases and norms) have no weight decay.
 
     Args:
-        model: a whole model; frozen parameters are in no group.
-        rates: factors of the learning rate by path of a module like ``backbone.conv5``; of two that match, the longer
-            counts.
-        learning_rate: of the modules that no path matches.
-        weight_decay: of all others than biases and norms.
+        model: the model; parameters that do not require a gradient are left out.
+        rates: factors of the learning rate by module path, like ``backbone.conv5``; of several paths that match, the
+            longest one applies.
+        learning_rate: learning rate, multiplied by the factor of each module.
+        weight_decay: weight decay of all parameters except biases and norms.
 
     Raises:
-        ValueError: a path that the model does not have or of which nothing is trained, or nothing to train at all.
+        ValueError: the model has no module of a path, a module of a path has nothing to train, or the model has
+            nothing to train.
     """
     _check_rates(model, rates)
     groups: dict[tuple[str, bool], ParameterGroup] = {}
@@ -56,18 +57,20 @@ def _check_rates(model: nn.Module, rates: Mapping[str, float]) -> None:
         if path not in paths:
             hint = did_you_mean(path, paths)
             accepted = ", ".join(name for name in paths if "." not in name)
-            raise ValueError(f"rates: the model has no part {path!r}{hint} (accepted: {accepted} and their parts)")
+            raise ValueError(
+                f"rates: the model has no module {path!r}{hint} (accepted: {accepted} and their submodules)"
+            )
         if not any(p.requires_grad for p in model.get_submodule(path).parameters()):
-            raise ValueError(f"rates: nothing of {path!r} is ever trained; it stays frozen, or has no parameters")
+            raise ValueError(f"rates: {path!r} is never trained; it stays frozen or has no parameters")
 
 
 def build_optimizer(task: AnyTask, settings: TrainingSettings) -> Optimizer:
-    """Build the optimizer of all parameters that the run ever trains.
+    """Build the optimizer of all parameters that are trained in some epoch of the run.
 
-    Those of stages that are unfrozen later are in it from the start, without a gradient.
+    It includes the parameters of stages that are unfrozen later; until then they have no gradient.
 
     Raises:
-        ValueError: as ``group_parameters``.
+        ValueError: see ``group_parameters``.
     """
     task.backbone.freeze(settings.least_frozen)
     groups = group_parameters(task.model, settings.rates, settings.learning_rate, settings.weight_decay)

@@ -1,4 +1,4 @@
-"""Everything that a run is made of, before anything runs."""
+"""Preparation of a run: data, model and batch sampler, with checks that they fit together."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,34 +22,35 @@ class Plan:
     """The parts of a run."""
 
     settings: TrainingSettings
+    """The settings that the parts were made from."""
     task: AnyTask
-    """The model and how it is trained."""
+    """The task, with the model that is trained."""
     data: ClipData
-    """The clips to train on."""
+    """The training clips."""
     augment: Augment
-    """Changes these clips at random."""
+    """Augmentation of the training clips."""
     flip_pairs: Pairs
-    """Keypoints that a flip swaps, by index."""
+    """Pairs of indices of keypoints that a flip swaps."""
     validation: ClipData | None
-    """The clips that are scored."""
+    """The validation clips; None without validation."""
     sampler: BatchSampler
-    """The batches of the first process."""
+    """The batch sampler of the first process."""
     rate_factor: RateFactor
-    """What learning rates are multiplied by, step by step."""
+    """Factor of the learning rates in each step."""
     description: RunDescription
-    """What checkpoints say of the run."""
+    """Description of the run in its checkpoints, by which a resumed run is recognized."""
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run."""
+        """Optimizer steps of the whole run."""
         return self.settings.epochs * self.sampler.steps_per_epoch
 
 
 def make_plan(settings: TrainingSettings) -> Plan:
-    """Open the data and build the model.
+    """Open the data, build the model and check that they fit together.
 
     Raises:
-        ValueError, FileNotFoundError, WeightsError: as ``train``.
+        ValueError, FileNotFoundError, WeightsError: see ``train``.
     """
     data = _open("train", settings.train)
     validation = None if settings.validate is None else _open("validate", settings.validate)
@@ -84,7 +85,7 @@ def make_plan(settings: TrainingSettings) -> Plan:
 
 
 def build_task(settings: TrainingSettings, info: DatasetInfo) -> AnyTask:
-    """Build the model of a run, with random weights drawn from its seed, frozen as in the first epoch.
+    """Build the model of a run, frozen as in the first epoch. Random weights are determined by the seed of the run.
 
     Raises:
         ValueError: options that are invalid or do not fit the data.
@@ -99,7 +100,7 @@ def build_task(settings: TrainingSettings, info: DatasetInfo) -> AnyTask:
 def _open(name: str, data: Variant[ClipData]) -> ClipData:
     clips = data.build()
     if not len(clips):
-        raise ValueError(f"{name}: holds no clip")
+        raise ValueError(f"{name}: the dataset has no clips")
     return clips
 
 
@@ -115,12 +116,17 @@ def _plan_rates(settings: TrainingSettings, steps_per_epoch: int) -> RateFactor:
 
 
 def _recorded_clip(settings: TrainingSettings, info: DatasetInfo) -> ClipSpec | None:
-    """Return the clips that weights say they are for: those that are scored, else those that are trained on."""
+    """Return the clip spec that is saved with the weights; None if clips are not cut from videos.
+
+    Args:
+        settings: settings of the run.
+        info: metadata of the validation data, or of the training data without validation.
+    """
     clip = info.clip
     if clip is None:
         return None
     if clip.crop is None and settings.validate is None and settings.augment.crop is not None:
-        # Augmentation adds black around frames that are smaller than its crop; nobody else does.
+        # A random crop pads smaller frames with black. A clip spec cannot, so its crop must fit into the frame.
         height, width = (min(n, clip.resize) if isinstance(clip.resize, int) else n for n in settings.augment.crop)
         clip = replace(clip, crop=(height, width))
     return replace(clip, mean=settings.mean or clip.mean, std=settings.std or clip.std)
@@ -138,27 +144,29 @@ def _describe(settings: TrainingSettings, task: AnyTask, clips: int) -> RunDescr
 
 def _check_classes(train: DatasetInfo, validate: DatasetInfo | None) -> None:
     if train.empty:
-        raise ValueError(f"train: no clip shows {', '.join(train.empty)}; leave such classes out, or add examples")
+        raise ValueError(f"train: no clip shows {', '.join(train.empty)}; remove these classes or add clips of them")
     if validate is not None and train != validate:
         a, b = (
             ", ".join(category.name for category in info.categories) or f"{info.num_classes} classes"
             for info in (train, validate)
         )
-        raise ValueError(f"train and validate must be of the same classes and keypoints, not {a} and {b}")
+        raise ValueError(f"train and validate must have the same classes and keypoints, not {a} and {b}")
 
 
 def _check_targets(name: str, info: DatasetInfo, task: AnyTask) -> None:
     for field, shape in task.target_shapes.items():
         if field not in info.targets:
-            why = f": {info.partial[field]}" if field in info.partial else ""
-            raise ValueError(f"{name}: the model has a head for {field}, which its data lack{why}")
+            reason = f": {info.partial[field]}" if field in info.partial else ""
+            raise ValueError(f"{name}: the model has a head for {field}, but the data have no {field}{reason}")
         if info.targets[field] != shape:
-            raise ValueError(f"{name}: {field} are [{info.targets[field]}], and the model's [{shape}]")
+            raise ValueError(
+                f"{name}: {field} have shape [{info.targets[field]}] in the data, but [{shape}] in the model"
+            )
 
 
 def _check_pairs(augment: Augmentation, pairs: Pairs, task: AnyTask) -> None:
     if augment.flip and augment.pairs is None and not pairs and "keypoints" in task.target_shapes:
         raise ValueError(
-            "augment: no keypoint's name says left or right; name the pairs that a flip swaps (augment.pairs), or say "
-            "that there are none ([])"
+            "augment: no keypoint name contains left or right; set augment.pairs to the pairs that a flip swaps, or "
+            "to [] if there are no pairs"
         )

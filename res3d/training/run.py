@@ -1,4 +1,4 @@
-"""``train``: a run from its settings, started or resumed."""
+"""The function ``train``, which starts or resumes a run."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,16 +16,17 @@ from res3d.training.settings import TrainingSettings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingResult:
-    """The end of a run."""
+    """Result of a run."""
 
     weights: Path
-    """The weights with the best score; without validation, those at the end."""
+    """File of the weights with the best score; without validation, of the last weights."""
     score: float | None
     """The best score (accuracy of a classifier, ``quality`` of a detector); None without validation."""
     step: int | None
-    """The step that ``weights`` are of; None in a run that res3d 0.1.0 validated, which did not keep it."""
+    """The step after which ``weights`` were written; None for runs of res3d 0.1.0 with validation, which did not save
+    it."""
     steps: int
-    """Steps of the whole run."""
+    """Steps of the whole run, including those before it was resumed."""
 
     def __str__(self) -> str:
         steps = count_of(self.steps, "step")
@@ -36,23 +37,33 @@ class TrainingResult:
 
 
 def train(settings: TrainingSettings, *, log: Callable[[str], None] = print) -> TrainingResult:
-    """Train a detector or a classifier, from the checkpoint in the run's folder where there is one.
+    """Train a detector or a classifier. If the folder of the run contains a checkpoint, the run is resumed from it.
 
-    The folder gets ``best.safetensors`` (with data to validate on) and ``last.safetensors``, which ``res3d.load_model``
-    reads, ``last.ckpt`` to resume from, ``train.csv`` and ``validate.csv``, and files for TensorBoard.
+    The folder ``settings.out`` gets these files:
+
+    - ``best.safetensors`` (with validation) and ``last.safetensors``: weights for ``res3d.load_model``,
+    - ``last.ckpt``: the checkpoint to resume from,
+    - ``train.csv`` and ``validate.csv``: losses and scores,
+    - ``config.yaml``: the settings,
+    - ``tensorboard``: a folder of TensorBoard files.
+
+    A finished run is not trained again; its result is returned.
 
     Args:
-        settings: of the run.
-        log: called with lines about its progress.
+        settings: settings of the run.
+        log: called with lines about the progress, in the first process only.
+
+    Returns:
+        The weights, the best score and the number of steps.
 
     Raises:
         ImportError: PyTorch Lightning is not installed.
-        ValueError: settings that do not fit together or with the data, or a folder with another run.
-        FileNotFoundError: data that are not there.
-        WeightsError: weights that do not fit the model, or a checkpoint that cannot be read.
-        OSError: a file that cannot be written; the last checkpoint is kept. A ConnectionError: another of the run's
-            processes has failed.
-        FloatingPointError: a loss that is not finite; the last checkpoint is kept.
+        ValueError: the settings do not fit together or do not fit the data, or the folder contains another run.
+        FileNotFoundError: data do not exist.
+        WeightsError: weights do not fit the model, or the checkpoint cannot be read.
+        OSError: a file cannot be written, or (ConnectionError) another process of the run failed. The last checkpoint
+            remains.
+        FloatingPointError: the loss is not finite. The last checkpoint remains.
     """
     try:
         from res3d.training.fit import export_last, fit, is_first_process
@@ -62,11 +73,11 @@ def train(settings: TrainingSettings, *, log: Callable[[str], None] = print) -> 
     plan = make_plan(settings)
     folder = Path(settings.out)
     checkpoint = find_checkpoint(settings, plan.description)
-    if checkpoint is not None and (reason := _why_finished(checkpoint, plan)):
+    if checkpoint is not None and (hint := _finished_hint(checkpoint, plan)):
         if not checkpoint.exported:
             export_last(plan, checkpoint)
         steps = count_of(checkpoint.step, "step")
-        log(f"{folder} is finished, after {steps}: nothing to do; {reason}")
+        log(f"{folder} is finished, after {steps}: nothing to do; {hint}")
         return _result(folder, checkpoint.best, checkpoint.best_step, checkpoint.step)
     if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,21 +87,21 @@ def train(settings: TrainingSettings, *, log: Callable[[str], None] = print) -> 
         log(line)
     if checkpoint is not None:
         log(f"resuming from {checkpoint.path}, after {checkpoint.step} of {count_of(plan.steps, 'step')}")
-    end = fit(plan, checkpoint, log=log)
-    return _result(folder, end.best, end.best_step, end.steps)
+    result = fit(plan, checkpoint, log=log)
+    return _result(folder, result.best, result.best_step, result.steps)
 
 
 def count_of(number: int, noun: str) -> str:
-    """Return a number with its noun, in the singular or the plural."""
+    """Return a number followed by its noun, in the singular or plural form."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _why_finished(checkpoint: Checkpoint, plan: Plan) -> str | None:
-    """Return what would make a finished run go on; None if it is not finished."""
+def _finished_hint(checkpoint: Checkpoint, plan: Plan) -> str | None:
+    """Return how to continue a finished run; None if the run is not finished."""
     if checkpoint.step >= plan.steps:
-        return "with more epochs it would go on"
+        return "set more epochs to continue it"
     if checkpoint.stops(plan.settings):
-        return f"early_stopping {checkpoint.stopped} ended it; with a larger one, or none, it would go on"
+        return f"early_stopping {checkpoint.stopped} ended it; set a larger value, or none, to continue it"
     return None
 
 
@@ -99,6 +110,7 @@ def _discard(line: str) -> None:
 
 
 def _describe(plan: Plan) -> Iterator[str]:
+    """Yield the lines that are logged at the start of a run."""
     settings, sampler, backbone = plan.settings, plan.sampler, plan.task.backbone
     trained = sum(p.numel() for p in plan.task.model.parameters() if p.requires_grad)
     frozen = f"; frozen: {', '.join(backbone.frozen_stages)}" if backbone.frozen_stages else ""
@@ -108,7 +120,7 @@ def _describe(plan: Plan) -> Iterator[str]:
     )
     yield (
         f"train: {count_of(len(plan.data), 'clip')}, {count_of(sampler.steps_per_epoch, 'step')} of "
-        f"{settings.batch_size} an epoch, {plan.steps} in all"
+        f"{settings.batch_size} per epoch, {plan.steps} in all"
     )
     if plan.validation is not None:
         every = "every epoch" if settings.validate_every == 1 else f"every {settings.validate_every} epochs"

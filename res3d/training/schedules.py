@@ -1,4 +1,4 @@
-"""Schedules of the learning rate by name, each with the settings of its own."""
+"""Table of the learning rate schedules by name, each with its settings."""
 
 import math
 from collections.abc import Mapping
@@ -7,15 +7,20 @@ from typing import Protocol
 
 
 class Schedule(Protocol):
-    """The learning rate over a run, as a multiple of its full value: a frozen dataclass."""
+    """Settings of one schedule, a frozen dataclass."""
 
     def factor(self, epoch: float, epochs: int) -> float:
-        """Return the multiple when ``epoch`` epochs, and fractions of them, of ``epochs`` are over."""
+        """Return the factor of the learning rate at a time of the run.
+
+        Args:
+            epoch: number of completed epochs, with fractions.
+            epochs: number of epochs of the run.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Constant:
-    """The full learning rate throughout."""
+    """A constant learning rate."""
 
     def factor(self, epoch: float, epochs: int) -> float:
         return 1.0
@@ -30,9 +35,9 @@ class StepDecay:
     """
 
     milestones: tuple[float, ...] = ()
-    """Numbers of epochs, and fractions of them, after which the rate changes."""
+    """Numbers of epochs, with fractions, after which the learning rate changes."""
     decay: float = 0.1
-    """The factor at each milestone."""
+    """Factor at each milestone."""
 
     def __post_init__(self) -> None:
         if not 0 < self.decay < math.inf:
@@ -44,27 +49,31 @@ class StepDecay:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cosine:
-    """A half cosine down to 0 at the end (Loshchilov & Hutter 2017, "SGDR", without restarts)."""
+    """A half cosine from the full learning rate to 0 (Loshchilov & Hutter 2017, "SGDR", without restarts)."""
 
     def factor(self, epoch: float, epochs: int) -> float:
         return 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / epochs)))
 
 
 SCHEDULES: Mapping[str, type[Schedule]] = {"constant": Constant, "step": StepDecay, "cosine": Cosine}
+"""The settings class of each schedule."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateFactor:
-    """What learning rates are multiplied by in a step, from 0: a linear warm-up, times the schedule."""
+    """Factor of the learning rates in each step: a linear warm-up multiplied by the schedule.
+
+    Called with the number of the step from 0.
+    """
 
     schedule: Schedule
-    """The curve over the whole run."""
+    """Schedule over the whole run."""
     warm_up: int
-    """Steps over which the rate rises from 0."""
+    """Steps over which the factor rises linearly from 0 to 1; 0 starts with the full learning rate."""
     epochs: int
     """Epochs of the whole run."""
     steps_per_epoch: int
-    """Steps of the optimizer per epoch."""
+    """Optimizer steps per epoch."""
 
     def __call__(self, step: int) -> float:
         warm_up = min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0

@@ -1,4 +1,4 @@
-"""The interface between a training run and the kind of model that it trains."""
+"""Interface between a training run and the model kind that it trains."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from res3d.data import DatasetInfo
 from res3d.settings.types import Value
 
 Target: TypeAlias = int | Mapping[str, Tensor]
-"""The class of a clip, or the targets of a detector."""
+"""The label of a clip, or the target of a detector by name."""
 Sample: TypeAlias = tuple[Tensor, Target]
 """A clip [C, T, H, W] and its target."""
 FeatureMaps: TypeAlias = Mapping[str, Tensor]
-"""Feature maps by stage: [N, C, T, H, W] of a batch, [C, T, H, W] of one clip."""
+"""Feature maps by stage: [N, C, T, H, W] for a batch, [C, T, H, W] for one clip."""
 
 Options: TypeAlias = Mapping[str, Value]
-"""The keys of a config's ``model`` that are given, besides ``kind``."""
+"""The keys under ``model`` in a configuration, without ``kind``."""
 
 Model = TypeVar("Model", bound=nn.Module)
 Result = TypeVar("Result")
@@ -27,20 +27,22 @@ Truth = TypeVar("Truth")
 
 
 class Task(ABC, Generic[Model, Result, Truth]):
-    """What training does with a kind of model. ``Result`` and ``Truth`` are what scores are computed from, per clip.
+    """Training of one model kind: building, losses, predictions and scores.
+
+    ``Result`` is the prediction for one clip and ``Truth`` its ground truth; ``score`` compares them.
 
     Args:
-        model: the model, which has a ``backbone``.
+        model: the model; it has an attribute ``backbone``.
     """
 
     options: ClassVar[type]
-    """A dataclass of the keys of a config's ``model``, besides ``kind``."""
+    """Dataclass of the keys under ``model`` in a configuration, without ``kind``."""
     best_score: ClassVar[str]
-    """Name of the score that chooses the best weights: the higher, the better. ``score`` always returns it."""
+    """Name of the score that selects the best weights; higher is better. ``score`` always returns it."""
     normalizes: ClassVar[bool]
-    """Whether the model normalizes clips in 0..1 itself, so that ``mean`` and ``std`` are not for it."""
+    """True if the model normalizes clips in 0..1 itself, so that ``mean`` and ``std`` do not apply to it."""
     scores_one_by_one: ClassVar[bool]
-    """Whether clips are scored one by one, as padding them to one size would change the results."""
+    """True if clips are scored one by one, because padding them to one size would change the results."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -48,10 +50,10 @@ class Task(ABC, Generic[Model, Result, Truth]):
     @classmethod
     @abstractmethod
     def build(cls, options: Options, info: DatasetInfo) -> "Task[Model, Result, Truth]":
-        """Build a model with nothing frozen.
+        """Build a model without frozen stages.
 
         Args:
-            options: fields of ``options``.
+            options: values for the fields of the class attribute ``options``.
             info: metadata of the training data.
 
         Raises:
@@ -60,9 +62,9 @@ class Task(ABC, Generic[Model, Result, Truth]):
         """
 
     def record_clips(self, clip: ClipSpec, categories: Sequence[str]) -> None:
-        """Keep with the model what clips it is trained on and the names of their classes, so that weights have both.
+        """Store the clip spec and the class names of the data in the model, so that they are saved with the weights.
 
-        Models that record neither ignore it.
+        The default does nothing.
         """
 
     @property
@@ -74,7 +76,7 @@ class Task(ABC, Generic[Model, Result, Truth]):
 
     @property
     def target_shapes(self) -> Mapping[str, str]:
-        """Shapes of the targets that the model needs besides those of every dataset of its kind, by name."""
+        """Shapes of the targets that the model needs besides those that every dataset of its kind has, by name."""
         return {}
 
     @abstractmethod
@@ -83,26 +85,26 @@ class Task(ABC, Generic[Model, Result, Truth]):
 
         Args:
             samples: the clips and targets of a batch, on any device.
-            maps: maps of the leading stages [N, C, T, H, W], where they are known; only the sizes of the clips are
-                used then.
+            maps: cached feature maps [N, C, T, H, W] of the first stages; with them, only the sizes of the clips are
+                used. None computes all stages.
         """
 
     @abstractmethod
     def backbone_input(self, clip: Tensor) -> Tensor:
-        """Return what the backbone takes for one clip [C, T, H, W]: [1, C, T, H', W']."""
+        """Return the input of the backbone, [1, C, T, H', W'], for one clip [C, T, H, W]."""
 
     @abstractmethod
     def predict(self, samples: Sequence[Sample]) -> list[Result]:
-        """Return one result per clip, on the CPU. Targets are not used."""
+        """Return one prediction per clip, on the CPU. The targets are ignored."""
 
     @staticmethod
     @abstractmethod
     def truth(target: Target) -> Truth:
-        """Return what ``score`` compares a result with."""
+        """Return the ground truth of a target, for ``score``."""
 
     @abstractmethod
     def score(self, results: Sequence[Result], truths: Sequence[Truth]) -> dict[str, float]:
-        """Return the scores of all clips of a dataset, by name."""
+        """Return the scores over all clips of a dataset, by name."""
 
 
 AnyTask: TypeAlias = Task[Any, Any, Any]

@@ -52,7 +52,7 @@ def test_a_config_trains_and_flags_override_it(tmp_path, capsys):
     assert main(["train", "--config", str(config), *flags]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("classifier: tiny_sensor, ")
-    assert said[1] == "train: 16 clips, 2 steps of 8 an epoch, 4 in all"
+    assert said[1] == "train: 16 clips, 2 steps of 8 per epoch, 4 in all"
     assert said[-1].startswith(f"{tmp_path / 'run' / 'best.safetensors'}: the best weights of step ")
     model = res3d.load_model(tmp_path / "run" / "best.safetensors")
     assert model.dropout.p == 0.25

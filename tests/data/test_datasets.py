@@ -1,4 +1,4 @@
-"""The table of datasets: what every row of it offers, and that a row is all that a new one needs besides its module."""
+"""Table of datasets: the interface of every entry, and that a new dataset needs no other change than an entry."""
 
 from dataclasses import dataclass, fields, is_dataclass
 from typing import ClassVar
@@ -11,7 +11,7 @@ from res3d.training import TrainingSettings
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_every_dataset_is_a_frozen_dataclass_for_a_kind_of_model(name):
+def test_every_dataset_is_a_dataclass_with_a_model_kind(name):
     data = DATASETS[name]
     assert is_dataclass(data)
     assert data.task in ("detector", "classifier")
@@ -22,7 +22,7 @@ def test_every_dataset_is_a_frozen_dataclass_for_a_kind_of_model(name):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ramps:
-    """A dataset that the package does not have."""
+    """A dataset that is not part of the package."""
 
     task: ClassVar[str] = "classifier"
 
@@ -48,7 +48,7 @@ def train_on(settings: dict[str, object], model: str = "classifier") -> Training
     return TrainingSettings(model={"kind": model, **options}, train=settings)
 
 
-def test_a_row_makes_a_dataset_known_to_configs(monkeypatch):
+def test_entry_makes_a_dataset_available_in_configurations(monkeypatch):
     monkeypatch.setitem(DATASETS, "ramps", Ramps)
     data = train_on({"kind": "ramps", "count": 3}).train.build()
     assert (len(data), data[1][1]) == (3, 1)

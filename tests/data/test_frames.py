@@ -4,51 +4,53 @@ import torch
 from helpers.videos import decode_with_pyav, write_h264
 from PIL import Image
 
-from res3d.data.frames import PictureFolder, StoredFrames, VideoFile, check_gaps, open_frames, resize_frames
+from res3d.data.frames import FrameFolder, StoredFrames, VideoFile, check_gaps, open_frames, resize_frames
 from res3d.video import VideoError
 
 
 def images(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
-    made = []
+    """Gray frames of increasing brightness with a white bar that grows."""
+    frames = []
     for n in range(count):
         image = np.full((height, width, 3), 6 * n % 256, np.uint8)
         image[: height // 4, : 1 + n % width] = 255
-        made.append(image)
-    return made
+        frames.append(image)
+    return frames
 
 
-def folder_of(path, pictures) -> None:
+def write_folder(path, frames) -> None:
     path.mkdir()
-    for n, image in enumerate(pictures):
+    for n, image in enumerate(frames):
         Image.fromarray(image).save(path / f"{n:06}.png")
 
 
-def test_a_video_file_gives_the_frames_asked_for(video):
+def test_video_file_reads_frames_by_number(video):
     frames = VideoFile(video)
     assert (frames.num_frames, frames.size) == (40, (48, 64))
     oracle = decode_with_pyav(video)
     for numbers in ([0, 1, 2], [7, 9, 11], [38, 39, 39, 39]):
         read = frames.read(numbers)
         assert (read.dtype, tuple(read.shape)) == (torch.uint8, (len(numbers), 3, 48, 64))
-        for picture, number in zip(read, numbers, strict=True):
-            assert np.array_equal(picture.permute(1, 2, 0).numpy(), oracle[number][1])
+        for frame, number in zip(read, numbers, strict=True):
+            assert np.array_equal(frame.permute(1, 2, 0).numpy(), oracle[number][1])
 
 
-def test_a_frame_that_a_file_only_declares_is_missed_by_number(video, tmp_path, monkeypatch):
+def test_video_file_reports_a_frame_that_is_declared_but_missing(video):
     frames = VideoFile(video)
     frames.num_frames = 50
-    with pytest.raises(VideoError, match=r"video\.mp4: has no frame 40, though it declares 50"):
+    with pytest.raises(VideoError, match=r"video\.mp4: frame 40 is missing, though the metadata declare 50 frames"):
         frames.read([39, 40])
 
 
-def test_a_folder_gives_its_pictures_in_order(tmp_path):
-    made = images(5)
-    folder_of(tmp_path / "v", made)
-    (tmp_path / "v" / "notes.txt").write_text("no picture")
-    frames = PictureFolder(tmp_path / "v")
+def test_folder_reads_its_images_in_order(tmp_path):
+    written = images(5)
+    write_folder(tmp_path / "v", written)
+    (tmp_path / "v" / "notes.txt").write_text("not an image")
+    frames = FrameFolder(tmp_path / "v")
     assert (frames.num_frames, frames.size) == (5, (48, 64))
     read = frames.read([0, 3, 3])
-    assert [np.array_equal(p.permute(1, 2, 0).numpy(), made[n]) for p, n in zip(read, (0, 3, 3), strict=True)]
+    assert len(read) == 3
+    assert all(np.array_equal(p.permute(1, 2, 0).numpy(), written[n]) for p, n in zip(read, (0, 3, 3), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_a_folder_gives_its_pictures_in_order(tmp_path):
         (["8", "9", "10", "11", "12"], "12.png is followed by 8.png"),
     ],
 )
-def test_a_missing_picture_is_told_by_numbers(tmp_path, names, gap):
+def test_gap_in_file_numbers_is_refused(tmp_path, names, gap):
     for name in names:
         (tmp_path / f"{name}.png").touch()
     if gap is None:
@@ -74,23 +76,23 @@ def test_a_missing_picture_is_told_by_numbers(tmp_path, names, gap):
         check_gaps(tmp_path)
 
 
-def test_what_is_no_folder_of_pictures_is_named(tmp_path):
+def test_folder_without_readable_images_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
-        PictureFolder(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="a folder without pictures"):
-        PictureFolder(tmp_path)
-    folder_of(tmp_path / "v", images(2))
-    (tmp_path / "v" / "000001.png").write_bytes(b"no picture at all")
-    with pytest.raises(ValueError, match=r"000001\.png: not a picture that can be read"):
-        PictureFolder(tmp_path / "v").read([0, 1])
+        FrameFolder(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="the folder contains no images"):
+        FrameFolder(tmp_path)
+    write_folder(tmp_path / "v", images(2))
+    (tmp_path / "v" / "000001.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"000001\.png: not a readable image"):
+        FrameFolder(tmp_path / "v").read([0, 1])
 
 
 @pytest.mark.parametrize("kind", ["video", "folder"])
 @pytest.mark.parametrize("side", [None, 24])
-def test_a_store_holds_every_frame_resized(tmp_path, video, kind, side):
+def test_store_contains_all_frames_resized(tmp_path, video, kind, side):
     if kind == "folder":
         video = tmp_path / "v"
-        folder_of(video, images(9))
+        write_folder(video, images(9))
     stored = StoredFrames(video, tmp_path / "store", side)
     source = open_frames(video, store=None, side=None)
     assert (stored.num_frames, stored.size) == (source.num_frames, (48, 64))
@@ -99,7 +101,7 @@ def test_a_store_holds_every_frame_resized(tmp_path, video, kind, side):
     assert stored.read([0]).shape[2:] == ((48, 64) if side is None else (24, 32))
 
 
-def test_a_store_is_made_once_and_again_for_another_size_or_file(tmp_path, video, monkeypatch):
+def test_store_is_written_once_per_size_and_source(tmp_path, video):
     files = [StoredFrames(video, tmp_path / "store", side).file for side in (24, None, 24)]
     assert files[0] == files[2] != files[1]
     before = files[0].stat().st_mtime_ns
@@ -107,27 +109,27 @@ def test_a_store_is_made_once_and_again_for_another_size_or_file(tmp_path, video
     assert files[0].stat().st_mtime_ns == before
     write_h264(video, images(12))
     assert StoredFrames(video, tmp_path / "store", 24).num_frames == 12
-    assert not list((tmp_path / "store").glob(".*")), "nothing unfinished is left"
+    assert not list((tmp_path / "store").glob(".*")), "no unfinished file remains"
 
 
-def test_a_picture_that_is_replaced_makes_another_store(tmp_path):
-    folder_of(tmp_path / "v", images(3))
+def test_replaced_image_makes_another_store(tmp_path):
+    write_folder(tmp_path / "v", images(3))
     before = StoredFrames(tmp_path / "v", tmp_path / "store", None).read([1])
     Image.new("RGB", (64, 48), (255, 0, 0)).save(tmp_path / "v" / "000001.png")
     assert not torch.equal(StoredFrames(tmp_path / "v", tmp_path / "store", None).read([1]), before)
 
 
-def test_a_store_that_cannot_be_written_leaves_nothing(tmp_path, video, monkeypatch):
-    def full(*arguments):
+def test_store_that_cannot_be_written_leaves_no_file(tmp_path, video, monkeypatch):
+    def raise_disk_full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("res3d.data.frames._write_header", full)
+    monkeypatch.setattr("res3d.data.frames._write_header", raise_disk_full)
     with pytest.raises(OSError, match=r"\.npy: the store of frames cannot be written \(No space left on device\)"):
         StoredFrames(video, tmp_path / "store", 24)
     assert not list((tmp_path / "store").iterdir())
 
 
-def test_frames_are_resized_as_detectors_do_it():
+def test_resized_frames_equal_bilinear_interpolation():
     frames = torch.randint(0, 256, (2, 3, 30, 40), dtype=torch.uint8)
     resized = resize_frames(frames, 15)
     exact = torch.nn.functional.interpolate(frames.float(), size=(15, 20), mode="bilinear", align_corners=False)

@@ -20,25 +20,25 @@ from res3d.structures import COCO_PERSON, Category
         (("L", "tail"), []),
     ],
 )
-def test_names_say_what_changes_places(names, pairs):
+def test_pairs_are_found_by_left_and_right_in_names(names, pairs):
     assert list(mirror_pairs([Category(name="x", keypoints=names)])) == pairs
 
 
-def test_coco_persons_have_eight_pairs():
+def test_coco_person_has_eight_pairs():
     assert len(mirror_pairs([COCO_PERSON, Category(name="ball")])) == 8
 
 
-def test_pairs_can_be_named():
+def test_explicit_pairs_are_checked():
     fly = Category(name="fly", keypoints=("a", "b", "c"))
     assert mirror_pairs([fly], [("c", "a")]) == ((2, 0),)
     with pytest.raises(ValueError, match=r"pairs: there is no keypoint 'd' \(accepted: a, b, c\)"):
         mirror_pairs([fly], [("a", "d")])
     for pairs in ([("a", "b"), ("b", "c")], [("b", "b")]):
-        with pytest.raises(ValueError, match="pairs: a keypoint changes places with one other, and 'b' is there twice"):
+        with pytest.raises(ValueError, match="pairs: each keypoint can be in one pair only, but 'b' is in several"):
             mirror_pairs([fly], pairs)
 
 
-def test_classes_must_agree():
-    with pytest.raises(ValueError, match="different keypoints have no common pairs"):
+def test_classes_with_different_keypoints_are_refused():
+    with pytest.raises(ValueError, match="a flip needs classes with the same keypoints"):
         mirror_pairs([Category(name="a", keypoints=("x",)), Category(name="b", keypoints=("y",))])
     assert mirror_pairs([]) == ()

@@ -5,35 +5,39 @@ from res3d.data import CLASSES, SyntheticVideo
 from res3d.video import VideoReader
 
 
+def small_video() -> SyntheticVideo:
+    return SyntheticVideo(seed=3, num_frames=60, size=(120, 160))
+
+
 @pytest.fixture(scope="module")
 def frames():
-    return list(SyntheticVideo(seed=3, num_frames=60))
+    return list(small_video())
 
 
-def test_the_same_seed_gives_the_same_video_and_another_seed_another():
+def test_video_depends_on_the_seed_only():
     a, b, c = (SyntheticVideo(seed=s).frame(40) for s in (1, 1, 2))
     assert np.array_equal(a.image, b.image)
     assert np.array_equal(a.boxes, b.boxes)
     assert not np.array_equal(a.image, c.image)
 
 
-def test_any_frame_can_be_drawn_alone(frames):
-    assert np.array_equal(SyntheticVideo(seed=3, num_frames=60).frame(17).image, frames[17].image)
+def test_single_frame_equals_the_frame_of_the_iteration(frames):
+    assert np.array_equal(small_video().frame(17).image, frames[17].image)
     with pytest.raises(IndexError, match=r"frame must be in \[0, 60\), not 60"):
-        SyntheticVideo(seed=3, num_frames=60).frame(60)
+        small_video().frame(60)
 
 
-def test_masks_are_where_the_picture_differs_from_the_background(frames):
-    video = SyntheticVideo(seed=3, num_frames=60)
+def test_masks_cover_the_pixels_that_differ_from_the_background(frames):
+    video = small_video()
     for frame in frames[::10]:
         drawn = (frame.image != video._background).any(axis=2)
         union = frame.masks.any(axis=0)
         assert not (drawn & ~union).any()
-        assert (drawn & union).sum() > 0.95 * union.sum()  # a sprite's color may equal the ground's by chance
-        assert frame.masks.sum(axis=0).max() <= 1, "a pixel shows one sprite"
+        assert (drawn & union).sum() > 0.95 * union.sum()  # a sprite can have the color of the background by chance
+        assert frame.masks.sum(axis=0).max() <= 1, "a pixel belongs to one sprite at most"
 
 
-def test_boxes_are_tight_around_masks(frames):
+def test_boxes_tightly_enclose_masks(frames):
     for frame in frames[::7]:
         for box, mask, visible in zip(frame.boxes, frame.masks, frame.visible, strict=True):
             assert visible == mask.any()
@@ -45,8 +49,8 @@ def test_boxes_are_tight_around_masks(frames):
             assert all(edge.any() for edge in (mask[y1], mask[y2 - 1], mask[:, x1], mask[:, x2 - 1]))
 
 
-def test_objects_hide_each_other_and_leave_the_frame():
-    frames = [f for seed in range(4) for f in SyntheticVideo(seed=seed)]
+def test_objects_occlude_each_other_and_leave_the_frame():
+    frames = [frame for seed in range(4) for frame in SyntheticVideo(seed=seed, size=(60, 80))]
     visibility = np.array([f.visibility for f in frames])
     assert ((visibility > 0) & (visibility < 0.6)).any()
     assert (visibility == 0).any()
@@ -56,15 +60,15 @@ def test_objects_hide_each_other_and_leave_the_frame():
 
 def test_objects_move_smoothly(frames):
     boxes = np.stack([f.boxes for f in frames])
-    whole = np.stack([f.visibility for f in frames]) > 0.99
+    fully_visible = np.stack([f.visibility for f in frames]) > 0.99
     centers = (boxes[..., :2] + boxes[..., 2:]) / 2
-    steps = np.linalg.norm(np.diff(centers, axis=0), axis=2)[whole[1:] & whole[:-1]]
-    assert steps.max() < 8
+    steps = np.linalg.norm(np.diff(centers, axis=0), axis=2)[fully_visible[1:] & fully_visible[:-1]]
+    assert steps.max() < 4
     assert steps.mean() > 0.5
 
 
-def test_keypoints_lie_on_their_sprite_or_say_why_not(frames):
-    seen = hidden = outside = 0
+def test_keypoint_visibility_agrees_with_masks(frames):
+    visible = hidden = outside = 0
     for frame in frames:
         height, width = frame.image.shape[:2]
         for points, mask in zip(frame.keypoints, frame.masks, strict=True):
@@ -76,30 +80,30 @@ def test_keypoints_lie_on_their_sprite_or_say_why_not(frames):
                 assert 0 <= x < width
                 assert 0 <= y < height
                 assert mask[int(y), int(x)] == (v == 2)
-                seen, hidden = seen + (v == 2), hidden + (v == 1)
-    assert seen > hidden > 0
+                visible, hidden = visible + (v == 2), hidden + (v == 1)
+    assert visible > hidden > 0
     assert outside > 0
 
 
-def test_labels_and_ids_name_every_object():
+def test_labels_and_track_ids():
     video = SyntheticVideo(num_objects=4)
     assert video.labels.tolist() == [1, 2, 3, 1]
     assert video.track_ids.tolist() == [1, 2, 3, 4]
     assert max(video.labels) <= len(CLASSES)
 
 
-def test_kinds_change_nothing_but_the_shapes():
+def test_kinds_change_only_the_shapes():
     cycled, chosen = SyntheticVideo(num_objects=3), SyntheticVideo(num_objects=3, kinds=("disc", "disc", "disc"))
     assert chosen.labels.tolist() == [1, 1, 1]
     assert np.array_equal(cycled.frame(50).boxes[0], chosen.frame(50).boxes[0])
     assert np.array_equal(cycled.frame(0).keypoints[:, 0], chosen.frame(0).keypoints[:, 0])
 
 
-def test_one_object_is_enough():
+def test_single_object_and_frame():
     assert SyntheticVideo(num_objects=1, num_frames=1).frame(0).boxes.shape == (1, 4)
 
 
-def test_the_file_shows_the_frames(tmp_path):
+def test_written_file_contains_the_frames(tmp_path):
     video = SyntheticVideo(num_frames=10, size=(97, 131))
     video.write(tmp_path / "sample.mp4")
     read = list(VideoReader(tmp_path / "sample.mp4"))
@@ -120,12 +124,12 @@ def test_the_file_shows_the_frames(tmp_path):
         ({"kinds": ("cat",), "num_objects": 1}, "kinds must be 1 of"),
     ],
 )
-def test_wrong_arguments_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         SyntheticVideo(**arguments)
 
 
-def test_tracks_are_the_frames_truth_where_enough_is_seen():
+def test_tracks_equal_the_frames_with_enough_visible_pixels():
     video = SyntheticVideo(num_frames=30, size=(96, 128), num_objects=4, seed=3)
     tracks = video.tracks("scene", min_visible=0.3)
     assert (tracks.name, tracks.num_frames, tracks.fps, tracks.size) == ("scene", 30, 25.0, (96, 128))

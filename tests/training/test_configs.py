@@ -1,4 +1,4 @@
-"""Every config that trains is read, and its model is built, with data of another kind in the place of the user's."""
+"""Every training recipe in ``configs/`` can be read, and its model can be built. The user's data are replaced."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ import pytest
 import torch
 import yaml
 from helpers.paths import ROOT
-from helpers.runs import change_settings
+from helpers.runs import changed
 
 import res3d
 from res3d.cli.command import read_command
 from res3d.cli.train import TrainCommand
 from res3d.data import DatasetInfo, mirror_pairs
-from res3d.data.dataset_info import named
+from res3d.data.dataset_info import name_categories
 from res3d.structures import COCO_KEYPOINTS, Category
 from res3d.training import TrainingSettings
 from res3d.training.parameter_groups import build_optimizer
@@ -23,7 +23,7 @@ MODELS = {"detector": res3d.detection.MaskRCNN3d, "classifier": res3d.ClipClassi
 
 
 def settings_of(path: Path) -> TrainingSettings:
-    """As the command reads them."""
+    """Return the settings as ``res3d train`` reads them."""
     return read_command(TrainCommand, "res3d train", ["--config", str(path)]).settings
 
 
@@ -31,10 +31,10 @@ def info_of(settings: TrainingSettings) -> DatasetInfo:
     keypoints = settings.model.arguments.get("keypoints") or 0
     if settings.model.tag == "detector":
         return DatasetInfo(num_classes=2, categories=(Category(name="x", keypoints=COCO_KEYPOINTS[:keypoints]),))
-    return DatasetInfo(num_classes=3, categories=named("abc"))
+    return DatasetInfo(num_classes=3, categories=name_categories("abc"))
 
 
-def test_there_are_configs_for_all_that_is_trained():
+def test_training_recipes_are_complete():
     assert {path.stem for path in CONFIGS} >= {
         "cifar10",
         "clips_exchanged_parts",
@@ -49,11 +49,9 @@ def test_there_are_configs_for_all_that_is_trained():
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_makes_its_model(path, monkeypatch):
-    monkeypatch.chdir(ROOT)  # specs are named from there
-    settings = change_settings(
-        settings_of(path), model={"weights": None, "weights_backbone": None}
-    )  # they would be downloaded
+def test_recipe_builds_its_model(path, monkeypatch):
+    monkeypatch.chdir(ROOT)  # paths of specs are relative to it
+    settings = changed(settings_of(path), model={"weights": None, "weights_backbone": None})  # avoid downloads
     with torch.device("meta"):
         task = build_task(settings, info_of(settings))
         optimizer = build_optimizer(task, settings)
@@ -64,8 +62,8 @@ def test_a_config_makes_its_model(path, monkeypatch):
         assert mirror_pairs(info_of(settings).categories, settings.augment.pairs)
 
 
-def test_detect_and_tracks_recipe_is_its_authors():
-    """Their 8 GPUs took 0.001; one takes an eighth of it. Frozen stem, conv2 and norms; three frames; small frames."""
+def test_detect_and_track_recipe_follows_the_paper():
+    """Frozen stem, conv2 and norms, clips of three small frames, and 1/8 of the learning rate 0.001 of 8 GPUs."""
     data = yaml.safe_load((ROOT / "configs" / "detect_and_track_r18_c4.yaml").read_text())
     assert (data["freeze_at"], data["model"]["norm"], data["model"]["neck"]) == (2, "frozen_batch", "c4")
     assert float(data["learning_rate"]) == 0.001 / 8

@@ -15,20 +15,20 @@ from res3d.training.detector import DetectorOptions
 from res3d.training.options import Keyword, config_type, keywords_of, make_options
 
 
-def names(kind: type) -> set[str]:
+def field_names(kind: type) -> set[str]:
     return {field.name for field in fields(kind)}
 
 
-def test_a_configs_model_takes_what_the_factories_take():
+def test_options_are_the_keywords_of_the_factories():
     backbone = {*OVERRIDES, "body", "out_features", "checkpoint_stages", "freeze_at", "weights"}
-    assert names(ClassifierOptions) == backbone | {"backbone", "num_classes", "head", "dropout"}
-    own = {p.name for p in signature(mask_rcnn_3d).parameters.values() if p.kind is not p.VAR_KEYWORD}
+    assert field_names(ClassifierOptions) == backbone | {"backbone", "num_classes", "head", "dropout"}
+    keywords = {p.name for p in signature(mask_rcnn_3d).parameters.values() if p.kind is not p.VAR_KEYWORD}
     settings = {field.name for field in fields(DetectorSettings)}
-    python_only = {"categories"}  # whose values no config can hold
-    assert names(DetectorOptions) == {*OVERRIDES, *own, *settings, "spec"} - python_only
+    python_only = {"categories"}  # a configuration cannot express its values
+    assert field_names(DetectorOptions) == {*OVERRIDES, *keywords, *settings, "spec"} - python_only
 
 
-def test_what_has_to_be_given_is_what_has_no_default_anywhere():
+def test_only_options_without_any_default_are_required():
     required = {f.name for f in fields(ClassifierOptions) if f.default is MISSING and f.default_factory is MISSING}
     assert required == {"backbone"}
     assert ClassifierOptions(backbone="x").dropout == signature(res3d.create_classifier).parameters["dropout"].default
@@ -49,11 +49,11 @@ def test_what_has_to_be_given_is_what_has_no_default_anywhere():
         (Tensor, None),
     ],
 )
-def test_types_are_cut_to_what_a_config_can_hold(hint, expected):
+def test_types_are_reduced_to_what_a_configuration_can_express(hint, expected):
     assert config_type(hint) == expected
 
 
-def test_keywords_of_functions_and_dataclasses_have_their_types_and_defaults():
+def test_keywords_have_the_types_and_defaults_of_functions_and_dataclasses():
     def build(name: str | Path, *, size: Sequence[int] = (1, 2), state: Tensor | None = None, **more: int) -> None: ...
 
     @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def test_keywords_of_functions_and_dataclasses_have_their_types_and_defaults():
     assert keywords_of(Settings) == {"rate": Keyword(float, 0.5)}
 
 
-def test_a_keyword_may_have_another_name_in_a_config():
+def test_keywords_can_be_renamed_and_made_optional():
     kind = make_options(
         "Kind",
         {"name": Keyword(str, MISSING), "count": Keyword(int, MISSING)},

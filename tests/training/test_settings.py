@@ -11,7 +11,7 @@ from res3d.training.schedules import Cosine, StepDecay
 KINDS = {"model": {"kind": "classifier", "backbone": "r3d_18"}, "train": {"kind": "cifar10", "folder": "x"}}
 
 
-def test_the_frozen_stages_of_an_epoch():
+def test_frozen_stages_by_epoch():
     settings = TrainingSettings(**KINDS, freeze_at=3, unfreeze={5: 0, 2: 1})
     assert [settings.frozen_in(epoch) for epoch in range(7)] == [3, 3, 1, 1, 1, 0, 0]
     assert settings.least_frozen == 0
@@ -30,21 +30,24 @@ def test_the_frozen_stages_of_an_epoch():
         ({"averaging": 1.0}, r"averaging must be in \[0, 1\), not 1.0"),
         ({"precision": 8}, "precision: expected one of 32, bf16, 16, not 8"),
         ({"optimizer": "lion"}, "optimizer.kind must be one of adamw, adam, sgd, not 'lion'"),
-        ({"freeze_at": 6}, r"freeze_at must be 0 \(nothing\) to 5 \(everything\), not 6"),
-        ({"freeze_at": 2, "unfreeze": {2: -1}}, "unfreeze must give a lower freeze_at from epoch to epoch"),
-        ({"freeze_at": 2, "unfreeze": {0: 1}}, r"from epoch to epoch \(from 1\), below 2 here, not 0: 1"),
-        ({"freeze_at": 3, "unfreeze": {2: 1, 4: 2}}, r"below 1 here, not 4: 2"),
-        ({"rates": {"neck": -0.1}}, "rates: that of 'neck' must be ≥ 0, not -0.1"),
+        ({"freeze_at": 6}, r"freeze_at must be from 0 \(no stage\) to 5 \(all stages\), not 6"),
+        ({"freeze_at": 2, "unfreeze": {2: -1}}, "unfreeze must map epochs ≥ 1 to decreasing values of freeze_at"),
+        ({"freeze_at": 2, "unfreeze": {0: 1}}, r"epochs ≥ 1 to .*, here below 2, not 0: 1"),
+        ({"freeze_at": 3, "unfreeze": {2: 1, 4: 2}}, r"here below 1, not 4: 2"),
+        ({"rates": {"neck": -0.1}}, "rates: the factor of 'neck' must be ≥ 0, not -0.1"),
         ({"std": [0.0]}, r"mean must be finite numbers and std numbers > 0, not \(\) and \(0.0,\)"),
-        ({"milestones": [3.0]}, "milestones are of the schedule 'step', not of 'constant'"),
+        ({"milestones": [3.0]}, "milestones need the schedule 'step', not 'constant'"),
         ({"schedule": "step"}, "schedule 'step' needs milestones"),
         (
             {"validate": KINDS["train"], "validate_every": 5, "epochs": 4},
-            "validate_every must be ≤ 4, the run's epochs, not 5",
+            "validate_every must be ≤ 4, the epochs of the run, not 5",
         ),
         ({"clip_gradient": 0.0}, "clip_gradient must be > 0, not 0.0"),
-        ({"freeze_at": 2, "unfreeze": {4: 1}, "epochs": 4}, "unfreeze: after 4 epochs a run of 4 is over"),
-        ({"early_stopping": 3}, "early_stopping needs scores, and so data to validate on"),
+        (
+            {"freeze_at": 2, "unfreeze": {4: 1}, "epochs": 4},
+            "unfreeze after 4 epochs has no effect in a run of 4 epochs",
+        ),
+        ({"early_stopping": 3}, r"early_stopping needs validation data \(validate\)"),
         (
             {"batch_size": 6, "devices": 2, "accumulate": 2},
             "batch_size must be a multiple of 2 devices × 1 nodes × 2 accumulated parts, not 6",
@@ -55,7 +58,7 @@ def test_the_frozen_stages_of_an_epoch():
         ),
     ],
 )
-def test_wrong_settings_are_named(fields, message):
+def test_invalid_settings_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         TrainingSettings(**{**KINDS, **fields})
 
@@ -82,7 +85,7 @@ def settings(**changes) -> TrainingSettings:
             {"model": {"kind": "classifier", "backbone": "x", "head": "old"}},
             "model.head: expected one of load, new, not 'old'",
         ),
-        ({"model": {**KINDS["model"], "freeze_at": 2}}, "model has no key 'freeze_at': it is a setting of the run"),
+        ({"model": {**KINDS["model"], "freeze_at": 2}}, "model has no key 'freeze_at': set freeze_at at the top level"),
         ({"train": {"kind": "cifar10", "foldr": "x"}}, "train: unknown key 'foldr'; did you mean 'folder'?"),
         (
             {"train": {"kind": "cifr10"}},
@@ -104,35 +107,35 @@ def settings(**changes) -> TrainingSettings:
         ({"unfreeze": {"soon": 1}}, "unfreeze: expected a whole number, not 'soon'"),
     ],
 )
-def test_a_wrong_key_kind_or_type_is_named_with_its_place(changes, message):
+def test_unknown_keys_kinds_and_types_are_refused_by_path(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         settings(**changes)
     text = yaml.safe_dump({**KINDS, **changes})
-    with pytest.raises(ValueError, match=re.escape(message)):  # the same message, whoever reads it
+    with pytest.raises(ValueError, match=re.escape(message)):  # the same message from Python and from YAML
         parse_dataclass(TrainingSettings, text, root="")
 
 
-def test_an_optimizer_and_a_schedule_are_words_or_mappings_and_their_settings_may_stand_beside_them():
+def test_optimizer_and_schedule_accept_names_mappings_and_shorthands():
     assert settings().optimizer == AdamW()
     assert settings(optimizer="sgd").optimizer == Sgd(momentum=0.9)
-    for given in ({"optimizer": {"kind": "sgd", "momentum": 0.5}}, {"optimizer": "sgd", "momentum": 0.5}):
-        assert settings(**given).optimizer == Sgd(momentum=0.5)
-    assert settings(optimizer="adam", momentum=0.5).optimizer == Adam(), "a config may name another optimizer"
+    for changes in ({"optimizer": {"kind": "sgd", "momentum": 0.5}}, {"optimizer": "sgd", "momentum": 0.5}):
+        assert settings(**changes).optimizer == Sgd(momentum=0.5)
+    assert settings(optimizer="adam", momentum=0.5).optimizer == Adam(), "momentum is ignored"
     assert settings(schedule="cosine", decay=0.5, milestones=[]).schedule == Cosine()
     step = StepDecay(milestones=(1.0, 2.5), decay=0.2)
     assert settings(schedule="step", milestones=[1, 2.5], decay=0.2).schedule == step
     assert settings(schedule={"kind": "step", "milestones": [1, 2.5], "decay": 0.2}).schedule == step
-    with pytest.raises(ValueError, match=r"momentum 0\.8 and optimizer\.momentum 0\.5: give one of them"):
+    with pytest.raises(ValueError, match=r"momentum 0\.8 contradicts optimizer\.momentum 0\.5; set only one"):
         settings(optimizer={"kind": "sgd", "momentum": 0.5}, momentum=0.8)
 
 
-@pytest.mark.parametrize(("given", "precision"), [("bfloat16", "bf16"), ("float32", "32"), (32, "32"), ("fp16", "16")])
-def test_number_types_have_the_names_that_other_commands_take_too(given, precision):
-    assert settings(precision=given).precision == precision
+@pytest.mark.parametrize(("name", "precision"), [("bfloat16", "bf16"), ("float32", "32"), (32, "32"), ("fp16", "16")])
+def test_precision_and_accelerator_accept_the_names_of_other_commands(name, precision):
+    assert settings(precision=name).precision == precision
     assert settings(accelerator="cuda").accelerator == "gpu"
 
 
-def test_settings_are_plain_values_and_back():
+def test_settings_survive_conversion_to_plain_values():
     run = settings(
         model={"kind": "classifier", "backbone": "r3d_18", "norm_eps": "1e-3", "out_features": ["conv5"]},
         augment={"crop": [32, 32]},
@@ -148,6 +151,6 @@ def test_settings_are_plain_values_and_back():
     plain = run.to_plain()
     assert plain["optimizer"] == {"kind": "sgd", "momentum": 0.7}
     assert plain["schedule"] == {"kind": "step", "milestones": [1.5], "decay": 0.1}
-    assert not {"momentum", "milestones", "decay"} & plain.keys(), "they are in one place"
+    assert not {"momentum", "milestones", "decay"} & plain.keys(), "shorthands are left out"
     assert TrainingSettings(**yaml.safe_load(yaml.safe_dump(plain))) == run
     assert parse_dataclass(TrainingSettings, dump_dataclass(run), root="") == run

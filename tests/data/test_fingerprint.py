@@ -1,4 +1,4 @@
-"""What clips are made of is known by its files, wherever they are."""
+"""Fingerprints of datasets change when their source files change."""
 
 import os
 
@@ -8,6 +8,7 @@ from helpers.runs import sensor_files, write_sensor
 from PIL import Image
 
 from res3d.data import LabelledClips, SensorWindows, SyntheticClips, SyntheticVideo, TrackedClips
+from res3d.data.fingerprint import hash_files
 from res3d.structures.formats import write_cocovid
 
 SCENE = SyntheticVideo(seed=4, num_frames=6, size=(32, 48), num_objects=2)
@@ -15,7 +16,7 @@ SCENE = SyntheticVideo(seed=4, num_frames=6, size=(32, 48), num_objects=2)
 
 @pytest.fixture
 def folder(tmp_path):
-    """Windows, two classes of one video each, and a tracked video; nothing in it was written just now."""
+    """Sensor windows, two classes of one video each, and a tracked video, with modification times in the past."""
     write_sensor(tmp_path)
     for name in ("clips/a/1", "clips/b/1", "videos/scene"):
         (tmp_path / name).mkdir(parents=True)
@@ -57,13 +58,33 @@ def add_video(folder):
         (tracked, lambda folder: (folder / "tracks" / "t.json").touch()),
     ],
 )
-def test_what_changes_clips_changes_their_fingerprint(folder, data, change):
+def test_changed_files_change_the_fingerprint(folder, data, change):
     before = data(folder).fingerprint()
     assert data(folder).fingerprint() == before
     change(folder)
     assert data(folder).fingerprint() != before
 
 
-def test_made_up_clips_are_known_by_their_settings():
+def test_fingerprint_of_synthetic_clips_depends_on_their_settings():
     assert SyntheticClips(seed=1).fingerprint() == SyntheticClips(seed=1).fingerprint()
     assert SyntheticClips(seed=1).fingerprint() != SyntheticClips(seed=2).fingerprint()
+
+
+def test_hash_depends_on_order_size_time_and_values(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    for path in (a, b):
+        path.write_bytes(b"1234")
+        os.utime(path, (1, 1))
+    digest = hash_files([a, b], "x")
+    assert digest == hash_files([a, b], "x")
+    (tmp_path / "folder").mkdir()
+    assert digest == hash_files([a, tmp_path / "folder" / ".." / "b"], "x"), "paths are resolved"
+    assert digest != hash_files([b, a], "x")
+    assert digest != hash_files([a], "x")
+    assert digest != hash_files([a, b], "y")
+    os.utime(a, (2, 2))
+    later = hash_files([a, b], "x")
+    assert later != digest
+    a.write_bytes(b"12345")
+    os.utime(a, (2, 2))
+    assert hash_files([a, b], "x") not in (later, digest)
