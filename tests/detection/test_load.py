@@ -1,9 +1,9 @@
-"""Detectors from weights alone."""
+"""``load_detector``: files of res3d and of torchvision, and errors."""
 
 import pytest
 import torch
 from helpers.detectors import tiny
-from torchvision.models import detection as theirs
+from torchvision.models import detection
 
 import res3d
 from res3d.detection import load_detector
@@ -13,18 +13,18 @@ from res3d.weights import WeightsError
 NO_WEIGHTS = {"weights": None, "weights_backbone": None}
 
 
-def test_a_saved_detector_comes_back_with_other_settings(tmp_path):
+def test_saved_detector_loads_with_other_settings(tmp_path):
     model = tiny().eval()
     res3d.save_weights(model, tmp_path / "d.safetensors")
-    again = load_detector(tmp_path / "d.safetensors").eval()
-    assert (again.spec, again.settings) == (model.spec, model.settings)
-    changed = load_detector(tmp_path / "d.safetensors", box_detections_per_img=2).eval()
+    loaded = load_detector(tmp_path / "d.safetensors").eval()
+    assert (loaded.spec, loaded.settings) == (model.spec, model.settings)
+    limited = load_detector(tmp_path / "d.safetensors", box_detections_per_img=2).eval()
     clip = torch.rand(3, 3, 40, 56)
     with torch.no_grad():
-        (whole,), (same,), (few,) = model([clip]), again([clip]), changed([clip])
-    assert torch.equal(whole["boxes"], same["boxes"])
-    assert torch.equal(whole["boxes"][:2], few["boxes"])
-    with pytest.raises(ValueError, match="says itself what its backbone and norms are"):
+        (expected,), (result,), (first_two,) = model([clip]), loaded([clip]), limited([clip])
+    assert torch.equal(result["boxes"], expected["boxes"])
+    assert torch.equal(first_two["boxes"], expected["boxes"][:2])
+    with pytest.raises(ValueError, match="defines its backbone and norms: backbone and norm_eps must be None"):
         load_detector(tmp_path / "d.safetensors", backbone="resnet18_3d")
 
 
@@ -36,8 +36,8 @@ def test_a_saved_detector_comes_back_with_other_settings(tmp_path):
         ("keypointrcnn_resnet50_fpn", 2, ["keypoints"]),
     ],
 )
-def test_torchvisions_files_say_all_there_is_to_know(tmp_path, name, classes, tasks):
-    peer = getattr(theirs, name)(num_classes=classes, **NO_WEIGHTS)
+def test_torchvision_files_define_classes_and_heads(tmp_path, name, classes, tasks):
+    peer = getattr(detection, name)(num_classes=classes, **NO_WEIGHTS)
     torch.save(peer.state_dict(), tmp_path / "peer.pth")
     model = load_detector(tmp_path / "peer.pth", min_size=64)
     assert (model.spec.num_classes, list(model.spec.tasks), model.settings.min_size) == (classes, tasks, 64)
@@ -47,11 +47,11 @@ def test_torchvisions_files_say_all_there_is_to_know(tmp_path, name, classes, ta
     assert torch.equal(model.backbone.stem.conv.weight[:, :, 0], peer.backbone.body.conv1.weight)
 
 
-def test_what_is_no_detector_is_refused(tmp_path, thin):
+def test_weights_without_a_detector_are_refused(tmp_path, thin):
     res3d.save_weights(thin, tmp_path / "backbone.safetensors")
     with pytest.raises(WeightsError, match="holds a ResNet3d, not a detector"):
         load_detector(tmp_path / "backbone.safetensors")
-    peer = theirs.fasterrcnn_resnet50_fpn(num_classes=3, **NO_WEIGHTS)
+    peer = detection.fasterrcnn_resnet50_fpn(num_classes=3, **NO_WEIGHTS)
     torch.save(peer.backbone.body.state_dict(), tmp_path / "body.pth")
     with pytest.raises(WeightsError, match="weights without a detector"):
         load_detector(tmp_path / "body.pth")
