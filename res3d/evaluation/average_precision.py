@@ -48,10 +48,11 @@ def average_precision(pairs: Sequence[FramePair], kind: str, category: Category 
         if kind == "pose":
             count = next(f.keypoints.shape[1] for p in pairs for f in (p.truth,) if f.keypoints is not None)
             scorer.params.kpt_oks_sigmas = np.broadcast_to(np.asarray(sigmas_of(category)), (count,))
+        # Objects of all sizes, the first range, are the only ones whose precision is read.
+        scorer.params.areaRng, scorer.params.areaRngLbl = scorer.params.areaRng[:1], scorer.params.areaRngLbl[:1]
         scorer.evaluate()
         scorer.accumulate()
-    # [thresholds, recalls, categories, object sizes, detection limits]: all sizes, the largest limit
-    precision = scorer.eval["precision"][:, :, 0, 0, -1]
+    precision = scorer.eval["precision"][:, :, 0, 0, -1]  # [thresholds, recalls, categories, sizes, detection limits]
     by_threshold = precision.mean(axis=1)
     return {"AP": float(by_threshold.mean()), "AP50": float(by_threshold[0]), "AP75": float(by_threshold[5])}
 

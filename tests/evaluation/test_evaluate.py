@@ -35,7 +35,7 @@ def noisy(video: VideoTracks, seed: int = 0, swaps: float = 0.1) -> VideoTracks:
     return video.renamed(tracks=tuple(tracks))
 
 
-def crowd(seed: int = 0, objects: int = 6, num_frames: int = 60, name: str = "crowd") -> VideoTracks:
+def crowd(seed: int = 0, objects: int = 5, num_frames: int = 32, name: str = "crowd") -> VideoTracks:
     """Return tracks of random walks, which start and end at different frames."""
     rng = np.random.default_rng(seed)
     tracks = []
@@ -61,7 +61,7 @@ def test_scores_equal_trackeval_on_files(tmp_path, seed, capsys):
             **quiet,
             "GT_FOLDER": str(tmp_path / "gt"),
             "TRACKERS_FOLDER": str(tmp_path / "trackers"),
-            "SEQ_INFO": {"crowd": 60},
+            "SEQ_INFO": {"crowd": truth.num_frames},
             "BENCHMARK": "MOT17",
             "SPLIT_TO_EVAL": "train",
         }
