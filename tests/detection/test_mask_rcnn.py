@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from helpers.detectors import THIN, clip_targets, tiny
+from helpers.detectors import clip_targets, tiny
 
 import res3d
-from res3d.detection import MaskRCNN3d
 from res3d.detection.box_detections import BoxDetections
 from res3d.structures import Category
 
@@ -158,87 +157,6 @@ def test_checkpointing_does_not_change_losses_and_gradients():
     assert all(torch.allclose(torch.as_tensor(a), torch.as_tensor(b), atol=1e-6) for a, b in zip(*grads, strict=True))
 
 
-def test_min_size_is_drawn_in_training_and_the_last_at_inference():
-    model = tiny(min_size=(32, 48, 64))
-    sizes = [model.train().transform([torch.rand(3, 2, 40, 40)]).sizes[0] for _ in range(40)]
-    assert set(sizes) == {(32, 32), (48, 48), (64, 64)}
-    assert {model.eval().transform([torch.rand(3, 2, 40, 40)]).sizes[0] for _ in range(9)} == {(64, 64)}
-
-
-@pytest.mark.parametrize("neck", ["fpn", "c4"])
-def test_backbone_weights_load_into_body_and_box_head(neck):
-    """conv5 is part of the backbone with a pyramid, and of the box head without one, with its temporal kernel."""
-    backbone = res3d.create_backbone(THIN)
-    model = tiny(neck=neck, weights_backbone=backbone.state_dict())
-    parent = model.backbone if neck == "fpn" else model.box_head.stages
-    assert torch.equal(model.backbone.conv4[0].branch.a.conv.weight, backbone.conv4[0].branch.a.conv.weight)
-    assert torch.equal(parent.conv5[0].branch.a.conv.weight, backbone.conv5[0].branch.a.conv.weight)
-    assert parent.conv5[0].branch.a.conv.weight.shape[2] == 3
-
-
-def test_2d_backbone_weights_are_inflated():
-    weights_2d = {
-        k: v.mean(dim=2, keepdim=True) if v.dim() == 5 else v
-        for k, v in res3d.create_backbone(THIN).state_dict().items()
-    }
-    center, mean = (
-        tiny(weights_backbone=weights_2d, inflate=inflate).backbone.conv4[0].branch.a.conv.weight
-        for inflate in ("center", "mean")
-    )
-    source = weights_2d["conv4.0.branch.a.conv.weight"][:, :, 0]
-    assert torch.equal(center[:, :, 1], source)
-    assert center[:, :, 0].abs().max() == 0
-    assert torch.allclose(mean[:, :, 0], source / 3)
-    with pytest.raises(res3d.WeightsError, match="weights that do not fit this backbone"):
-        tiny(weights_backbone={k: v for k, v in weights_2d.items() if not k.startswith("conv5")})
-
-
-def test_temporal_kernel_applies_to_every_part():
-    for frames in (1, 3, 5):
-        model = tiny(temporal_kernel=frames, keypoints=5)
-        for part in (model.neck.output[0], model.tpn.convs, model.mask_head.convs, model.keypoints_head.convs):
-            assert {m.kernel_size[0] for m in part.modules() if isinstance(m, torch.nn.Conv3d)} == {frames}
-        assert model.box_head.fcs[0].kernel_size[0] == frames
-
-
-@pytest.mark.parametrize(
-    ("keywords", "message"),
-    [
-        ({"temporal_kernel": 2}, "temporal_kernel must be an odd number of frames, not 2"),
-        ({"temporal_kernel": 0}, "temporal_kernel must be an odd number of frames, not 0"),
-        ({"anchor_sizes": ((32,), (64,))}, r"anchor_sizes must be a list of whole pixels like \[32, 64, ...\]"),
-        ({"anchor_sizes": ()}, "anchor_sizes must be a list of whole pixels"),
-        ({"channels": True}, "channels must be a whole number ≥ 1, not True"),
-        ({"keypoints": True}, "keypoints must be a whole number ≥ 1, not True"),
-        ({"inflate": "centre"}, "inflate must be one of 'center'"),
-        ({"design": "detect_and_track"}, "neck must be 'c4' for the design detect-and-track, not 'fpn'"),
-        ({"min_size": ()}, r"min_size must be whole numbers ≥ 1, not \(\)"),
-        ({"max_size": (10, 20)}, r"max_size must be a whole number ≥ 1, not \(10, 20\)"),
-        ({"min_size": True}, "min_size must be a whole number ≥ 1, not True"),
-        ({"image_mean": 0.5}, "image_mean must be numbers, not 0.5"),
-        ({"image_std": (float("nan"),) * 3}, "image_std must be numbers > 0"),
-        ({"bbox_reg_weights": None}, "bbox_reg_weights must be numbers > 0, not None"),
-        ({"bbox_reg_weights": (1.0, 2.0)}, r"bbox_reg_weights must be 4 numbers, not \(1.0, 2.0\)"),
-        ({"image_mean": (0.5,)}, "image_mean and image_std must be equally many numbers, one per channel, not 1 and 3"),
-        (
-            {"image_mean": (0.5,), "image_std": (0.5,)},
-            "image_mean must be 3 numbers, one per channel, not 1",
-        ),
-        ({"rpn_bg_iou_thresh": 0.6}, "rpn_bg_iou_thresh must be ≤ rpn_fg_iou_thresh, not 0.6 > 0.4"),
-        ({"num_classes": 1}, "num_classes must be ≥ 2, the background and at least one class, not 1"),
-        ({"anchor_sizes": (32, 64)}, "anchor sizes must have 5 feature levels, not 2"),
-    ],
-)
-def test_invalid_keywords_are_refused(keywords, message):
-    with pytest.raises(ValueError, match=message):
-        tiny(**keywords)
-
-
-def test_settings_accept_lists():
-    settings = tiny(min_size=[32, 48], image_mean=[0.5, 0.5, 0.5]).settings
-    assert (settings.min_size, settings.image_mean) == ((32, 48), (0.5, 0.5, 0.5))
-
-
 def test_nan_weights_raise_an_error_at_inference():
     model = tiny().eval()
     with torch.no_grad():
@@ -302,45 +220,6 @@ def test_boxes_are_clipped_by_the_pixel_convention():
 def test_detect_needs_eval_mode():
     with pytest.raises(ValueError, match="detect needs a model in eval mode"):
         tiny().train().detect(clips())
-
-
-def test_file_of_other_conventions_is_refused(tmp_path):
-    """The tensors fit, but pixel convention and channel order differ: the model would compute something else."""
-    saved = tiny(neck="c4", design="detect_and_track", mask=False)
-    res3d.save_weights(saved, tmp_path / "d.safetensors")
-    sides = saved.spec.proposals.anchors.sizes[0]
-    with pytest.raises(res3d.WeightsError, match=r"was saved with box_offset = 1, not 0 .*load_detector rebuilds the"):
-        tiny(neck="c4", mask=False, anchor_sizes=sides, weights=tmp_path / "d.safetensors")
-    same = tiny(neck="c4", design="detect_and_track", mask=False)
-    assert res3d.load_weights(same, tmp_path / "d.safetensors").missing == ()
-    other = tiny(neck="c4", design="detect_and_track", mask=False, image_std=(1.0, 1.0, 1.0))
-    with pytest.raises(res3d.WeightsError, match=r"was saved with image_std = "):
-        res3d.load_weights(other, tmp_path / "d.safetensors")
-
-
-@pytest.mark.parametrize("keywords", [{"keypoints": 5}, {"neck": "c4", "design": "detect_and_track"}])
-def test_saved_file_rebuilds_the_detector(tmp_path, keywords):
-    model = tiny(box_nms_thresh=0.4, **keywords).eval()
-    model.set_norm_eps(1e-3)
-    res3d.save_weights(model, tmp_path / "detector.safetensors")
-    loaded = res3d.load_model(tmp_path / "detector.safetensors").eval()
-    assert isinstance(loaded, MaskRCNN3d)
-    assert (loaded.spec, loaded.settings) == (model.spec, model.settings)
-    clip = torch.rand(3, 2, 40, 56)
-    with torch.no_grad():
-        (expected,), (result,) = model([clip]), loaded([clip])
-    assert all(torch.equal(expected[name], result[name]) for name in expected)
-    backbone = res3d.ResNet3d(model.spec.backbone)
-    report = res3d.load_weights(backbone, tmp_path / "detector.safetensors", norm_eps=1e-3)
-    assert report.missing == report.unexpected == ()
-    assert torch.equal(backbone.stem.conv.weight, model.backbone.stem.conv.weight)
-
-
-def test_weights_of_another_detector_are_refused(tmp_path):
-    model = tiny()
-    res3d.save_weights(model, tmp_path / "d.safetensors")
-    with pytest.raises(res3d.WeightsError, match="res3d detector weights, but not of this resnet10_3d_thin"):
-        res3d.load_weights(tiny(mask=False, keypoints=5), tmp_path / "d.safetensors")
 
 
 def test_results_and_losses_are_float32_under_autocast():
