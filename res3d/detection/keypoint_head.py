@@ -42,7 +42,7 @@ class KeypointHeadSpec(TaskSpec):
 
     @classmethod
     def for_channels(cls, channels: int, num_keypoints: int) -> "KeypointHeadSpec":
-        """Return the head of a detector whose feature maps have ``channels``.
+        """Return the spec of the head for feature maps with ``channels``.
 
         Its temporal kernel of 3 is Detect-and-Track's: motion helps to recognise poses.
         """
@@ -53,7 +53,7 @@ class KeypointHeadSpec(TaskSpec):
 
 
 class KeypointHead(TaskHead):
-    """Convolutions and two upsamplings by 2 give heatmaps of keypoints.
+    """Keypoint head: convolutions, two upsamplings by 2, and one heatmap per keypoint.
 
     Args:
         spec: the layers.

@@ -25,7 +25,7 @@ def load_detector(
     norm_eps: float | None = None,
     **settings: Value,
 ) -> MaskRCNN3d:
-    """Build the detector that weights belong to and load them. The weights define its classes, heads and neck.
+    """Build the detector that fits the weights and load them. They define its classes, heads and neck.
 
     torchvision's image detectors stay 2D (``temporal_kernel=1``). Inflated to 3D by ``mask_rcnn_3d`` with "center",
     they give the same results at a higher cost.

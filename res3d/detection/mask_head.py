@@ -33,7 +33,7 @@ class MaskHeadSpec(TaskSpec):
 
     @classmethod
     def for_channels(cls, channels: int) -> "MaskHeadSpec":
-        """Return the head of a detector whose feature maps have ``channels``."""
+        """Return the spec of the head for feature maps with ``channels``."""
         return cls(convs=(channels,) * 4, channels=channels)
 
     def build(self, channels: int, num_classes: int) -> "MaskHead":
@@ -41,7 +41,7 @@ class MaskHeadSpec(TaskSpec):
 
 
 class MaskHead(TaskHead):
-    """Convolutions and an upsampling by 2 give one mask per class.
+    """Mask head: convolutions, an upsampling by 2, and one mask per class.
 
     Args:
         spec: the layers.

@@ -42,7 +42,7 @@ class _Predictions(NamedTuple):
 
 
 class TubeProposalNetwork(nn.Module):
-    """Predicts one tube for each anchor: its objectness, and box deltas in every frame.
+    """Tube proposal network: for each anchor, the objectness of a tube and its box deltas in every frame.
 
     The objectness logit is averaged over the frames. An anchor does not move, so it is matched by its IoU with the mean
     box of an object over the frames where the object is visible; the deltas encode the motion around that box.

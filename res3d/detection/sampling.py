@@ -96,7 +96,7 @@ class VisibleFrames(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoiSampler:
-    """Samples proposals and ground-truth tubes, on which the heads are trained."""
+    """Sampler of the proposals and ground-truth tubes that the heads are trained on."""
 
     foreground: float
     """See ``match_tubes``."""

@@ -53,8 +53,8 @@ class DetectorSpec:
                 f"num_classes must be ≥ 2, the background and at least one class, not {self.num_classes!r}"
             )
         if len(self.categories) not in (0, self.num_classes - 1):
-            count = f"none or {self.num_classes - 1}, one per class besides the background"
-            raise ValueError(f"categories must be {count}, not {len(self.categories)}")
+            accepted = f"none or {self.num_classes - 1}, one per class besides the background"
+            raise ValueError(f"categories must be {accepted}, not {len(self.categories)}")
         if self.box_offset not in (0, 1):
             raise ValueError(f"box_offset must be 0 or 1, not {self.box_offset!r}")
         if self.channel_order not in ("rgb", "bgr"):

@@ -52,7 +52,7 @@ class TaskHead(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, features: Tensor, positives: Sequence[Samples]) -> Tensor:
-        """Return the loss of positive samples. At least one clip has some.
+        """Return the loss of positive samples, at least one in all clips together.
 
         Args:
             features: [R, C, T, s, s] of the samples of all clips.

@@ -43,7 +43,7 @@ class ClipBatch(BatchSizes):
 
 
 class ClipTransform(nn.Module):
-    """Normalizes clips, resizes them by the frames' shorter side, pads and stacks them.
+    """Preprocessing of clips: normalize, resize by the frames' shorter side, pad and stack.
 
     Args:
         settings: sizes, mean and standard deviation.

@@ -43,12 +43,12 @@ def feature_maps(frames: int) -> list[torch.Tensor]:
 
 
 def clip_targets(frames: int) -> list[ClipTargets]:
-    """Return two objects that move, and one object."""
-    start = torch.tensor([[8.0, 10, 30, 30], [40, 20, 70, 60]])[:, None]
+    """Return three objects that move in the first clip, the last smaller than all anchors, and one in the second."""
+    start = torch.tensor([[8.0, 10, 30, 30], [40, 20, 70, 60], [70, 6, 77, 11]])[:, None]
     boxes = start + 5.0 * torch.arange(frames)[:, None]
-    visible = torch.ones(2, frames, dtype=torch.bool)
-    labels = torch.tensor([1, 2])
-    return [ClipTargets(boxes=boxes[:n], visible=visible[:n], labels=labels[:n], extra={}) for n in (2, 1)]
+    visible = torch.ones(3, frames, dtype=torch.bool)
+    labels = torch.tensor([1, 2, 1])
+    return [ClipTargets(boxes=boxes[:n], visible=visible[:n], labels=labels[:n], extra={}) for n in (3, 1)]
 
 
 def weights_2d(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -130,6 +130,7 @@ def test_losses_of_clips_equal_a_loop_over_anchors():
     for n, target in enumerate(targets):
         means = torch.stack([b[v].mean(dim=0) for b, v in zip(target.boxes, target.visible, strict=True)])
         iou = box_iou(means, anchors)
+        assert (iou.amax(dim=1) < SETTINGS.rpn_fg_iou_thresh).tolist() == [False, False, True][: len(iou)]
         for a, anchor in enumerate(anchors):
             best, obj = iou[:, a].max(dim=0)
             is_best = any(iou[g, a] == iou[g].max() for g in range(len(iou)))

@@ -51,7 +51,7 @@ def test_scores_equal_trackeval_on_files(tmp_path, seed, capsys):
     truth = crowd(seed)
     predictions = noisy(truth, seed)
     truth_file = tmp_path / "gt" / "MOT17-train" / "crowd" / "gt" / "gt.txt"
-    tracks_file = tmp_path / "trackers" / "MOT17-train" / "ours" / "data" / "crowd.txt"
+    tracks_file = tmp_path / "trackers" / "MOT17-train" / "res3d" / "data" / "crowd.txt"
     for video, file in ((truth, truth_file), (predictions, tracks_file)):
         file.parent.mkdir(parents=True)
         write_mot(video, file)
@@ -70,7 +70,7 @@ def test_scores_equal_trackeval_on_files(tmp_path, seed, capsys):
     evaluator = trackeval.Evaluator({**quiet, **settings, "TIME_PROGRESS": False, "OUTPUT_EMPTY_CLASSES": False})
     metrics = [trackeval.metrics.HOTA(), trackeval.metrics.CLEAR(dict(quiet)), trackeval.metrics.Identity(dict(quiet))]
     results, _ = evaluator.evaluate([dataset], metrics)
-    expected = results["MotChallenge2DBox"]["ours"]["crowd"]["pedestrian"]
+    expected = results["MotChallenge2DBox"]["res3d"]["crowd"]["pedestrian"]
     scores = evaluate(predictions, truth).kinds["box"].total
     assert scores["HOTA"] == pytest.approx(expected["HOTA"]["HOTA"].mean(), abs=1e-6)
     for name in ("MOTA", "MOTP"):

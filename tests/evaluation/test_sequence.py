@@ -45,6 +45,12 @@ def test_prediction_that_fits_a_counted_object_better_is_not_excluded():
     assert pair.predictions.ids.tolist() == [5]
 
 
+def test_prediction_far_from_an_ignored_object_is_not_excluded():
+    truth = video(track_of(1, [0], [FAR], scores=[0.0]), num_frames=1)
+    (pair,) = pair_frames(truth, video(track_of(5, [0], [BOX]), num_frames=1), label=1, kind="box")
+    assert (pair.truth.ids.tolist(), pair.predictions.ids.tolist()) == ([], [5])
+
+
 def test_objects_without_a_mask_are_excluded_where_masks_are_compared():
     mask = Rle.encode(np.ones((20, 20), bool))
     truth = video(track_of(1, [0, 1], [BOX, BOX], masks=(mask, None)), num_frames=2)
