@@ -76,6 +76,7 @@ def test_frame_wise_detector_has_equal_scores_for_a_clip_and_its_reverse():
     torch.testing.assert_close(forward["boxes"], backward["boxes"].flip(1), atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_training_fits_a_clip_and_its_reverse():
     """Equal scores for both clips limit a frame-wise detector to an AP of 0.75: of two detections, one is false."""

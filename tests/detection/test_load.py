@@ -52,6 +52,7 @@ def test_saved_detector_loads_with_other_settings(tmp_path):
         ("keypointrcnn_resnet50_fpn", 2, ["keypoints"]),
     ],
 )
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_random_weights")
 def test_torchvision_files_define_classes_and_heads(tmp_path, name, classes, tasks):
     state = torchvision_state(name, classes)
