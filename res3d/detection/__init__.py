@@ -1,4 +1,4 @@
-"""Detection in clips: tubes of boxes, masks and keypoints by a Mask R-CNN in 3D."""
+"""Detection in clips: a 3D Mask R-CNN that predicts tubes of boxes, masks and keypoints."""
 
 from res3d.detection.factory import mask_rcnn_3d
 from res3d.detection.families import FAMILIES

@@ -1,4 +1,4 @@
-"""Anchors: the boxes that a place of a map stands for, the same in every frame of a tube."""
+"""Anchor boxes at every location of a feature map; an anchor is the same box in every frame of a tube."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,42 +11,46 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnchorSpec:
-    """Sides and shapes of the anchors of each level of maps, finest first."""
+    """Sizes, aspect ratios and placement of the anchors of each feature level, finest level first."""
 
     sizes: tuple[tuple[int, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
-    """Sides in pixels of the square anchors of each level."""
+    """Sides in pixels of the square anchors of each level; every level has equally many."""
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    """Height over width; the area stays."""
+    """Aspect ratios, height over width. All ratios of one size have the same area."""
     placement: Literal["corner", "cell"] = "corner"
-    """"corner": around the corner of a cell, half the sides rounded (torchvision). "cell": around its middle, the sides
-    rounded and inclusive of the last pixel, as Fast R-CNN's first code made them (Detectron)."""
+    """"corner": centered on the top left corner of a cell, half sides rounded to pixels (torchvision). "cell": centered
+    on the cell, with width and height that count the last pixel, as in the first Fast R-CNN code (Detectron)."""
 
     def __post_init__(self) -> None:
         if not self.sizes or not all(self.sizes) or any(side <= 0 for level in self.sizes for side in level):
-            raise ValueError(f"anchor sizes must be sides > 0 in pixels, some for each level, not {self.sizes!r}")
+            raise ValueError(f"anchor sizes must be one or more sides > 0 (pixels) per level, not {self.sizes!r}")
         if len({len(level) for level in self.sizes}) > 1:
-            raise ValueError(f"every level needs as many anchor sizes as the others, not {self.sizes!r}")
+            raise ValueError(f"anchor sizes must have equally many sides at every level, not {self.sizes!r}")
         if not self.ratios or min(self.ratios) <= 0:
             raise ValueError(f"anchor ratios must be > 0, not {self.ratios!r}")
         if self.placement not in ("corner", "cell"):
             raise ValueError(f"anchor placement must be 'corner' or 'cell', not {self.placement!r}")
 
     @property
-    def per_place(self) -> int:
-        """Anchors per location."""
+    def per_location(self) -> int:
+        """Number of anchors at each location of a feature map."""
         return len(self.sizes[0]) * len(self.ratios)
 
 
 class Anchors:
-    """All anchors of a pyramid of maps whose levels have these ``strides`` (pixels).
+    """All anchors of a pyramid of feature maps.
+
+    Args:
+        spec: sizes, ratios and placement.
+        strides: pixels per location of each level, finest first.
 
     Raises:
-        ValueError: sizes for another number of levels.
+        ValueError: ``spec`` has sizes for another number of levels.
     """
 
     def __init__(self, spec: AnchorSpec, strides: Sequence[int]) -> None:
         if len(spec.sizes) != len(strides):
-            raise ValueError(f"anchor sizes must be given for {len(strides)} levels of maps, not {len(spec.sizes)}")
+            raise ValueError(f"anchor sizes must have {len(strides)} feature levels, not {len(spec.sizes)}")
         if spec.placement == "corner":
             generator = AnchorGenerator(spec.sizes, (spec.ratios,) * len(spec.sizes))
             self._cells: list[Tensor] = generator.cell_anchors
@@ -54,16 +58,21 @@ class Anchors:
             self._cells = [_cell_anchors(s, sides, spec.ratios) for s, sides in zip(strides, spec.sizes, strict=True)]
 
     def __call__(self, maps: Sequence[Tensor], size: tuple[int, int], dtype: torch.dtype) -> list[Tensor]:
-        """[A, 4] of each level's map [..., h, w] in a padded frame of ``size`` (height, width): rows, columns, shapes.
+        """Return the anchors of each level, [A, 4] xyxy in pixels, ordered by row, column and anchor of the location.
 
-        The step from place to place is the frame's size over the map's, rounded down, as in torchvision: below the
-        level's stride where that does not divide the frame.
+        The distance of neighbouring locations is the frame's size over the map's size, rounded down, as in torchvision.
+        It is less than the stride of the level where that stride does not divide the frame.
+
+        Args:
+            maps: [..., h, w] of each level, finest first.
+            size: (height, width) of the padded frames.
+            dtype: of the anchors.
         """
         anchors = []
         for cells, level in zip(self._cells, maps, strict=True):
             y, x = (
-                torch.arange(places, device=level.device) * (whole // places)
-                for places, whole in zip(level.shape[-2:], size, strict=True)
+                torch.arange(count, device=level.device) * (length // count)
+                for count, length in zip(level.shape[-2:], size, strict=True)
             )
             y, x = torch.meshgrid(y, x, indexing="ij")
             shifts = torch.stack([x, y, x, y], dim=2).view(-1, 1, 4)
@@ -72,13 +81,13 @@ class Anchors:
 
 
 def _cell_anchors(stride: int, sides: tuple[int, ...], ratios: tuple[float, ...]) -> Tensor:
-    """[A, 4] around the middle of a cell of ``stride`` pixels; width and height count the last pixel."""
-    middle = (stride - 1) / 2
+    """Return [A, 4] anchors centered on a cell of ``stride`` pixels; width and height count the last pixel."""
+    center = (stride - 1) / 2
     anchors = []
     for ratio in ratios:
         width = round((stride * stride / ratio) ** 0.5)
         height = round(width * ratio)
         for side in sides:
             half = [(length * side / stride - 1) / 2 for length in (width, height)]
-            anchors.append([middle - half[0], middle - half[1], middle + half[0], middle + half[1]])
+            anchors.append([center - half[0], center - half[1], center + half[0], center + half[1]])
     return torch.tensor(anchors, dtype=torch.float64)

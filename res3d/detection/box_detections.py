@@ -1,4 +1,4 @@
-"""Detections of the box head in one clip, before the other heads add to them."""
+"""Detections of the box head in one clip, without the results of the other heads."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoxDetections:
-    """D tubes over T frames in the coordinates of the network's input, best first."""
+    """D detected tubes over T frames, best first."""
 
     boxes: Tensor
-    """[D, T, 4]."""
+    """[D, T, 4] xyxy in pixels of the network's input."""
     visible: Tensor
-    """[D, T] probability."""
+    """[D, T] probability that the object is visible in a frame."""
     scores: Tensor
-    """[D]."""
+    """[D] in 0..1."""
     labels: Tensor
     """[D] int64 from 1."""
     embeddings: Tensor
-    """[D, E], of length 1."""
+    """[D, E], normalized to length 1."""

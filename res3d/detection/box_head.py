@@ -1,4 +1,4 @@
-"""The box head: a class for each tube, and in each frame a better box and whether the object is visible."""
+"""Box head: the class of each tube, and its refined box and visibility in each frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,37 +18,38 @@ from res3d.ops.nms import batched_tube_nms
 from res3d.ops.roi_align import TubePooler
 from res3d.ops.tubes import clip_tubes, large_tubes
 
-MIN_SIZE = 1e-2  # pixels
+MIN_SIZE = 1e-2  # pixels; smaller detections are dropped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoxHeadSpec:
-    """The layers between a tube's features and the predictors: stages, convolutions, linear layers, in this order."""
+    """Layers between the pooled features and the predictors: stages, then convolutions, then linear layers."""
 
     roi_size: int = 7
+    """Side of the pooled features of each box."""
     stages: tuple[StageSpec, ...] = ()
-    """Stages of the backbone, cut off from its body (C4); their maps are averaged in space."""
+    """Last stages of the backbone, which its body does not include (C4 detectors)."""
     convs: tuple[int, ...] = ()
-    """Widths of 3×3 convolutions."""
+    """Widths of the 3×3 convolutions."""
     fcs: tuple[int, ...] = (1024, 1024)
-    """Widths of linear layers."""
+    """Widths of the linear layers. Without them, the features are averaged over space."""
     norm: NormSpec | None = None
-    """Norm after each convolution; None: biases."""
+    """Norm after each convolution; None: biases instead."""
     temporal_kernel: int = 1
     """Frames that convolutions and linear layers span."""
 
 
 class BoxHead(nn.Module):
-    """Tubes of features to classes, boxes and visibility.
+    """Classes, boxes and visibility of tubes, from pooled features.
 
-    Class logits are the mean of the frames' logits; boxes and visibility belong to each frame. ``embeddings`` are the
-    features before the predictors, averaged over frames by visibility.
+    Class logits are averaged over the frames. Boxes and visibility are predicted for each frame. ``embeddings`` are the
+    features before the predictors, averaged over the frames with the visibility as weight.
 
     Args:
         spec: the layers.
-        channels: of the maps.
-        num_classes: classes, with background.
-        backbone: whose norm and temporal padding the stages share.
+        channels: channels of the feature maps.
+        num_classes: number of classes, including the background.
+        backbone: spec of the backbone; ``spec.stages`` use its norm and temporal padding.
         settings: thresholds and counts.
         offset: pixel convention, see ``res3d.ops.tubes``.
     """
@@ -94,7 +95,7 @@ class BoxHead(nn.Module):
             nn.init.zeros_(predictor.bias)
 
     def features(self, pool: TubePooler, tubes: Sequence[Tensor]) -> Tensor:
-        """[R, T, 4] of each clip -> [R of all clips, E, T, 1, 1]."""
+        """Return the features of tubes: [R, T, 4] of each clip -> [R of all clips, E, T, 1, 1]."""
         x: Tensor = self.convs(self.stages(pool(tubes, self.spec.roi_size)))
         for fc in self.fcs:
             x = F.relu_(fc(x))
@@ -103,7 +104,12 @@ class BoxHead(nn.Module):
         return x
 
     def losses(self, pool: TubePooler, samples: Sequence[Samples]) -> dict[str, Tensor]:
-        """Cross entropy of classes; of positives, smooth L1 of boxes and binary cross entropy of visibility."""
+        """Return the losses of sampled tubes; all are 0 if there are no samples.
+
+        - loss_classifier: cross entropy of the classes, averaged over the samples.
+        - loss_box_reg: smooth L1 of the box deltas of positive samples, divided by the number of all samples.
+        - loss_visible: binary cross entropy of the visibility, averaged over the frames of positive samples.
+        """
         labels = torch.cat([s.labels for s in samples])
         if not len(labels):
             zero = idle_loss(self)
@@ -122,8 +128,10 @@ class BoxHead(nn.Module):
             )
         )
         box_loss = tube_box_loss(self.code, deltas, tubes, boxes.to(tubes.dtype), visible)
-        seen = full_precision(self.visible(x))[rows, 0, :, 0, 0]
-        visible_loss = F.binary_cross_entropy_with_logits(seen, visible.to(seen.dtype), reduction="sum")
+        visible_logits = full_precision(self.visible(x))[rows, 0, :, 0, 0]
+        visible_loss = F.binary_cross_entropy_with_logits(
+            visible_logits, visible.to(visible_logits.dtype), reduction="sum"
+        )
         return {
             "loss_classifier": F.cross_entropy(logits, labels),
             "loss_box_reg": box_loss / len(labels),
@@ -133,11 +141,20 @@ class BoxHead(nn.Module):
     def detect(
         self, pool: TubePooler, proposals: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
     ) -> list[BoxDetections]:
-        """Detections of each clip from its proposals [P, T, 4]; ``sizes`` are the frames' (height, width)."""
+        """Return the detections of each clip.
+
+        Args:
+            pool: the pooler of the clips' feature maps.
+            proposals: [P, T, 4] of each clip.
+            sizes: (height, width) of the frames of each clip.
+
+        Raises:
+            FloatingPointError: class scores are not finite.
+        """
         x = self.features(pool, proposals)
         scores = full_precision(self.classes(x))[..., 0, 0].mean(dim=2).softmax(dim=1)
-        if not torch.isfinite(scores).all():  # no comparison with them is true, and nothing would be found
-            raise FloatingPointError("scores of classes are not finite: the weights, or numbers on the way, are not")
+        if not torch.isfinite(scores).all():  # comparisons with NaN are false: the result would silently be empty
+            raise FloatingPointError("class scores are not finite: weights or activations are NaN or infinite")
         deltas = self._deltas(x)
         visible = full_precision(self.visible(x))[:, 0, :, 0, 0].sigmoid()
         counts = [len(p) for p in proposals]
@@ -145,28 +162,32 @@ class BoxHead(nn.Module):
         return [self._detect(*part) for part in parts]
 
     def _deltas(self, x: Tensor) -> Tensor:
-        """[R, E, T, 1, 1] -> [R, classes, T, 4]."""
+        """Return the box deltas of every class: [R, E, T, 1, 1] -> [R, classes, T, 4]."""
         return torch.unflatten(full_precision(self.deltas(x))[..., 0, 0], 1, (-1, 4)).transpose(2, 3)
 
     def _detect(
         self, x: Tensor, scores: Tensor, deltas: Tensor, visible: Tensor, proposals: Tensor, size: tuple[int, int]
     ) -> BoxDetections:
-        """Detections of one clip. Every class of each proposal is a candidate; most are dropped before decoding."""
+        """Return the detections of one clip.
+
+        Every class of each proposal is a candidate. Only boxes of candidates above the score threshold are decoded,
+        which are few.
+        """
         settings = self.settings
         rows, labels = torch.where(scores[:, 1:] > settings.box_score_thresh)
         labels = labels + 1
         boxes = clip_tubes(self.code.decode(deltas[rows, labels], proposals[rows]), size, offset=self.offset)
-        kept = torch.where(large_tubes(boxes, MIN_SIZE, offset=self.offset))[0]
+        large = torch.where(large_tubes(boxes, MIN_SIZE, offset=self.offset))[0]
         best = batched_tube_nms(
-            boxes[kept], scores[rows, labels][kept], labels[kept], settings.box_nms_thresh, offset=self.offset
+            boxes[large], scores[rows, labels][large], labels[large], settings.box_nms_thresh, offset=self.offset
         )
-        kept = kept[best[: settings.box_detections_per_img]]
-        rows, labels, boxes = rows[kept], labels[kept], boxes[kept]
-        seen = visible[rows]
-        weighted = (full_precision(x[rows])[..., 0, 0] * seen[:, None]).sum(dim=2)
+        best = large[best[: settings.box_detections_per_img]]
+        rows, labels, boxes = rows[best], labels[best], boxes[best]
+        visible = visible[rows]
+        weighted = (full_precision(x[rows])[..., 0, 0] * visible[:, None]).sum(dim=2)
         return BoxDetections(
             boxes=boxes,
-            visible=seen,
+            visible=visible,
             scores=scores[rows, labels],
             labels=labels,
             embeddings=F.normalize(weighted, dim=1),

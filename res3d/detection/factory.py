@@ -1,4 +1,4 @@
-"""``mask_rcnn_3d``: a detector by the name of its backbone and of its family."""
+"""``mask_rcnn_3d``: a detector from the names of its backbone and its family."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -35,6 +35,7 @@ from res3d.weights import (
 
 NECKS = ("fpn", "c4")
 SETTINGS = tuple(f.name for f in fields(DetectorSettings))
+"""Names of the fields of ``DetectorSettings``."""
 
 
 def mask_rcnn_3d(
@@ -58,40 +59,42 @@ def mask_rcnn_3d(
     checkpoint_stages: Sequence[str] = (),
     **options: Any,
 ) -> MaskRCNN3d:
-    """A detector of tubes.
+    """Build a detector of tubes.
 
     Args:
-        backbone: as for ``create_backbone``.
-        num_classes: classes, with background (91 for COCO's numbering).
-        weights: of a whole detector, a source as ``load_weights`` takes it: of torchvision's Faster, Mask or Keypoint
-            R-CNN, of Detect-and-Track, or of res3d.
-        weights_backbone: of the backbone alone, see ``create_backbone``; used where ``weights`` is None.
-        neck: "fpn", a feature pyramid, or "c4": the heads see the map of conv4, and conv5 is part of the box head.
-        mask: whether there is a mask head.
-        keypoints: how many keypoints; None for no keypoint head.
-        tasks: specs of other heads, or mappings of their fields, by field of ``DetectorSpec``; they are built as they
-            are given, but for ``temporal_kernel``.
-        design: the family of detectors, a key of ``FAMILIES``; None takes that of ``weights``, "torchvision" without
-            them.
-        channels: of the pyramid, to which the widths of the heads are in proportion.
-        anchor_sizes: sides in pixels: on a pyramid one a level, finest first; None takes the design's.
-        temporal_kernel: of everything that spans time, backbone and heads; 1 makes the 2D twin. None takes the
-            backbone's own, 3 for proposals and keypoints, and 1 for neck, boxes and masks.
-        categories: what labels 1, 2, ... stand for; all or none.
+        backbone: a name, a file or a spec, as in ``create_backbone``.
+        num_classes: number of classes, including the background (91 in COCO's numbering).
+        weights: weights of a whole detector, a source that ``load_weights`` accepts: torchvision's Faster, Mask or
+            Keypoint R-CNN, Detect-and-Track, or res3d.
+        weights_backbone: weights of the backbone alone, see ``create_backbone``; used if ``weights`` is None.
+        neck: "fpn": a feature pyramid. "c4": the heads use the feature map of conv4, and conv5 is part of the box head.
+        mask: True adds a mask head.
+        keypoints: number of keypoints of the keypoint head; None: no keypoint head.
+        tasks: other heads by field of ``DetectorSpec``: their specs, or mappings of the specs' fields. Only
+            ``temporal_kernel`` changes them.
+        design: the family of the detector, a key of ``FAMILIES``; None: the family of ``weights``, or "torchvision"
+            without weights.
+        channels: width of the pyramid. The widths of the heads are proportional to it.
+        anchor_sizes: sides of the anchors in pixels. A pyramid needs one per level, finest first; "c4" uses all of them
+            on its single level. None: the sizes of the design.
+        temporal_kernel: kernel size in time of all parts that span time, in the backbone and the heads; 1 gives a 2D
+            detector. None: the kernels of the backbone spec, 3 for proposals and keypoints, 1 for neck, boxes and
+            masks.
+        categories: categories of the labels 1, 2, ...; one for each label, or none at all.
         inflate: how 2D weights become 3D, see ``load_weights``.
-        norm_eps: of all norms; None takes what is known of ``weights``.
-        freeze_at: how many leading stages of the backbone are frozen.
+        norm_eps: eps of all norms; None: the eps that the weights define, else the eps of the spec.
+        freeze_at: number of leading stages of the backbone that are frozen.
         checkpoint_stages: stages of the backbone that recompute their activations in the backward pass.
         **options: fields of ``DetectorSettings``, under torchvision's names (``box_score_thresh``, ``min_size``, ...),
-            and changes to the backbone, those of ``create_backbone`` (``width``, ``norm``, ...).
+            and changes of the backbone as in ``create_backbone`` (``width``, ``norm``, ...).
 
     Raises:
-        ValueError: an unknown name or option, or a value that does not fit; the message says what is accepted.
-        WeightsError: weights that do not belong to this detector.
+        ValueError: an unknown name or option, or an invalid value; the message lists what is accepted.
+        WeightsError: the weights do not fit this detector.
     """
     source = None if weights is None else open_weights(weights)
     family = _family(design, source)
-    check_settings(options, *_own_keywords())
+    check_settings(options, *_keyword_names())
     _check_keywords(family, neck, channels, temporal_kernel, anchor_sizes, inflate)
     overrides = {name: value for name, value in options.items() if name in OVERRIDES}
     if norm_eps is not None:
@@ -124,6 +127,7 @@ def mask_rcnn_3d(
 
 
 def _family(name: str | None, source: WeightsSource | None) -> DetectorFamily:
+    """Return the family called ``name``; if ``name`` is None, the family whose layout the weights have."""
     if name is None and source is not None:
         layout = source.recognise(DETECTOR_LAYOUTS)
         return next((row for row in FAMILIES.values() if row.layout.name == layout.name), FAMILIES["torchvision"])
@@ -132,10 +136,10 @@ def _family(name: str | None, source: WeightsSource | None) -> DetectorFamily:
     return FAMILIES[name or "torchvision"]
 
 
-def _own_keywords() -> list[str]:
-    """Keywords of ``mask_rcnn_3d``, its options among them that change the backbone."""
-    own = [p.name for p in signature(mask_rcnn_3d).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    return [*own, *(name for name in OVERRIDES if name not in own)]
+def _keyword_names() -> list[str]:
+    """Return the keywords of ``mask_rcnn_3d``, including the options that change the backbone."""
+    names = [p.name for p in signature(mask_rcnn_3d).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    return [*names, *(name for name in OVERRIDES if name not in names)]
 
 
 def _check_keywords(
@@ -150,7 +154,7 @@ def _check_keywords(
         raise ValueError(f"neck must be 'fpn' or 'c4', not {neck!r}")
     if neck not in family.necks:
         accepted = " or ".join(map(repr, family.necks))
-        raise ValueError(f"detectors of design {family.layout.name} have neck {accepted}, not {neck!r}")
+        raise ValueError(f"neck must be {accepted} for the design {family.layout.name}, not {neck!r}")
     if not isinstance(channels, int) or isinstance(channels, bool) or channels < 1:
         raise ValueError(f"channels must be a whole number ≥ 1, not {channels!r}")
     if temporal_kernel is not None and not (isinstance(temporal_kernel, int) and temporal_kernel % 2 == 1):
@@ -162,7 +166,7 @@ def _check_keywords(
 
 
 def check_settings(options: Mapping[str, object], *others: str) -> None:
-    """ValueError for an option that is no field of ``DetectorSettings`` and none of ``others``."""
+    """Raise ValueError unless every option is a field of ``DetectorSettings`` or one of ``others``."""
     accepted = (*SETTINGS, *others)
     for name in options:
         if name not in accepted:
@@ -171,6 +175,7 @@ def check_settings(options: Mapping[str, object], *others: str) -> None:
 
 
 def _spans_time(spec: BackboneSpec) -> bool:
+    """Return whether any convolution of the backbone has a temporal kernel above 1."""
     convs = [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
     return any(conv.kernel[0] > 1 for conv in convs)
 
@@ -196,7 +201,10 @@ def _box_head(family: DetectorFamily, neck: str, body: BackboneSpec, channels: i
 
 
 def _head_stage(stage: StageSpec, temporal_kernel: int | None) -> StageSpec:
-    """A stage as an RoI head: without stride, as its input is 7×7 already, and with a temporal kernel of its own."""
+    """Return a backbone stage for use in the box head: without stride, as its input is only 7×7.
+
+    ``temporal_kernel`` limits the kernels in time; None leaves them as they are.
+    """
 
     def kernel(conv: ConvSpec) -> ConvSpec:
         frames = conv.kernel[0] if temporal_kernel is None else min(conv.kernel[0], temporal_kernel)
@@ -214,7 +222,10 @@ def _heads(
     keypoints: int | None,
     tasks: Mapping[str, TaskSpec | Mapping[str, Value]],
 ) -> dict[str, Value]:
-    """Fields of ``DetectorSpec``: those that have a keyword of their own, as the family has them, and ``tasks``."""
+    """Return the heads besides the box head, by field of ``DetectorSpec``.
+
+    ``mask`` and ``keypoints`` give the family's heads; ``tasks`` adds to them and replaces them.
+    """
     heads: dict[str, TaskSpec] = {}
     if mask:
         heads["mask"] = replace(MaskHeadSpec.for_channels(channels), **family.heads.get("mask", {}))
@@ -224,7 +235,7 @@ def _heads(
     for name, task in tasks.items():
         if name not in TASKS:
             hint = did_you_mean(str(name), TASKS)
-            raise ValueError(f"tasks: no head is called {name!r}{hint} (accepted: {', '.join(TASKS)})")
+            raise ValueError(f"tasks: unknown head {name!r}{hint} (accepted: {', '.join(TASKS)})")
         heads[name] = build_dataclass(TASKS[name], task, root=f"tasks.{name}") if isinstance(task, Mapping) else task
         if not isinstance(heads[name], TASKS[name]):
             raise ValueError(f"tasks: {name} must be a {TASKS[name].__name__}, not {task!r}")
@@ -233,7 +244,7 @@ def _heads(
 
 def _load_backbone(model: MaskRCNN3d, weights: Source, inflate: Inflation) -> None:
     report = load_weights(model, weights, inflate=inflate, strict=False)
-    lacking = [name for name in report.missing if name.startswith(("backbone.", "box_head.stages."))]
-    if lacking or report.unexpected:
-        what = describe_misfits({"missing": lacking, "unexpected": report.unexpected})
-        raise WeightsError(f"{report.source}: {report.layout} weights, but not of this backbone ({what})")
+    missing = [name for name in report.missing if name.startswith(("backbone.", "box_head.stages."))]
+    if missing or report.unexpected:
+        misfits = describe_misfits({"missing": missing, "unexpected": report.unexpected})
+        raise WeightsError(f"{report.source}: {report.layout} weights that do not fit this backbone ({misfits})")

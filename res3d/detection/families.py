@@ -1,4 +1,7 @@
-"""Families of detectors as rows: what their necks and heads are made of. A new family is a row here and a layout."""
+"""Table of detector families: the layers of their necks and heads, and their conventions.
+
+A new family is an entry of ``FAMILIES`` and a layout in ``res3d.detection.layouts``.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,30 +15,34 @@ from res3d.weights import Layout
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorFamily:
-    """One family. Widths are multiples of the neck's, which is 256 in all published ones."""
+    """A family of detectors. Widths are multiples of the neck's width, which is 256 in all published detectors."""
 
     layout: Layout
-    """Layout of its checkpoints, by which they are recognised."""
+    """Layout of the family's checkpoints, by which they are recognised."""
     necks: tuple[Literal["fpn", "c4"], ...] = ("fpn", "c4")
+    """Accepted values of ``mask_rcnn_3d(neck=)``."""
     conv5_kernel: int | None = None
-    """Temporal kernel of conv5 as a box head (C4); None: the backbone's own."""
+    """Largest temporal kernel of conv5 in the box head (C4); None: no limit."""
     norm: NormSpec | None = None
-    """Norm of neck and box head."""
+    """Norm of the neck and the box head; None: biases instead."""
     proposal_depth: int = 1
-    """Convolutions of the tube proposal network."""
+    """Number of convolutions of the tube proposal network."""
     box_convs: tuple[int, ...] = ()
-    """Widths of the box head's convolutions on a pyramid; without one, the backbone's last stage takes their place."""
+    """Widths of the box head's convolutions with a pyramid. The C4 box head uses conv5 instead."""
     box_fcs: tuple[int, ...] = (4, 4)
-    """Widths of the box head's linear layers on a pyramid."""
+    """Widths of the box head's linear layers with a pyramid."""
     heads: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
-    """Fields of the other heads' specs, by field of ``DetectorSpec``, where they differ from the heads' defaults."""
+    """Fields of the other heads' specs that differ from the heads' defaults, by field of ``DetectorSpec``."""
     anchor_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
-    """Sides in pixels: one per level of a pyramid, or all on a single level."""
+    """Sides in pixels: one per level of a pyramid, or all on the single level of C4."""
     anchor_placement: Literal["corner", "cell"] = "corner"
+    """See ``AnchorSpec.placement``."""
     box_offset: Literal[0, 1] = 0
+    """See ``DetectorSpec.box_offset``."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
+    """Channel order of the backbone's input."""
     settings: Mapping[str, Value] = field(default_factory=dict)
-    """Fields of ``DetectorSettings``, where they differ from its defaults."""
+    """Fields of ``DetectorSettings`` that differ from its defaults."""
 
 
 FAMILIES = {

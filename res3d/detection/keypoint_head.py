@@ -1,4 +1,4 @@
-"""Keypoints: in each frame, a heatmap of the box for each of them (He et al. 2017), convolutional in time."""
+"""Keypoint head: one heatmap per keypoint, box and frame (He et al. 2017), convolutional in time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,18 +20,19 @@ from res3d.ops.resizing import size_ratios
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeypointHeadSpec(TaskSpec):
-    """torchvision's and Detectron's keypoint head with a kernel in time."""
+    """The keypoint head of torchvision and Detectron, with a kernel in time."""
 
     num_keypoints: int
+    """K, at least 1."""
     roi_size: int = 14
-    """Side of the features of each box."""
+    """Side of the pooled features of each box."""
     convs: tuple[int, ...] = (512,) * 8
     """Widths of the 3×3 convolutions."""
     temporal_kernel: int = 1
     """Frames that each 3×3 convolution spans."""
     border: Literal["replicate", "zeros"] = "replicate"
-    """Values beyond the edge of the heatmaps in their last doubling: their border (torchvision), or zeros (Detectron,
-    which does it by a deconvolution with fixed weights)."""
+    """Padding of the heatmaps in the last, bilinear upsampling: their border values (torchvision), or zeros (Detectron,
+    which upsamples by a deconvolution with fixed weights)."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.num_keypoints, int) or isinstance(self.num_keypoints, bool) or self.num_keypoints < 1:
@@ -41,7 +42,10 @@ class KeypointHeadSpec(TaskSpec):
 
     @classmethod
     def for_channels(cls, channels: int, num_keypoints: int) -> "KeypointHeadSpec":
-        """The head for maps of so many channels, with Detect-and-Track's temporal kernel: poses differ by motion."""
+        """Return the spec of the head for feature maps with ``channels``.
+
+        Its temporal kernel of 3 is Detect-and-Track's: motion helps to recognise poses.
+        """
         return cls(num_keypoints=num_keypoints, convs=(2 * channels,) * 8, temporal_kernel=3)
 
     def build(self, channels: int, num_classes: int) -> "KeypointHead":
@@ -49,7 +53,12 @@ class KeypointHeadSpec(TaskSpec):
 
 
 class KeypointHead(TaskHead):
-    """Convolutions and two doublings of the side: [R, C, T, s, s] -> [R, K, T, 4s, 4s] logits over the places."""
+    """Keypoint head: convolutions, two upsamplings by 2, and one heatmap per keypoint.
+
+    Args:
+        spec: the layers.
+        channels: C, the channels of the feature maps.
+    """
 
     field = "keypoints"
     values = "coordinates"
@@ -73,9 +82,9 @@ class KeypointHead(TaskHead):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Frames come first in the result: [R, T, K, 4s, 4s]."""
+        """Return heatmap logits, frames before keypoints: [R, C, T, s, s] -> [R, T, K, 4s, 4s]."""
         maps = full_precision(self.upsample(self.convs(x))).transpose(1, 2)
-        return torch.unflatten(_double(maps.flatten(0, 1), self.spec.border), 0, maps.shape[:2])
+        return torch.unflatten(_upsample(maps.flatten(0, 1), self.spec.border), 0, maps.shape[:2])
 
     @staticmethod
     def resize(truth: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
@@ -84,24 +93,24 @@ class KeypointHead(TaskHead):
 
     def loss(self, features: Tensor, positives: Sequence[Samples]) -> Tensor:
         logits = self(features)
-        seen = [VisibleFrames.of(p) for p in positives]
+        frames = [VisibleFrames.from_samples(p) for p in positives]
         visible = torch.cat([p.visible() for p in positives])
         loss: Tensor = keypointrcnn_loss(
             logits[visible].contiguous(),
-            [s.boxes for s in seen],
+            [f.boxes for f in frames],
             [p.targets.extra[self.field].flatten(0, 1) for p in positives],
-            [s.frames for s in seen],
+            [f.rows for f in frames],
         )
         return loss
 
     def predict(self, features: Tensor, detections: Sequence[BoxDetections]) -> list[dict[str, Tensor]]:
         logits = self(features)
         predictions = []
-        for maps, found in zip(logits.split([len(d.labels) for d in detections]), detections, strict=True):
-            places, scores = heatmaps_to_keypoints(maps.flatten(0, 1), found.boxes.flatten(0, 1))
-            shape = found.boxes.shape[:2]
+        for maps, clip in zip(logits.split([len(d.labels) for d in detections]), detections, strict=True):
+            points, scores = heatmaps_to_keypoints(maps.flatten(0, 1), clip.boxes.flatten(0, 1))
+            shape = clip.boxes.shape[:2]
             predictions.append(
-                {"keypoints": torch.unflatten(places, 0, shape), "keypoints_scores": torch.unflatten(scores, 0, shape)}
+                {"keypoints": torch.unflatten(points, 0, shape), "keypoints_scores": torch.unflatten(scores, 0, shape)}
             )
         return predictions
 
@@ -112,8 +121,8 @@ class KeypointHead(TaskHead):
         return {**prediction, "keypoints": KeypointHead.resize(prediction["keypoints"], old, new)}
 
 
-def _double(maps: Tensor, border: str) -> Tensor:
-    """[V, K, s, s] -> [V, K, 2s, 2s], bilinear."""
+def _upsample(maps: Tensor, border: str) -> Tensor:
+    """Upsample heatmaps bilinearly by 2: [V, K, s, s] -> [V, K, 2s, 2s]. For ``border``, see ``KeypointHeadSpec``."""
     if border == "replicate":
         return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
     padded = F.interpolate(F.pad(maps, (1, 1, 1, 1)), scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -1,10 +1,10 @@
-"""Other libraries' names for the parts of a detector, see ``res3d.weights.layouts``; stages as in ``ResNet3d``."""
+"""Layouts of detector checkpoints, see ``res3d.weights.layouts``; names of stages are those of ``ResNet3d``."""
 
 from dataclasses import replace
 
 from res3d.weights import CAFFE2, LAYOUTS, RESNET, Layout
 
-# Neither family predicts visibility: a bias of 10 says that everything is visible.
+# The other libraries do not predict visibility. A bias of 10 makes every object visible in every frame.
 _ALL_VISIBLE = {"box_head.visible.weight": 0.0, "box_head.visible.bias": 10.0}
 
 RES3D_DETECTOR = Layout(
@@ -23,17 +23,17 @@ RES3D_DETECTOR = Layout(
 _TORCHVISION_WORDS = {
     "i": {r"\d+": ""},
     "wb": {"weight": "weight", "bias": "bias"},
-    "place": {"inner_blocks": "lateral", "layer_blocks": "output"},
+    "convs": {"inner_blocks": "lateral", "layer_blocks": "output"},
     "part": {"0": "conv", "1": "norm"},
     "fc": {"fc6": "0", "fc7": "1"},
     "mask_fcn": {f"mask_fcn{n}": str(n - 1) for n in (1, 2, 3, 4)},
-    "keypoint_conv": {str(2 * n): str(n) for n in range(8)},  # ReLUs stand between
+    "keypoint_conv": {str(2 * n): str(n) for n in range(8)},  # odd numbers are ReLUs
     "box_conv": {str(n): str(n) for n in range(4)},
 }
 _TORCHVISION_KEYS = {
-    **{f"backbone.body.{theirs}": ours for theirs, ours in RESNET.keys.items() if ours},
-    "backbone.fpn.{place}.{i}.{part}.{leaf}": "neck.{place}.{i}.{part}.{leaf}",
-    "backbone.fpn.{place}.{i}.{wb}": "neck.{place}.{i}.conv.{wb}",  # before torchvision 0.13
+    **{f"backbone.body.{key}": name for key, name in RESNET.keys.items() if name},
+    "backbone.fpn.{convs}.{i}.{part}.{leaf}": "neck.{convs}.{i}.{part}.{leaf}",
+    "backbone.fpn.{convs}.{i}.{wb}": "neck.{convs}.{i}.conv.{wb}",  # before torchvision 0.13
     "rpn.head.conv.{i}.0.{wb}": "tpn.convs.{i}.conv.{wb}",
     "rpn.head.conv.{wb}": "tpn.convs.0.conv.{wb}",
     "rpn.head.cls_logits.{wb}": "tpn.objectness.{wb}",
@@ -56,7 +56,7 @@ TORCHVISION_DETECTOR = Layout(
     neutral=_ALL_VISIBLE,
 )
 
-TORCHVISION_DETECTOR_V2 = Layout(  # convolutions with norm, then one linear layer: the fifth child after a flattening
+TORCHVISION_DETECTOR_V2 = Layout(  # the box head has four convolutions with norm (0 to 3), Flatten (4) and Linear (5)
     name="torchvision detector v2",
     words=_TORCHVISION_WORDS,
     keys={
@@ -68,7 +68,8 @@ TORCHVISION_DETECTOR_V2 = Layout(  # convolutions with norm, then one linear lay
     neutral=_ALL_VISIBLE,
 )
 
-DETECT_AND_TRACK = replace(  # model_builder.py and keypoint_rcnn_heads.py of its release; names end in _1 in 3D heads
+# Names are from model_builder.py and keypoint_rcnn_heads.py of the Detect-and-Track release; 3D heads append _1.
+DETECT_AND_TRACK = replace(
     CAFFE2,
     name="detect-and-track",
     words={**CAFFE2.words, "d": {"(?:_1)?": ""}, "conv": {f"conv_fcn{n}": str(n - 1) for n in range(1, 9)}},
@@ -80,7 +81,7 @@ DETECT_AND_TRACK = replace(  # model_builder.py and keypoint_rcnn_heads.py of it
         "bbox_pred{d}_{wb}": "box_head.deltas.{wb}",
         "{conv}_{wb}": "keypoints_head.convs.{conv}.conv.{wb}",
         "kps_score_lowres_{wb}": "keypoints_head.upsample.{wb}",
-        "kps_score_{wb}": "",  # the fixed weights of a bilinear enlargement
+        "kps_score_{wb}": "",  # ignored: fixed weights of a bilinear upsampling
         **CAFFE2.keys,
     },
     neutral=_ALL_VISIBLE,

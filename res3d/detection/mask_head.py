@@ -1,4 +1,4 @@
-"""Masks: in each frame, which pixels of the box are the object's (He et al. 2017), convolutional in time."""
+"""Mask head: one mask per box and frame (He et al. 2017), convolutional in time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ from res3d.ops.masks import BoxMasks
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskHeadSpec(TaskSpec):
-    """torchvision's mask head with a kernel in time."""
+    """The mask head of torchvision, with a kernel in time."""
 
     roi_size: int = 14
-    """Side of the features of each box."""
+    """Side of the pooled features of each box."""
     convs: tuple[int, ...] = (256, 256, 256, 256)
     """Widths of the 3×3 convolutions."""
     channels: int = 256
     """Width after the upsampling."""
     norm: NormSpec | None = None
-    """Norm after each 3×3 convolution; None: biases."""
+    """Norm after each 3×3 convolution; None: biases instead."""
     temporal_kernel: int = 1
     """Frames that each 3×3 convolution spans."""
 
     @classmethod
     def for_channels(cls, channels: int) -> "MaskHeadSpec":
-        """The head for maps of so many channels."""
+        """Return the spec of the head for feature maps with ``channels``."""
         return cls(convs=(channels,) * 4, channels=channels)
 
     def build(self, channels: int, num_classes: int) -> "MaskHead":
@@ -41,7 +41,13 @@ class MaskHeadSpec(TaskSpec):
 
 
 class MaskHead(TaskHead):
-    """Convolutions, a doubling of the side, and one mask a class: [R, C, T, s, s] -> [R, classes, T, 2s, 2s] logits."""
+    """Mask head: convolutions, an upsampling by 2, and one mask per class.
+
+    Args:
+        spec: the layers.
+        channels: C, the channels of the feature maps.
+        num_classes: number of classes, including the background.
+    """
 
     field = "masks"
     shape = "N T H W"
@@ -64,6 +70,7 @@ class MaskHead(TaskHead):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return mask logits: [R, C, T, s, s] -> [R, classes, T, 2s, 2s]."""
         logits: Tensor = self.masks(F.relu_(self.upsample(self.convs(x))))
         return full_precision(logits)
 
@@ -75,14 +82,14 @@ class MaskHead(TaskHead):
 
     def loss(self, features: Tensor, positives: Sequence[Samples]) -> Tensor:
         logits = self(features)
-        seen = [VisibleFrames.of(p) for p in positives]
+        frames = [VisibleFrames.from_samples(p) for p in positives]
         visible = torch.cat([p.visible() for p in positives])
         loss: Tensor = maskrcnn_loss(
             logits.transpose(1, 2)[visible],  # [V, classes, S, S]
-            [s.boxes for s in seen],
+            [f.boxes for f in frames],
             [p.targets.extra[self.field].flatten(0, 1) for p in positives],
             [p.targets.labels.repeat_interleave(p.tubes.shape[1]) for p in positives],
-            [s.frames for s in seen],
+            [f.rows for f in frames],
         )
         return loss
 

@@ -1,4 +1,4 @@
-"""``MaskRCNN3d``: tubes of boxes, masks and keypoints from clips."""
+"""``MaskRCNN3d``: a detector of tubes of boxes, masks and keypoints in clips."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,28 +24,29 @@ from res3d.structures import Category
 
 
 class MaskRCNN3d(nn.Module):
-    """Mask R-CNN on clips (He et al. 2017; Girdhar et al. 2018): an object is a tube, one box a frame.
+    """Mask R-CNN on clips (He et al. 2017; Girdhar et al. 2018). An object is a tube: one box per frame.
 
-    Targets and results are torchvision's with a time axis; every part is convolutional in time, so T is free.
+    Targets and results are torchvision's with a time axis. All parts are convolutional in time, so T is free.
 
-    - ``model.train(); model(clips, targets)`` gives a dict of losses to be added up.
-    - ``model.eval(); model(clips)`` gives a dict for each clip, best first: boxes [D, T, 4] xyxy pixels of the frames
-      given, visible [D, T] probability, scores [D], labels [D], embeddings [D, E] of length 1, and with their heads
-      masks [D, T, 1, H, W] in 0..1, keypoints [D, T, K, 3] (x, y, 1) and keypoints_scores [D, T, K].
+    - ``model.train(); model(clips, targets)`` returns a dict of losses. Their sum is the training loss.
+    - ``model.eval(); model(clips)`` returns one dict per clip, whose rows are sorted by score, best first: boxes
+      [D, T, 4] xyxy in pixels of the input frames, visible [D, T] probability, scores [D], labels [D], embeddings
+      [D, E] of length 1. The mask head adds masks [D, T, 1, H, W] in 0..1; the keypoint head adds keypoints
+      [D, T, K, 3] (x, y, 1) and keypoints_scores [D, T, K].
 
-    Clips are a list of [3, T, H, W] RGB in 0..1, of any frame sizes but one T. A target is a dict: boxes [N, T, 4],
-    visible [N, T] bool, labels [N] from 1, optionally track_ids [N], and with their heads masks [N, T, H, W] and
-    keypoints [N, T, K, 3] as in COCO. Where an object is not visible, nothing of it is read. At inference targets are
-    not looked at.
+    Clips are a list of [3, T, H, W] RGB in 0..1. Their frames may differ in size, but not in number. A target is a
+    dict: boxes [N, T, 4], visible [N, T] bool, labels [N] from 1, optionally track_ids [N]; with the mask head masks
+    [N, T, H, W], and with the keypoint head keypoints [N, T, K, 3] as in COCO. The values of an object in frames where
+    it is not visible are ignored. Targets are ignored at inference.
 
     Args:
         spec: the architecture.
-        settings: how it is run.
-        freeze_at: how many leading stages of the backbone are frozen, see ``ResNet3d.freeze``.
-        checkpoint_stages: stages that recompute their activations in the backward pass.
+        settings: sizes, thresholds and counts; None: the defaults.
+        freeze_at: number of leading stages of the backbone that are frozen, see ``ResNet3d.freeze``.
+        checkpoint_stages: stages of the backbone that recompute their activations in the backward pass.
 
     Raises:
-        ValueError: a spec that cannot be built.
+        ValueError: the settings do not fit the spec, or a stage is unknown.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class MaskRCNN3d(nn.Module):
         self.settings = settings or DetectorSettings()
         if len(self.settings.image_mean) != spec.backbone.in_channels:
             count = len(self.settings.image_mean)
-            raise ValueError(f"image_mean has {count} numbers for {spec.backbone.in_channels} channels")
+            raise ValueError(f"image_mean must be {spec.backbone.in_channels} numbers, one per channel, not {count}")
         self.transform = ClipTransform(self.settings, spec.channel_order)
         self.backbone = ResNet3d(
             spec.backbone, out_features=spec.map_names, freeze_at=freeze_at, checkpoint_stages=checkpoint_stages
@@ -86,12 +87,12 @@ class MaskRCNN3d(nn.Module):
 
     @property
     def categories(self) -> dict[int, Category]:
-        """Categories by label; empty where they are not known."""
+        """Categories by label; empty if the spec has none."""
         return dict(enumerate(self.spec.categories, 1))
 
     @property
     def tasks(self) -> dict[str, TaskHead]:
-        """The heads besides the box head, by field of the spec."""
+        """Heads besides the box head, by field of the spec."""
         return {name: self._task(name) for name in self.spec.tasks}
 
     def _task(self, name: str) -> TaskHead:
@@ -101,27 +102,27 @@ class MaskRCNN3d(nn.Module):
 
     @property
     def result_shapes(self) -> dict[str, str]:
-        """Shapes of what a result holds: D detections, T frames, H rows, W columns, E features."""
+        """Shape of each tensor of a result: D detections, T frames, H rows, W columns, E features."""
         heads = {name: shape for task in self.tasks.values() for name, shape in task.results.items()}
         return {"boxes": "D T 4", "visible": "D T", "scores": "D", "labels": "D", "embeddings": "D E", **heads}
 
     def set_norm_eps(self, eps: float) -> None:
-        """Give every norm this eps, in the spec too."""
+        """Set the eps of every norm, in the modules and in the spec."""
         set_module_eps(self, eps)
         self.spec = with_norm_eps(self.spec, eps)
         self.backbone.spec = self.spec.backbone
 
     def dense_parts(self) -> Iterable[nn.Module]:
-        """The modules that compute maps from whole clips, see ``ResNet3d``: all but the heads."""
+        """Return the modules that compute feature maps of whole clips, see ``ResNet3d``: all but the heads."""
         return (self.backbone, *([] if self.spec.neck is None else [self.neck]), self.tpn.convs)
 
     def forward(
         self, clips: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]] | None = None
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """Losses in training mode, else results; see the class.
+        """Return the losses in training mode, else the results; see the class.
 
         Raises:
-            ValueError: clips or targets that are not as described, naming the first.
+            ValueError: invalid clips or targets; the message names the first.
             FloatingPointError: see ``detect``.
         """
         if not self.training:
@@ -137,21 +138,21 @@ class MaskRCNN3d(nn.Module):
         sizes: Sequence[tuple[int, int, int]],
         targets: Sequence[Mapping[str, Tensor]] | None = None,
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """Losses or results as from ``forward``, computed from maps of leading stages of the backbone.
+        """Return the losses or results of ``forward``, computed from feature maps of leading stages of the backbone.
 
         Args:
-            maps: by stage, of the clips as ``transform`` makes them, see ``ResNet3d.resume``.
-            sizes: (T, height, width) of each clip as it was given to ``transform``.
+            maps: feature maps of the transformed clips, by stage, see ``ResNet3d.resume``.
+            sizes: (T, height, width) of each clip before ``transform``.
             targets: as for ``forward``.
 
         Raises:
-            ValueError: sizes of other clips than the maps are of, or as ``forward`` and ``ResNet3d.resume``.
+            ValueError: the numbers of ``sizes`` and clips differ, or see ``forward`` and ``ResNet3d.resume``.
             FloatingPointError: see ``detect``.
         """
         check_sizes(sizes)
         for name, value in maps.items():
             if len(value) != len(sizes):
-                raise ValueError(f"{len(sizes)} sizes, and the map of {name} is of {len(value)} clips")
+                raise ValueError(f"sizes must have one entry per clip: {len(sizes)}, but {name} has {len(value)} clips")
         device = next(self.parameters()).device
         objects = self._check_targets(sizes, targets, device) if self.training else None
         batch = self.transform.plan(sizes)
@@ -161,15 +162,17 @@ class MaskRCNN3d(nn.Module):
         return self._train(levels, batch, objects)
 
     def detect(self, clips: Sequence[Tensor]) -> list[dict[str, Tensor | BoxMasks]]:
-        """Results of ``model.eval()(clips)``, but for masks: they are pasted into a frame when ``masks[d, t]`` is
-        asked for, since whole ones fill the memory where frames are large and objects many.
+        """Return the results of ``model.eval()(clips)``, with ``BoxMasks`` in place of whole masks.
+
+        ``BoxMasks`` pastes a mask into a frame when ``masks[d, t]`` is read. Whole masks of many objects in large
+        frames take gigabytes of memory.
 
         Raises:
-            ValueError: invalid clips, naming the first; or a model in training mode.
-            FloatingPointError: scores that are not finite: the weights are damaged, or a number was too large.
+            ValueError: an invalid clip, which the message names, or a model in training mode.
+            FloatingPointError: scores are not finite, because weights are damaged or an activation overflowed.
         """
         if self.training:
-            raise ValueError("detect is for models in eval mode: call model.eval() first")
+            raise ValueError("detect needs a model in eval mode: call model.eval() first")
         self._check(clips)
         batch: ClipBatch = self.transform(clips)
         return self._detect(self._levels(self.backbone(batch.pixels), batch), batch)
@@ -188,7 +191,7 @@ class MaskRCNN3d(nn.Module):
         return check_targets(sizes, targets, fields, self.spec.num_classes, device)
 
     def _levels(self, maps: Mapping[str, Tensor], batch: BatchSizes) -> list[Tensor]:
-        """Maps of the neck at the clips' T, finest first, from those of the backbone."""
+        """Return the neck's feature maps of T frames, finest first, from the backbone's feature maps."""
         levels: list[Tensor] = self.neck(list(maps.values()), batch.frames)
         return levels
 
@@ -201,7 +204,7 @@ class MaskRCNN3d(nn.Module):
         self, levels: Sequence[Tensor], batch: BatchSizes, targets: Sequence[ClipTargets] | None
     ) -> tuple[TubePooler, list[Tensor], dict[str, Tensor]]:
         proposals, losses = self.tpn(levels, batch.padded_size, batch.sizes, targets)
-        roi_levels = levels if self.spec.neck is None else levels[:-1]  # the subsampled level makes proposals only
+        roi_levels = levels if self.spec.neck is None else levels[:-1]  # the subsampled level is for proposals only
         pool = TubePooler(roi_levels, self.spec.strides[: len(roi_levels)], offset=self.spec.box_offset)
         return pool, proposals, losses
 
@@ -218,18 +221,18 @@ class MaskRCNN3d(nn.Module):
         return losses
 
     def _features(self, pool: TubePooler, tubes: Sequence[Tensor]) -> dict[int, Tensor]:
-        """Features of [R, T, 4] tubes of each clip in every size that tasks ask for."""
+        """Return the pooled features of tubes [R, T, 4] of each clip, by each ``roi_size`` of the tasks."""
         return {size: pool(tubes, size) for size in {task.roi_size for task in self.tasks.values()}}
 
     def _detect(self, levels: Sequence[Tensor], batch: BatchSizes) -> list[dict[str, Tensor | BoxMasks]]:
         pool, proposals, _ = self._propose(levels, batch, None)
-        found = self.box_head.detect(pool, proposals, batch.sizes)
-        sizes = list(zip(batch.sizes, batch.given_sizes, strict=True))
-        boxes = [resize_boxes(d.boxes, *size) for d, size in zip(found, sizes, strict=True)]
-        results = [_result(d, b) for d, b in zip(found, boxes, strict=True)]
-        features = self._features(pool, [d.boxes for d in found])
+        detections = self.box_head.detect(pool, proposals, batch.sizes)
+        sizes = list(zip(batch.sizes, batch.input_sizes, strict=True))
+        boxes = [resize_boxes(d.boxes, *size) for d, size in zip(detections, sizes, strict=True)]
+        results = [_result(d, b) for d, b in zip(detections, boxes, strict=True)]
+        features = self._features(pool, [d.boxes for d in detections])
         for task in self.tasks.values():
-            predictions = task.predict(features[task.roi_size], found)
+            predictions = task.predict(features[task.roi_size], detections)
             for result, prediction, b, size in zip(results, predictions, boxes, sizes, strict=True):
                 result |= task.restore(prediction, b, *size)
         return results
@@ -247,11 +250,12 @@ def _head_name(task: str) -> str:
     return f"{task}_head"
 
 
-def _result(found: BoxDetections, boxes: Tensor) -> dict[str, Tensor | BoxMasks]:
+def _result(detections: BoxDetections, boxes: Tensor) -> dict[str, Tensor | BoxMasks]:
+    """Return the result of one clip, with ``boxes`` [D, T, 4] in pixels of its input frames."""
     return {
         "boxes": boxes,
-        "visible": found.visible,
-        "scores": found.scores,
-        "labels": found.labels,
-        "embeddings": found.embeddings,
+        "visible": detections.visible,
+        "scores": detections.scores,
+        "labels": detections.labels,
+        "embeddings": detections.embeddings,
     }

@@ -1,4 +1,4 @@
-"""The detector as a kind of model in weights files."""
+"""``DETECTOR``: how weights files describe detectors, and how checkpoints fill them, see ``res3d.weights.kinds``."""
 
 from dataclasses import dataclass, fields, is_dataclass, replace
 
@@ -13,10 +13,12 @@ from res3d.weights import Metadata, ModelDescription, ModelKind
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorDescription(ModelDescription):
-    """Description of the detector in a weights file."""
+    """Description of a detector in a weights file."""
 
     detector: DetectorSpec
+    """Architecture of the detector."""
     settings: DetectorSettings
+    """Settings that the detector was saved with."""
 
 
 def _describe(model: MaskRCNN3d) -> dict[str, object]:
@@ -34,30 +36,32 @@ def _parse(metadata: Metadata) -> DetectorDescription:
 
 
 def _whole_backbone(spec: DetectorSpec) -> BackboneSpec:
-    """The body with the stages of the box head behind it."""
+    """Return the spec of all backbone stages: those of the body, then those in the box head."""
     return replace(spec.backbone, stages=(*spec.backbone.stages, *spec.box.stages))
 
 
 NOT_COMPARED = ("name", "categories", "backbone")
-"""Fields of ``DetectorSpec``: the first two compute nothing, and the backbone is compared for all kinds of models."""
+"""Fields of ``DetectorSpec`` that ``_check_saved`` skips: the first two change no result, and ``res3d.weights`` itself
+compares the backbones of all kinds of models."""
 COMPARED_SETTINGS = ("image_mean", "image_std", "bbox_reg_weights")
-"""Settings that weights were trained with; the others are the user's to choose."""
+"""Settings that must be the same as in training; users may change the others."""
 
 
 def _check_saved(model: MaskRCNN3d, saved: DetectorDescription) -> None:
-    """Refuse another detector, which would compute something else; parts that only one of both has are not compared."""
+    """Raise ValueError if ``model`` would compute something else than the saved detector with the same tensors.
+
+    Parts that only one of the two has are not compared: loading reports their tensors as missing or unexpected.
+    """
     names = [field.name for field in fields(DetectorSpec) if field.name not in NOT_COMPARED]
     pairs = {name: (getattr(saved.detector, name), getattr(model.spec, name)) for name in names}
-    pairs["box"] = (
-        replace(saved.detector.box, stages=()),
-        replace(model.spec.box, stages=()),
-    )  # they are the backbone's
+    # The stages of the box head belong to the backbone, which is compared elsewhere.
+    pairs["box"] = (replace(saved.detector.box, stages=()), replace(model.spec.box, stages=()))
     pairs |= {name: (getattr(saved.settings, name), getattr(model.settings, name)) for name in COMPARED_SETTINGS}
-    for name in sorted(pairs, key=lambda name: is_dataclass(pairs[name][0])):  # plain values are told most shortly
-        theirs, ours = pairs[name]
-        if theirs is not None and ours is not None and theirs != ours:
+    for name in sorted(pairs, key=lambda name: is_dataclass(pairs[name][0])):  # plain values first: shorter messages
+        old, new = pairs[name]
+        if old is not None and new is not None and old != new:
             raise ValueError(
-                f"was saved with {name} = {theirs}, not {ours} (res3d.detection.load_detector rebuilds it)"
+                f"was saved with {name} = {old}, not {new} (res3d.detection.load_detector rebuilds the saved detector)"
             )
 
 

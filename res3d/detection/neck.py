@@ -1,4 +1,4 @@
-"""Feature pyramids in time: every level at the clip's T, whatever the backbone strides in time (Lin et al. 2017)."""
+"""Feature pyramids (Lin et al. 2017) of clips. Every level has the clip's T, also if the backbone strides in time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,21 @@ from res3d.detection.layers import conv_norm_act
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NeckSpec:
-    """A feature pyramid over all stages after the stem."""
+    """Layers of a feature pyramid over all stages after the stem."""
 
     channels: int = 256
+    """Channels of every level."""
     temporal_kernel: int = 1
-    """Frames that the output convolutions span."""
+    """Frames that each output convolution spans."""
     norm: NormSpec | None = None
-    """Norm after each convolution; None: biases."""
+    """Norm after each convolution; None: biases instead."""
 
 
 def stretch_time(maps: Tensor, frames: int) -> Tensor:
-    """[N, C, T', h, w] -> [N, C, frames, h, w]: frame t shows the map at floor(t · T' / frames)."""
+    """Repeat feature maps in time: [N, C, T', h, w] -> [N, C, frames, h, w].
+
+    Frame t of the result is the map at index floor(t · T' / frames).
+    """
     if maps.shape[2] == frames:
         return maps
     index = torch.arange(frames, device=maps.device) * maps.shape[2] // frames
@@ -31,9 +35,15 @@ def stretch_time(maps: Tensor, frames: int) -> Tensor:
 
 
 class FeaturePyramid3d(nn.Module):
-    """FPN: lateral 1×1×1 convolutions, sums from coarse to fine, k×3×3 output convolutions, a last subsampled level.
+    """FPN: lateral 1×1×1 convolutions, sums from coarse to fine, and k×3×3 output convolutions.
 
-    Shape: maps [N, C_l, T_l, h_l, w_l] of each level, finest first -> [N, channels, T, h_l, w_l] of each and one more.
+    One further level holds every second row and column of the coarsest output.
+
+    Shape: [N, C_l, T_l, h_l, w_l] of L levels, finest first -> [N, channels, T, h_l, w_l] of L + 1 levels.
+
+    Args:
+        spec: the layers.
+        levels: channels and strides of the input feature maps, finest first.
     """
 
     def __init__(self, spec: NeckSpec, levels: Sequence[FeatureInfo]) -> None:
@@ -51,7 +61,12 @@ class FeaturePyramid3d(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, maps: Sequence[Tensor], frames: int) -> list[Tensor]:
-        """``frames``: T of the clip, which all levels are brought to before they are added."""
+        """Return the levels of the pyramid, finest first.
+
+        Args:
+            maps: feature maps of the backbone, finest first.
+            frames: T of the clip. All levels are repeated to T frames before they are added.
+        """
         laterals = [stretch_time(lateral(m), frames) for lateral, m in zip(self.lateral, maps, strict=True)]
         merged = [laterals[-1]]
         for finer in reversed(laterals[:-1]):
@@ -61,7 +76,8 @@ class FeaturePyramid3d(nn.Module):
 
 
 class SingleLevel(nn.Module):
-    """No pyramid: the body's last map as it is, at the clip's T (Detectron's C4)."""
+    """Neck without a pyramid (Detectron's C4): the last feature map of the body, repeated to the clip's T."""
 
     def forward(self, maps: Sequence[Tensor], frames: int) -> list[Tensor]:
+        """Return the only level. Arguments are those of ``FeaturePyramid3d.forward``."""
         return [stretch_time(maps[-1], frames)]

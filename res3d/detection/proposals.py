@@ -1,4 +1,4 @@
-"""The tube proposal network: where, in a clip, anything at all is (Ren et al. 2015; Girdhar et al. 2018)."""
+"""Tube proposal network: tubes that may contain an object of any class (Ren et al. 2015; Girdhar et al. 2018)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,43 +18,46 @@ from res3d.ops.box_code import BoxCode
 from res3d.ops.nms import batched_tube_nms
 from res3d.ops.tubes import clip_tubes, large_tubes, mean_boxes, tube_iou
 
-MIN_SIZE = 1e-3  # pixels
+MIN_SIZE = 1e-3  # pixels; smaller proposals are dropped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProposalSpec:
-    """The head that every level of maps shares, and its anchors."""
+    """Anchors and layers of the proposal network. All feature levels share the layers."""
 
     anchors: AnchorSpec = field(default_factory=AnchorSpec)
     depth: int = 1
-    """Convolutions before the two predictors."""
+    """Number of 3×3 convolutions before the two predictors."""
     temporal_kernel: int = 3
-    """Frames that those convolutions span."""
+    """Frames that each of these convolutions spans."""
 
 
 class _Predictions(NamedTuple):
-    """Predictions of one level, in the order of the anchors: rows, columns, shapes."""
+    """Predictions of one feature level, in the order of its anchors, see ``Anchors``."""
 
     objectness: Tensor
-    """[N, A] logits of tubes."""
+    """[N, A] logits, one per tube."""
     deltas: Tensor
-    """[N, A, T, 4]."""
+    """[N, A, T, 4] box deltas, one per tube and frame."""
 
 
 class TubeProposalNetwork(nn.Module):
-    """Objectness of a tube and a correction of its box in every frame, for each anchor.
+    """Tube proposal network: for each anchor, the objectness of a tube and its box deltas in every frame.
 
-    The objectness logit is the mean of the frames' logits. An anchor stands still, so it is compared with where an
-    object is on average: with its box averaged over the frames where it is visible. How the object moves around that
-    place is in the corrections. (The mean IoU over frames, Detect-and-Track's measure, is low for whatever moves,
-    wherever the anchor, and fast objects are left without anchors that fit.)
+    The objectness logit is averaged over the frames. An anchor does not move, so it is matched by its IoU with the mean
+    box of an object over the frames where the object is visible; the deltas encode the motion around that box.
+    (Detect-and-Track uses the mean IoU over frames. That is low at every anchor for objects that move, so that fast
+    objects match none.)
 
     Args:
-        spec: the head.
-        channels: of the maps.
-        strides: of each level of maps, in pixels.
+        spec: anchors and layers.
+        channels: channels of the feature maps.
+        strides: pixels per location of each feature level, finest first.
         settings: thresholds and counts.
         offset: pixel convention, see ``res3d.ops.tubes``.
+
+    Raises:
+        ValueError: the anchors have sizes for another number of levels.
     """
 
     def __init__(
@@ -66,8 +69,8 @@ class TubeProposalNetwork(nn.Module):
         self.anchors = Anchors(spec.anchors, strides)
         self.code = BoxCode(offset=offset)
         self.convs = ConvStack(channels, (channels,) * spec.depth, spec.temporal_kernel, None)
-        self.objectness = same_conv(channels, spec.anchors.per_place, 1, 1)
-        self.deltas = same_conv(channels, spec.anchors.per_place * 4, 1, 1)
+        self.objectness = same_conv(channels, spec.anchors.per_location, 1, 1)
+        self.deltas = same_conv(channels, spec.anchors.per_location * 4, 1, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.normal_(module.weight, std=0.01)
@@ -81,17 +84,20 @@ class TubeProposalNetwork(nn.Module):
         sizes: Sequence[tuple[int, int]],
         targets: Sequence[ClipTargets] | None = None,
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Proposals [P, T, 4] of each clip, best first, and in training the losses.
+        """Return proposals [P, T, 4] xyxy of each clip, best first, and the losses, which are empty without targets.
 
         Args:
-            maps: [N, C, T, h, w] of each level.
-            padded_size: (height, width) of the frames that the maps are of.
-            sizes: the same of each clip before padding.
-            targets: of each clip; None at inference.
+            maps: [N, C, T, h, w] of each level, finest first.
+            padded_size: (height, width) of the padded frames.
+            sizes: (height, width) of the frames of each clip before padding.
+            targets: targets of each clip; None at inference.
+
+        Raises:
+            FloatingPointError: objectness is not finite, in eval mode.
         """
         levels = [self._predict(level) for level in maps]
         if not self.training and not all(torch.isfinite(level.objectness).all() for level in levels):
-            raise FloatingPointError("objectness is not finite: the weights, or numbers on the way, are not")
+            raise FloatingPointError("objectness is not finite: weights or activations are NaN or infinite")
         anchors = self.anchors(maps, padded_size, levels[0].deltas.dtype)
         proposals = self._propose(levels, anchors, sizes)
         return proposals, {} if targets is None else self._losses(levels, torch.cat(anchors), targets)
@@ -106,33 +112,38 @@ class TubeProposalNetwork(nn.Module):
     def _propose(
         self, levels: Sequence[_Predictions], anchors: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
     ) -> list[Tensor]:
+        """Decode the best predictions of each level and apply NMS within each level."""
         settings = self.settings
-        before = settings.rpn_pre_nms_top_n_train if self.training else settings.rpn_pre_nms_top_n_test
-        after = settings.rpn_post_nms_top_n_train if self.training else settings.rpn_post_nms_top_n_test
-        best = [level.objectness.topk(min(before, level.objectness.shape[1]), dim=1).indices for level in levels]
+        pre_nms = settings.rpn_pre_nms_top_n_train if self.training else settings.rpn_pre_nms_top_n_test
+        post_nms = settings.rpn_post_nms_top_n_train if self.training else settings.rpn_post_nms_top_n_test
+        best = [level.objectness.topk(min(pre_nms, level.objectness.shape[1]), dim=1).indices for level in levels]
         proposals = []
         for n, size in enumerate(sizes):
             rows = [index[n] for index in best]
             logits = torch.cat([level.objectness[n, r] for level, r in zip(levels, rows, strict=True)])
             deltas = torch.cat([level.deltas[n, r] for level, r in zip(levels, rows, strict=True)])
             references = torch.cat([a[r] for a, r in zip(anchors, rows, strict=True)])
-            group = torch.cat([torch.full_like(r, number) for number, r in enumerate(rows)])
+            level_of = torch.cat([torch.full_like(r, number) for number, r in enumerate(rows)])
             tubes = clip_tubes(self.code.decode(deltas, references[:, None]), size, offset=self.offset)
             scores = logits.sigmoid()
-            kept = large_tubes(tubes, MIN_SIZE, offset=self.offset) & (scores >= settings.rpn_score_thresh)
-            tubes, scores, group = tubes[kept], scores[kept], group[kept]
-            kept = batched_tube_nms(tubes, scores, group, settings.rpn_nms_thresh, offset=self.offset)
-            proposals.append(tubes[kept[:after]])
+            keep = large_tubes(tubes, MIN_SIZE, offset=self.offset) & (scores >= settings.rpn_score_thresh)
+            tubes, scores, level_of = tubes[keep], scores[keep], level_of[keep]
+            indices = batched_tube_nms(tubes, scores, level_of, settings.rpn_nms_thresh, offset=self.offset)
+            proposals.append(tubes[indices[:post_nms]])
         return proposals
 
     def _losses(
         self, levels: Sequence[_Predictions], anchors: Tensor, targets: Sequence[ClipTargets]
     ) -> dict[str, Tensor]:
-        """Binary cross entropy of sampled tubes; smooth L1 of positives, the mean over an object's visible frames."""
+        """Return the losses of sampled tubes.
+
+        - loss_objectness: binary cross entropy, averaged over the samples.
+        - loss_rpn_box_reg: smooth L1 of the box deltas of positive samples, divided by the number of all samples.
+        """
         objectness = torch.cat([level.objectness for level in levels], dim=1)
         deltas = torch.cat([level.deltas for level in levels], dim=1)
         tubes = anchors[:, None].expand(-1, deltas.shape[2], -1)
-        logits, truths, box_losses = [], [], []
+        logits, labels, box_losses = [], [], []
         for n, target in enumerate(targets):
             boxes = target.boxes.to(anchors.dtype)
             iou = tube_iou(mean_boxes(boxes, target.visible)[:, None], anchors[:, None], offset=self.offset)
@@ -141,13 +152,13 @@ class TubeProposalNetwork(nn.Module):
                 matches, self.settings.rpn_batch_size_per_image, self.settings.rpn_positive_fraction
             )
             logits.append(objectness[n, torch.cat([positive, negative])])
-            truths.append(torch.cat([torch.ones_like(positive), torch.zeros_like(negative)]))
+            labels.append(torch.cat([torch.ones_like(positive), torch.zeros_like(negative)]))
             objects = matches[positive]
             box_losses.append(
                 tube_box_loss(self.code, deltas[n, positive], tubes[positive], boxes[objects], target.visible[objects])
             )
-        logit, truth = torch.cat(logits), torch.cat(truths)
+        logit, label = torch.cat(logits), torch.cat(labels)
         return {
-            "loss_objectness": F.binary_cross_entropy_with_logits(logit, truth.to(logit.dtype)),
-            "loss_rpn_box_reg": torch.stack(box_losses).sum() / max(len(truth), 1),
+            "loss_objectness": F.binary_cross_entropy_with_logits(logit, label.to(logit.dtype)),
+            "loss_rpn_box_reg": torch.stack(box_losses).sum() / max(len(label), 1),
         }

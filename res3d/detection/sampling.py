@@ -1,4 +1,4 @@
-"""Matching of tubes with objects, and sampling of those that losses are computed on."""
+"""Matching of tubes with ground-truth objects, and sampling of the tubes that losses are computed on."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,30 +13,33 @@ BACKGROUND, UNDECIDED = -1, -2
 
 
 def match_tubes(iou: Tensor, foreground: float, background: float, *, keep_best: bool) -> Tensor:
-    """The object of each tube, [M], or BACKGROUND (below ``background``) or UNDECIDED (between the two thresholds).
+    """Return the index of each tube's object, BACKGROUND or UNDECIDED: [M].
 
     Args:
         iou: [G, M], mean over the frames where the object is visible.
-        foreground: from here on, a tube stands for the object that it overlaps most.
-        background: below, for none.
-        keep_best: tubes that overlap some object more than all other tubes do stand for the object that they overlap
-            most, however little that is (Ren et al. 2015); ties included.
+        foreground: a tube whose highest IoU is at least this matches the object of that IoU.
+        background: a tube whose highest IoU is below this is BACKGROUND. Between the two thresholds it is UNDECIDED.
+        keep_best: the tubes with the highest IoU of an object, if it is above 0, match in any case: each matches the
+            object that it overlaps most (Ren et al. 2015). All tubes of a tie match.
     """
     if not iou.shape[0]:
         return torch.full((iou.shape[1],), BACKGROUND, device=iou.device)
-    best, matches = iou.max(dim=0)
-    decided = torch.where(best < foreground, UNDECIDED, matches)
-    decided = torch.where(best < background, BACKGROUND, decided)
+    best, objects = iou.max(dim=0)
+    matches = torch.where(best < foreground, UNDECIDED, objects)
+    matches = torch.where(best < background, BACKGROUND, matches)
     if keep_best and iou.shape[1]:
         top = iou.max(dim=1, keepdim=True).values
-        decided = torch.where(((iou == top) & (top > 0)).any(dim=0), matches, decided)
-    return decided
+        matches = torch.where(((iou == top) & (top > 0)).any(dim=0), objects, matches)
+    return matches
 
 
 def sample_tubes(matches: Tensor, count: int, positive_fraction: float) -> tuple[Tensor, Tensor]:
-    """Random indices of positives and of negatives: at most ``count`` in all, at most a share of them positive.
+    """Return random indices of positive and of negative tubes.
 
-    ``matches``: [M] as ``match_tubes`` gives them.
+    Args:
+        matches: [M] from ``match_tubes``.
+        count: maximum number of tubes in total.
+        positive_fraction: maximum fraction of ``count`` that is positive.
     """
     positive, negative = torch.where(matches >= 0)[0], torch.where(matches == BACKGROUND)[0]
     positives = min(len(positive), int(count * positive_fraction))
@@ -49,69 +52,77 @@ def sample_tubes(matches: Tensor, count: int, positive_fraction: float) -> tuple
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Samples:
-    """Tubes of one clip to learn from, and the object that each stands for. S tubes, T frames."""
+    """Sampled tubes of one clip, and the object that each matches. S tubes, T frames."""
 
     tubes: Tensor
-    """[S, T, 4]."""
+    """[S, T, 4] xyxy."""
     labels: Tensor
-    """[S], 0 for background."""
+    """[S] int64, 0 for background."""
     objects: Tensor
-    """[S] rows of the clip's targets; without meaning for background."""
+    """[S] indices of the objects in ``targets``; undefined for background."""
     targets: ClipTargets
+    """All objects of the clip."""
 
     def positive(self) -> "Samples":
-        """Those that stand for an object."""
-        kept = self.labels > 0
+        """Return the samples that match an object."""
+        mask = self.labels > 0
         return Samples(
-            tubes=self.tubes[kept], labels=self.labels[kept], objects=self.objects[kept], targets=self.targets
+            tubes=self.tubes[mask], labels=self.labels[mask], objects=self.objects[mask], targets=self.targets
         )
 
     def boxes(self) -> Tensor:
-        """[S, T, 4] of the objects; for positives only."""
+        """Return the ground-truth boxes [S, T, 4]; only valid for positive samples."""
         return self.targets.boxes[self.objects]
 
     def visible(self) -> Tensor:
-        """[S, T] bool, where the object is visible; for positives only."""
+        """Return the frames where the object is visible, [S, T] bool; only valid for positive samples."""
         return self.targets.visible[self.objects]
 
 
 class VisibleFrames(NamedTuple):
-    """The frames of positive samples in which their objects are visible, as separate boxes. V of them."""
+    """Single-frame boxes of positive samples, from the V frames in which their objects are visible."""
 
     boxes: Tensor
-    """[V, 4]."""
-    frames: Tensor
-    """[V], object · T + frame: rows of the clip's targets with objects and frames in one axis."""
+    """[V, 4] xyxy."""
+    rows: Tensor
+    """[V] object · T + frame: rows of the clip's targets with the axes of objects and frames flattened into one."""
 
     @classmethod
-    def of(cls, samples: Samples) -> "VisibleFrames":
-        rows, frames = torch.where(samples.visible())
-        return cls(samples.tubes[rows, frames], samples.objects[rows] * samples.tubes.shape[1] + frames)
+    def from_samples(cls, samples: Samples) -> "VisibleFrames":
+        """Return the boxes of positive samples where their objects are visible."""
+        indices, frames = torch.where(samples.visible())
+        return cls(samples.tubes[indices, frames], samples.objects[indices] * samples.tubes.shape[1] + frames)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoiSampler:
-    """Proposals, and the objects themselves, as samples for the heads."""
+    """Sampler of the proposals and ground-truth tubes that the heads are trained on."""
 
     foreground: float
+    """See ``match_tubes``."""
     background: float
+    """See ``match_tubes``."""
     count: int
+    """Maximum number of samples per clip."""
     positive_fraction: float
+    """Maximum fraction of ``count`` that is positive."""
     offset: int
+    """Pixel convention, see ``res3d.ops.tubes``."""
 
     def __call__(self, proposals: Tensor, targets: ClipTargets) -> Samples:
-        """[P, T, 4] proposals of a clip -> at most ``count`` samples.
+        """Return at most ``count`` samples of a clip with proposals [P, T, 4].
 
-        The object's own tube is a proposal too, with the nearest visible box in the frames where it is hidden.
+        The ground-truth tubes are candidates too. In frames where an object is hidden, its tube has the box of the
+        nearest visible frame.
         """
-        own = fill_hidden(targets.boxes, targets.visible).to(proposals.dtype)
-        tubes = torch.cat([proposals, own])
+        object_tubes = fill_hidden(targets.boxes, targets.visible).to(proposals.dtype)
+        tubes = torch.cat([proposals, object_tubes])
         iou = tube_iou(targets.boxes.to(tubes.dtype), tubes, visible=targets.visible, offset=self.offset)
         matches = match_tubes(iou, self.foreground, self.background, keep_best=False)
-        chosen = torch.cat(sample_tubes(matches, self.count, self.positive_fraction))
-        objects = matches[chosen]
+        indices = torch.cat(sample_tubes(matches, self.count, self.positive_fraction))
+        objects = matches[indices]
         if len(targets.labels):
             labels = torch.where(objects >= 0, targets.labels[objects.clamp(min=0)], 0)
         else:
-            labels = objects.new_zeros(len(chosen))
-        return Samples(tubes=tubes[chosen], labels=labels, objects=objects.clamp(min=0), targets=targets)
+            labels = objects.new_zeros(len(indices))
+        return Samples(tubes=tubes[indices], labels=labels, objects=objects.clamp(min=0), targets=targets)

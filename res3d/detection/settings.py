@@ -1,4 +1,4 @@
-"""Run-time settings of a detector: sizes, thresholds and counts, under torchvision's names."""
+"""``DetectorSettings``: sizes, thresholds and counts of a detector, under torchvision's names."""
 
 import math
 from dataclasses import dataclass
@@ -6,39 +6,58 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorSettings:
-    """Settings of a built detector. "Image" in torchvision's names means a clip here, and a box a tube.
+    """Settings that do not change the architecture of a detector.
 
-    Defaults are torchvision's, but for the overlap of anchors: a box that stands still for a whole clip fits a moving
-    object worse than a single frame's.
+    In torchvision's names, an image is a clip here, and a box is a tube. Defaults are torchvision's, except for
+    ``rpn_fg_iou_thresh`` and ``rpn_bg_iou_thresh``, which are lower (torchvision: 0.7 and 0.3): an anchor does not move
+    in a clip, so it overlaps a moving object less than an anchor in a single frame does.
     """
 
     min_size: int | tuple[int, ...] = 800
-    """Frames' shorter side in pixels; in training, one of several, drawn for each clip."""
+    """Shorter side of the resized frames in pixels. Of several values, training draws one per clip; inference uses the
+    last."""
     max_size: int = 1333
-    """Limit of the longer side."""
+    """Maximum of the longer side in pixels."""
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    """In the order of the network's channels."""
+    """Mean of each channel, in the order of the network's input channels."""
     image_std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Standard deviation of each channel, in the same order."""
     rpn_pre_nms_top_n_train: int = 2000
-    """Proposals per level before non-maximum suppression."""
+    """Proposals per feature level before non-maximum suppression, in training."""
     rpn_pre_nms_top_n_test: int = 1000
+    """Proposals per feature level before non-maximum suppression, at inference."""
     rpn_post_nms_top_n_train: int = 2000
-    """Proposals per clip after it."""
+    """Proposals per clip after non-maximum suppression, in training."""
     rpn_post_nms_top_n_test: int = 1000
+    """Proposals per clip after non-maximum suppression, at inference."""
     rpn_nms_thresh: float = 0.7
+    """IoU above which the proposal of lower objectness is dropped."""
     rpn_fg_iou_thresh: float = 0.4
+    """IoU from which an anchor is positive."""
     rpn_bg_iou_thresh: float = 0.25
+    """IoU below which an anchor is background."""
     rpn_batch_size_per_image: int = 256
+    """Anchors per clip on which the proposal losses are computed."""
     rpn_positive_fraction: float = 0.5
+    """Maximum fraction of these anchors that is positive."""
     rpn_score_thresh: float = 0.0
+    """Minimum objectness of a proposal."""
     box_score_thresh: float = 0.05
+    """Scores of detections are above this."""
     box_nms_thresh: float = 0.5
+    """IoU above which the detection of lower score is dropped, among detections of one class."""
     box_detections_per_img: int = 100
+    """Maximum number of detections per clip."""
     box_fg_iou_thresh: float = 0.5
+    """IoU from which a proposal is positive."""
     box_bg_iou_thresh: float = 0.5
+    """IoU below which a proposal is background."""
     box_batch_size_per_image: int = 512
+    """Proposals per clip on which the losses of the heads are computed."""
     box_positive_fraction: float = 0.25
+    """Maximum fraction of these proposals that is positive."""
     bbox_reg_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+    """Weights of the box deltas (dx, dy, dw, dh) of the box head."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -57,8 +76,11 @@ class DetectorSettings:
                 object.__setattr__(self, name, tuple(value))
             elif not _is_count(value):
                 raise ValueError(f"{name} must be a whole number ≥ 1, not {value!r}")
-        if len(self.image_mean) != len(self.image_std) or len(self.bbox_reg_weights) != 4:
-            raise ValueError("image_mean and image_std need one number a channel, bbox_reg_weights four")
+        if len(self.image_mean) != len(self.image_std):
+            counts = f"{len(self.image_mean)} and {len(self.image_std)}"
+            raise ValueError(f"image_mean and image_std must be equally many numbers, one per channel, not {counts}")
+        if len(self.bbox_reg_weights) != 4:
+            raise ValueError(f"bbox_reg_weights must be 4 numbers, not {self.bbox_reg_weights!r}")
         for stage in ("rpn", "box"):
             low, high = getattr(self, f"{stage}_bg_iou_thresh"), getattr(self, f"{stage}_fg_iou_thresh")
             if low > high:

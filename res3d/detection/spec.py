@@ -1,4 +1,4 @@
-"""A detector as data: its architecture without weights. ``MaskRCNN3d(spec)`` builds it."""
+"""``DetectorSpec``: the architecture of a detector as data. ``MaskRCNN3d(spec)`` builds it."""
 
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal, get_args, get_type_hints
@@ -16,71 +16,84 @@ from res3d.structures import Category
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorSpec:
-    """A whole detector. Fields that hold a ``TaskSpec`` are its heads besides the box head; a new head is one more."""
+    """Architecture of a detector.
+
+    Fields whose type is a ``TaskSpec`` are the heads besides the box head. A new head is a new field.
+
+    Raises:
+        ValueError: an invalid value, or parts that do not fit together.
+    """
 
     name: str
+    """Name for messages."""
     num_classes: int
-    """With background, which is class 0."""
+    """Number of classes, including the background, which is class 0."""
     backbone: BackboneSpec
+    """Body of the detector."""
     neck: NeckSpec | None = field(default_factory=NeckSpec)
-    """A feature pyramid over the stages after the stem; None: the heads see the backbone's last map (C4)."""
+    """Feature pyramid over the stages after the stem; None: the heads use the backbone's last feature map (C4)."""
     proposals: ProposalSpec = field(default_factory=ProposalSpec)
+    """Tube proposal network."""
     box: BoxHeadSpec = field(default_factory=BoxHeadSpec)
+    """Box head."""
     mask: MaskHeadSpec | None = None
+    """Mask head; None: no masks."""
     keypoints: KeypointHeadSpec | None = None
+    """Keypoint head; None: no keypoints."""
     box_offset: Literal[0, 1] = 0
-    """1: a box names its last pixel, and is x2 - x1 + 1 wide (Detectron)."""
+    """Pixel convention. 0: boxes are x2 - x1 wide. 1: x2 is the last pixel, boxes are x2 - x1 + 1 wide (Detectron)."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    """Channel order of the backbone's input; clips are given as RGB."""
+    """Channel order of the backbone's input. Clips are RGB; the detector converts them."""
     categories: tuple[Category, ...] = ()
-    """Labels 1, 2, ..., where they are known."""
+    """Categories of the labels 1, 2, ...; empty if unknown."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.num_classes, int) or self.num_classes < 2:
-            raise ValueError(f"num_classes must be ≥ 2, background and one more, not {self.num_classes!r}")
-        if len(self.categories) not in (0, self.num_classes - 1):
             raise ValueError(
-                f"{self.num_classes - 1} classes besides background, and {len(self.categories)} categories"
+                f"num_classes must be ≥ 2, the background and at least one class, not {self.num_classes!r}"
             )
+        if len(self.categories) not in (0, self.num_classes - 1):
+            accepted = f"none or {self.num_classes - 1}, one per class besides the background"
+            raise ValueError(f"categories must be {accepted}, not {len(self.categories)}")
         if self.box_offset not in (0, 1):
             raise ValueError(f"box_offset must be 0 or 1, not {self.box_offset!r}")
         if self.channel_order not in ("rgb", "bgr"):
             raise ValueError(f"channel_order must be 'rgb' or 'bgr', not {self.channel_order!r}")
         if len(self.proposals.anchors.sizes) != len(self.strides):
-            given = len(self.proposals.anchors.sizes)
-            raise ValueError(f"anchor sizes must be given for {len(self.strides)} levels of maps, not {given}")
+            count = len(self.proposals.anchors.sizes)
+            raise ValueError(f"anchor sizes must have {len(self.strides)} feature levels, not {count}")
         for name in self.map_names:
             _, y, x = self.backbone.feature_info[name].stride
             if y != x or y & (y - 1):
-                raise ValueError(f"maps need equal strides in y and x that are powers of 2; {name} has {y} and {x}")
+                raise ValueError(f"strides in y and x must be equal powers of 2, not {y} and {x} as in {name}")
 
     @property
     def map_names(self) -> tuple[str, ...]:
-        """The backbone's stages whose maps are used, finest first."""
+        """Backbone stages whose feature maps the detector uses, finest first."""
         stages = self.backbone.stage_names[1:]
         return stages if self.neck is not None else stages[-1:]
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Pixels per position of every level of maps that proposals are made on, finest first."""
-        of_stages = tuple(self.backbone.feature_info[name].stride[1] for name in self.map_names)
-        return of_stages if self.neck is None else (*of_stages, 2 * of_stages[-1])
+        """Pixels per location of each feature level that proposals are predicted on, finest first."""
+        strides = tuple(self.backbone.feature_info[name].stride[1] for name in self.map_names)
+        return strides if self.neck is None else (*strides, 2 * strides[-1])
 
     @property
     def channels(self) -> int:
-        """Channels of every level of maps."""
+        """Channels of every feature level."""
         if self.neck is not None:
             return self.neck.channels
         return self.backbone.feature_info[self.map_names[-1]].channels
 
     @property
     def tasks(self) -> dict[str, TaskSpec]:
-        """The heads besides the box head, by field."""
+        """Specs of the heads besides the box head, by field."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, TaskSpec)}
 
     def with_temporal_kernel(self, frames: int) -> "DetectorSpec":
-        """The same with convolutions in neck, proposals and heads that span so many frames."""
+        """Return a copy whose neck, proposal network and heads have convolutions that span ``frames``."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = {
             name: replace(part, temporal_kernel=frames)
@@ -90,19 +103,21 @@ class DetectorSpec:
         return replace(self, **changed)
 
     def to_yaml(self) -> str:
-        """This spec as YAML: fields at their default are left out."""
+        """Return this spec as YAML, without the fields that have their default."""
         return dump_dataclass(self)
 
     @classmethod
     def from_yaml(cls, text: str) -> "DetectorSpec":
-        """The spec that ``to_yaml`` wrote, or that someone wrote by hand.
+        """Read a spec in the format of ``to_yaml``.
 
-        Raises ValueError for a key, type or value that has no place in a spec, naming where it stands.
+        Raises:
+            ValueError: an unknown key, a wrong type or an invalid value; the message names its path in the spec.
         """
         return parse_dataclass(cls, text, root="spec")
 
 
 def _task_fields() -> dict[str, type[TaskSpec]]:
+    """Return the classes of the fields of ``DetectorSpec`` whose type is a ``TaskSpec``, or None."""
     hints = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(DetectorSpec).items()}
     return {
         name: kind

@@ -1,4 +1,4 @@
-"""Targets of clips: checked as users give them, and as the losses take them."""
+"""Targets of clips: their checks, and ``ClipTargets``, the form that the losses use."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,39 +8,43 @@ import torch
 from torch import Tensor
 
 REQUIRED = {"boxes": "N T 4", "visible": "N T", "labels": "N"}
+"""Shapes of the tensors that every target has."""
 OPTIONAL = {"track_ids": "N"}
+"""Shapes of the tensors that a target may have."""
 
 TargetValues: TypeAlias = Literal["coordinates", "binary"]
-"""Values of a target: floats that are finite where their object is visible; or bool, or 0 and 1 of any type."""
+"""Values of a target tensor. "coordinates": floats that are finite where their object is visible. "binary": bool, or 0
+and 1 of any type."""
 
 
 class TargetField(NamedTuple):
-    """A tensor of every target, from which a head learns."""
+    """Description of the target tensor that a head is trained on."""
 
     shape: str
-    """Like "N T 17 3": N objects, T frames, H rows, W columns, and numbers."""
+    """Letters and numbers like "N T 17 3": N objects, T frames, H rows, W columns."""
     values: TargetValues
+    """Values that are accepted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipTargets:
-    """The objects of one clip that are visible in some frame. G objects, T frames."""
+    """Checked targets of one clip: its G objects that are visible in at least one of T frames."""
 
     boxes: Tensor
-    """[G, T, 4] xyxy; what stands in a hidden frame means nothing."""
+    """[G, T, 4] xyxy; undefined in frames where the object is hidden."""
     visible: Tensor
     """[G, T] bool."""
     labels: Tensor
     """[G] int64 from 1."""
     extra: Mapping[str, Tensor]
-    """Targets of the other heads by name, [G, ...]."""
+    """Target tensors of the other heads, [G, ...], by ``TaskHead.field``."""
 
 
 def check_clips(clips: Sequence[Tensor], channels: int, dtype: torch.dtype) -> None:
-    """Refuse what is no list of clips [channels, T, H, W] of one length with finite pixels of type ``dtype``.
+    """Check that clips are [channels, T, H, W] of one length T, with finite pixels of type ``dtype``.
 
     Raises:
-        ValueError: naming the clip.
+        ValueError: an invalid clip; the message has its number in the list.
     """
     if not len(clips):
         raise ValueError("clips must be a list of at least one [C, T, H, W] tensor")
@@ -62,16 +66,16 @@ def check_clips(clips: Sequence[Tensor], channels: int, dtype: torch.dtype) -> N
 
 
 def check_sizes(sizes: Sequence[tuple[int, int, int]]) -> None:
-    """Refuse sizes that are not (T, height, width) of at least one clip, of one length T.
+    """Check that sizes are (T, height, width) of at least one clip, all of one length T.
 
     Raises:
-        ValueError: naming the clip.
+        ValueError: an invalid size; the message has the number of its clip.
     """
     if not len(sizes):
         raise ValueError("sizes must hold (T, height, width) of at least one clip")
     for number, size in enumerate(sizes):
         if len(size) != 3 or any(not isinstance(n, int) or n < 1 for n in size):
-            raise ValueError(f"clip {number}: its size must be (T, height, width), each ≥ 1, not {size!r}")
+            raise ValueError(f"clip {number}: size must be (T, height, width), each ≥ 1, not {size!r}")
         if size[0] != sizes[0][0]:
             lengths = [t for t, _, _ in sizes]
             raise ValueError(f"clip {number}: all clips of a call must have one length T, not {lengths}")
@@ -84,23 +88,23 @@ def check_targets(
     num_classes: int,
     device: torch.device,
 ) -> list[ClipTargets]:
-    """Targets that can be trained with, on ``device``; objects never visible are left out.
+    """Check targets and return them on ``device``, without the objects that are never visible.
 
-    Coordinates are looked at only where their object is visible; boxes may reach outside the frame.
+    Coordinates are checked only where their object is visible. Boxes may extend beyond the frame.
 
     Args:
         sizes: (T, height, width) of each clip.
         targets: boxes [N, T, 4], visible [N, T], labels [N], optionally track_ids [N], and ``fields``.
-        fields: what the model's heads learn from besides, by name.
-        num_classes: classes, with background.
-        device: of the clips.
+        fields: target tensors of the model's other heads, by name.
+        num_classes: number of classes, including the background.
+        device: device of the clips.
 
     Raises:
-        ValueError: naming the clip and the field.
+        ValueError: an invalid target; the message has the number of its clip and the name of the tensor.
     """
     if targets is None or len(targets) != len(sizes):
-        count = "none" if targets is None else len(targets)
-        raise ValueError(f"in training every clip needs its targets: {len(sizes)} clips, {count} targets")
+        count = "no" if targets is None else len(targets)
+        raise ValueError(f"training needs one target per clip: {len(sizes)} clips, {count} targets")
     checked = []
     for number, (size, target) in enumerate(zip(sizes, targets, strict=True)):
         try:
@@ -117,13 +121,14 @@ def _check(
     num_classes: int,
     device: torch.device,
 ) -> ClipTargets:
+    """Return the checked target of one clip."""
     if not isinstance(target, Mapping):
-        raise ValueError(f"its target must be a dictionary, not {type(target).__name__}")
+        raise ValueError(f"target must be a dictionary, not {type(target).__name__}")
     shapes = {**REQUIRED, **OPTIONAL, **{name: field.shape for name, field in fields.items()}}
     if unknown := [name for name in target if name not in shapes]:
-        raise ValueError(f"this model has no use for {unknown[0]!r} (accepted: {', '.join(shapes)})")
-    if lacking := [name for name in shapes if name not in target and name not in OPTIONAL]:
-        raise ValueError(f"{lacking[0]} is missing")
+        raise ValueError(f"{unknown[0]!r} is not a target of this model (accepted: {', '.join(shapes)})")
+    if missing := [name for name in shapes if name not in target and name not in OPTIONAL]:
+        raise ValueError(f"{missing[0]} is missing")
     labels = target["labels"]
     letters = dict(zip("THW", size, strict=True))
     if isinstance(labels, Tensor) and labels.dim() == 1:
@@ -147,6 +152,7 @@ def _check(
 
 
 def _check_shape(name: str, value: Tensor, expected: str, sizes: dict[str, int]) -> None:
+    """Check the shape of a tensor. ``sizes`` of letters are completed with the letters that it defines first."""
     words = expected.split()
     shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
     fits = isinstance(shape, list) and len(shape) == len(words)
@@ -154,8 +160,8 @@ def _check_shape(name: str, value: Tensor, expected: str, sizes: dict[str, int])
         for word, size in zip(words, shape, strict=True):
             fits = fits and size == (int(word) if word.isdigit() else sizes.setdefault(word, size))
     if not fits:
-        known = ", ".join(f"{word} = {sizes[word]}" for word in words if word in sizes)
-        raise ValueError(f"{name} must be [{', '.join(words)}]{f' with {known}' if known else ''}, not {shape}")
+        values = ", ".join(f"{word} = {sizes[word]}" for word in words if word in sizes)
+        raise ValueError(f"{name} must be [{', '.join(words)}]{f' with {values}' if values else ''}, not {shape}")
 
 
 def _check_coordinates(name: str, value: Tensor, visible: Tensor) -> None:
@@ -179,11 +185,11 @@ def _check_sides(boxes: Tensor, visible: Tensor) -> None:
 
 
 def _visible_objects(target: Mapping[str, Tensor], fields: Iterable[str], device: torch.device) -> ClipTargets:
-    seen = target["visible"].any(dim=1)
-    kept = {name: target[name][seen].to(device) for name in (*REQUIRED, *fields)}
+    ever_visible = target["visible"].any(dim=1)
+    tensors = {name: target[name][ever_visible].to(device) for name in (*REQUIRED, *fields)}
     return ClipTargets(
-        boxes=kept["boxes"],
-        visible=kept["visible"],
-        labels=kept["labels"],
-        extra={name: kept[name] for name in fields},
+        boxes=tensors["boxes"],
+        visible=tensors["visible"],
+        labels=tensors["labels"],
+        extra={name: tensors[name] for name in fields},
     )

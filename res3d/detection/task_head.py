@@ -1,4 +1,4 @@
-"""RoI heads besides the box head: each is a spec that is a field of ``DetectorSpec``, and a module."""
+"""Base classes of RoI heads besides the box head: ``TaskSpec`` (a field of ``DetectorSpec``) and ``TaskHead``."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,71 +15,79 @@ Size: TypeAlias = tuple[int, int]  # (height, width)
 
 
 class TaskHead(nn.Module, ABC):
-    """A head that learns from the positive samples of the box head and adds to its detections.
+    """A head that is trained on the positive samples of the box head and predicts more for its detections.
 
-    A new one is a module with its spec and head, and a field of ``DetectorSpec``. Shapes are words of letters: N
-    objects or D detections, T frames, H rows and W columns of the frames.
+    A new head is a file with its spec and its module, and a field of ``DetectorSpec``. Letters of shapes: N objects or
+    D detections, T frames, H rows and W columns of the frames.
     """
 
     field: ClassVar[str]
-    """Name of the target that is learned from."""
+    """Name of the target tensor that the head is trained on."""
     shape: str
-    """Shape of that target, like "N T H W"."""
+    """Shape of the target tensor, like "N T H W"."""
     values: ClassVar[TargetValues]
-    """Values of that target."""
+    """Values of the target tensor."""
     loss_name: ClassVar[str]
-    """Name of the loss."""
+    """Key of the head's loss in the dict of losses."""
     score_name: ClassVar[str | None] = None
-    """The score of ``TubeScores`` that measures the head, the higher the better: it counts in a run's ``quality``."""
+    """Field of ``TubeScores`` that measures the head, higher is better. It is part of the ``quality`` of a training
+    run. None: no score."""
     results: Mapping[str, str]
-    """Shapes of what the head adds to results, like {"masks": "D T 1 H W"}."""
+    """Shapes of the tensors that the head adds to results, like {"masks": "D T 1 H W"}."""
     roi_size: int
-    """Side of the features of each box; heads of one size share them."""
+    """Side of the pooled features of each box. Heads of equal size share the features."""
 
     @property
     def target(self) -> TargetField:
-        """The target that the head learns from, as ``check_targets`` takes it."""
+        """Description of the target tensor, for ``check_targets``."""
         return TargetField(self.shape, self.values)
 
     @staticmethod
     def resize(truth: Tensor, old: Size, new: Size) -> Tensor:
-        """The target [G, ...] for frames resized from ``old`` to ``new``; as it is where it has no coordinates."""
+        """Return the target tensor [G, ...] for frames that are resized from ``old`` to ``new``.
+
+        The default returns it unchanged, for targets without coordinates or pixels.
+        """
         return truth
 
     @abstractmethod
     def loss(self, features: Tensor, positives: Sequence[Samples]) -> Tensor:
-        """The loss of the positive samples of each clip, of which there is at least one.
+        """Return the loss of positive samples, at least one in all clips together.
 
         Args:
-            features: [R, C, T, s, s] of all clips' samples.
+            features: [R, C, T, s, s] of the samples of all clips.
             positives: the samples of each clip.
         """
 
     @abstractmethod
     def predict(self, features: Tensor, detections: Sequence[BoxDetections]) -> list[dict[str, Tensor]]:
-        """``results`` of each clip's D detections, in the coordinates of the network's input.
+        """Return the tensors of ``results`` for each clip, with coordinates in pixels of the network's input.
 
         Args:
-            features: [R, C, T, s, s] of all clips' detections.
-            detections: those of each clip.
+            features: [R, C, T, s, s] of the detections of all clips.
+            detections: the detections of each clip.
         """
 
     @staticmethod
     def restore(prediction: dict[str, Tensor], boxes: Tensor, old: Size, new: Size) -> Mapping[str, Tensor | BoxMasks]:
-        """A prediction in the coordinates of the frames as given; as it is where it has no coordinates.
+        """Return the prediction for one clip with coordinates in pixels of the input frames.
+
+        The default returns it unchanged, for predictions without coordinates or pixels.
 
         Args:
-            prediction: from ``predict``, in frames of size ``old``.
+            prediction: the result of ``predict`` for the clip, in frames of size ``old``.
             boxes: [D, T, 4] in frames of size ``new``.
+            old: (height, width) of the network's input.
+            new: (height, width) of the input frames.
         """
         return prediction
 
 
 class TaskSpec(ABC):
-    """The layers of a head, as data."""
+    """Spec of a head: its layers as data."""
 
     __slots__ = ()
 
     @abstractmethod
     def build(self, channels: int, num_classes: int) -> TaskHead:
-        """The head, for maps of so many channels."""
+        """Build the head for feature maps with ``channels``. ``num_classes`` includes the background."""

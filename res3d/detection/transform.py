@@ -1,4 +1,4 @@
-"""Clips to the network's input and results back: torchvision's ``GeneralizedRCNNTransform`` with frames."""
+"""Preprocessing of clips and resizing of their targets: torchvision's ``GeneralizedRCNNTransform`` with a time axis."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,17 +13,17 @@ from res3d.detection.task_head import TaskHead
 from res3d.ops.resizing import resize_boxes
 
 MULTIPLE = 32
-"""Frames are padded with zeros, right and below, to sides that this divides."""
+"""Frames are padded with zeros on the right and at the bottom, to sides that are multiples of this."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchSizes:
-    """Sizes of the clips of a batch, as given and as the network sees them."""
+    """Sizes of the clips of a batch, before and after preprocessing."""
 
     frames: int
-    """T, which the clips of a batch share."""
-    given_sizes: tuple[tuple[int, int], ...]
-    """(height, width) of the frames of each clip as given."""
+    """T, the same for all clips of a batch."""
+    input_sizes: tuple[tuple[int, int], ...]
+    """(height, width) of the input frames of each clip."""
     sizes: tuple[tuple[int, int], ...]
     """(height, width) of the frames of each clip after resizing, before padding."""
 
@@ -36,14 +36,19 @@ class BatchSizes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipBatch(BatchSizes):
-    """Clips resized, normalised, padded and stacked."""
+    """Clips that are resized, normalized, padded and stacked."""
 
     pixels: Tensor
     """[N, C, T, H, W]."""
 
 
 class ClipTransform(nn.Module):
-    """Resizes by the frames' shorter side, normalises, pads and stacks."""
+    """Preprocessing of clips: normalize, resize by the frames' shorter side, pad and stack.
+
+    Args:
+        settings: sizes, mean and standard deviation.
+        channel_order: channel order of the result, "rgb" or "bgr".
+    """
 
     def __init__(self, settings: DetectorSettings, channel_order: str) -> None:
         super().__init__()
@@ -51,20 +56,23 @@ class ClipTransform(nn.Module):
         self.channel_order = channel_order
 
     def forward(self, clips: Sequence[Tensor]) -> ClipBatch:
-        """[C, T, h, w] RGB clips in 0..1 of any frame sizes."""
+        """Return the batch of [C, T, h, w] RGB clips in 0..1. The frames of different clips may differ in size."""
         sizes = self.plan([(clip.shape[1], clip.shape[2], clip.shape[3]) for clip in clips])
         resized = [_resize_clip(self._normalize(clip), size) for clip, size in zip(clips, sizes.sizes, strict=True)]
         return ClipBatch(
             frames=sizes.frames,
-            given_sizes=sizes.given_sizes,
+            input_sizes=sizes.input_sizes,
             sizes=sizes.sizes,
             pixels=_stack(resized, sizes.padded_size),
         )
 
     def plan(self, sizes: Sequence[tuple[int, int, int]]) -> BatchSizes:
-        """Sizes of clips of (T, height, width) after resizing: in training, each one's shorter side is drawn."""
-        given = tuple((height, width) for _, height, width in sizes)
-        return BatchSizes(frames=sizes[0][0], given_sizes=given, sizes=tuple(self._resized(*size) for size in given))
+        """Return the sizes of a batch of clips of (T, height, width).
+
+        In training mode, the shorter side of each clip is drawn at random from ``min_size``.
+        """
+        inputs = tuple((height, width) for _, height, width in sizes)
+        return BatchSizes(frames=sizes[0][0], input_sizes=inputs, sizes=tuple(self._new_size(*size) for size in inputs))
 
     def _normalize(self, clip: Tensor) -> Tensor:
         clip = clip.flip(0) if self.channel_order == "bgr" else clip
@@ -73,11 +81,12 @@ class ClipTransform(nn.Module):
         )
         return (clip - mean) / std
 
-    def _resized(self, height: int, width: int) -> tuple[int, int]:
+    def _new_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) after resizing."""
         sides = self.settings.min_size if isinstance(self.settings.min_size, tuple) else (self.settings.min_size,)
         side = sides[int(torch.randint(len(sides), ()))] if self.training else sides[-1]
         scale = min(side / min(height, width), self.settings.max_size / max(height, width))
-        return int(height * scale), int(width * scale)  # rounded as torch does it with ``recompute_scale_factor``
+        return int(height * scale), int(width * scale)  # rounded down like F.interpolate(recompute_scale_factor=True)
 
 
 def _resize_clip(clip: Tensor, size: tuple[int, int]) -> Tensor:
@@ -86,8 +95,9 @@ def _resize_clip(clip: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _stack(clips: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    # In this layout convolutions are fastest, on CPU and GPU.
+    """Stack clips, padded with zeros to ``size`` (height, width)."""
     pixels = clips[0].new_zeros(len(clips), *clips[0].shape[:2], *size)
+    # Convolutions are fastest in this memory format, on CPU and GPU.
     pixels = pixels.contiguous(memory_format=torch.channels_last_3d)
     for row, clip in zip(pixels, clips, strict=True):
         row[:, :, : clip.shape[2], : clip.shape[3]] = clip
@@ -97,9 +107,9 @@ def _stack(clips: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
 def resize_targets(
     targets: Sequence[ClipTargets], batch: BatchSizes, tasks: Mapping[str, TaskHead]
 ) -> list[ClipTargets]:
-    """Targets of the clips of a batch in the coordinates of their resized frames."""
-    sizes = zip(batch.given_sizes, batch.sizes, strict=True)
-    return [_resize_target(target, *each, tasks) for target, each in zip(targets, sizes, strict=True)]
+    """Return the targets of a batch for its resized frames."""
+    sizes = zip(batch.input_sizes, batch.sizes, strict=True)
+    return [_resize_target(target, old, new, tasks) for target, (old, new) in zip(targets, sizes, strict=True)]
 
 
 def _resize_target(

@@ -1,4 +1,8 @@
-"""Scores against ground truth: AP, HOTA, MOTA, IDF1 and PCK of tracks, by the field's own tools; AP of tubes."""
+"""Scores of predictions against ground truth.
+
+``evaluate`` scores tracks: HOTA, MOTA and IDF1 by TrackEval, AP by pycocotools, and PCK. ``score_tubes`` scores a
+detector's tubes.
+"""
 
 from res3d.evaluation.evaluate import evaluate
 from res3d.evaluation.score_report import KindReport, Report

@@ -1,4 +1,4 @@
-"""Predicted tracks against true ones: all videos, all classes, by boxes, masks and poses."""
+"""``evaluate``: scores of predicted tracks for all videos and classes, by boxes, masks and poses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from res3d.evaluation.switches import find_switches
 from res3d.evaluation.tracking_scores import RawScores, combine, score_sequence, summarize
 from res3d.structures import Category, Track, VideoTracks
 
-Videos = Mapping[str, VideoTracks]
-Key = tuple[str, int]  # video, label
+Videos = Mapping[str, VideoTracks]  # by name
+Key = tuple[str, int]  # (name of the video, label)
 
 
 def evaluate(
@@ -27,16 +27,18 @@ def evaluate(
 ) -> Report:
     """Score predictions against the ground truth.
 
-    By boxes always; by masks and by poses where both sides have them. Classes go by the names of their categories where
-    both sides have names, else by their labels; predictions of classes that the ground truth does not have are left
-    out, and the report notes their number.
+    Tracks are compared by boxes, and also by masks and by poses if both sides have them. Classes are matched by the
+    names of their categories if both sides have names, else by their labels. Predictions of classes that the ground
+    truth does not have are excluded; the notes of the report have their numbers.
 
     Args:
-        predictions, truth: videos by name, as ``structures.formats.read_tracks`` gives them, or one video.
-        progress: called with each kind of similarity ("box", "mask", "pose") when it is scored.
+        predictions: videos by name, as returned by ``structures.formats.read_tracks``, or one video.
+        truth: the ground truth, in the same form.
+        progress: called with each kind of similarity ("box", "mask", "pose") after it is scored.
 
     Raises:
-        ValueError: videos that do not match by name (with or without a suffix like .mp4).
+        ValueError: a video is missing on one side (names are matched with or without a suffix like .mp4), or the two
+            sides have different numbers of keypoints.
         ImportError: trackeval or pycocotools is not installed.
     """
     if isinstance(predictions, VideoTracks) or isinstance(truth, VideoTracks):
@@ -44,68 +46,72 @@ def evaluate(
             raise ValueError("predictions and truth must both be one video, or both be videos by name")
         predictions, truth = {truth.name: predictions}, {truth.name: truth}
     couples, notes = {}, []
-    for name, (found, true) in _match_videos(predictions, truth).items():
-        aligned, unknown = _align_labels(found, true)
+    for name, (predicted, true) in _match_videos(predictions, truth).items():
+        aligned, excluded = _align_labels(predicted, true)
         couples[name] = (aligned, true)
-        notes += [f"{name}: {unknown[label]} predictions of {label} left out: not in the truth" for label in unknown]
-    shared = [kinds_of(found) & kinds_of(true) for found, true in couples.values()]
-    kinds = [kind for kind in SIMILARITIES if any(kind in have for have in shared)]
+        notes += [
+            f"{name}: {count} predictions of {label} excluded: the ground truth has no such class"
+            for label, count in excluded.items()
+        ]
+    shared_kinds = [kinds_of(predicted) & kinds_of(true) for predicted, true in couples.values()]
     reports = {}
-    for kind in kinds:
-        reports[kind] = _evaluate_kind(kind, couples)
-        progress(kind)
+    for kind in SIMILARITIES:
+        if any(kind in kinds for kinds in shared_kinds):
+            reports[kind] = _evaluate_kind(kind, couples)
+            progress(kind)
     return Report(kinds=reports, notes=tuple(notes))
 
 
 def _match_videos(predictions: Videos, truth: Videos) -> dict[str, tuple[VideoTracks, VideoTracks]]:
-    """Return pairs (predicted, true) by the names of the ground truth."""
+    """Return (predictions, ground truth) of each video, by its name in the ground truth."""
     stems = {Path(name).stem: video for name, video in predictions.items()}
-    if len(stems) < len(predictions):
+    if len(stems) < len(predictions):  # ambiguous: only whole names match
         stems = {}
     couples = {}
     for name, true in truth.items():
-        found = predictions.get(name, stems.get(Path(name).stem))
-        if found is None:
+        predicted = predictions.get(name, stems.get(Path(name).stem))
+        if predicted is None:
             raise ValueError(
-                f"the ground truth has a video {name!r} that the predictions lack; they have {_listed(predictions)}"
+                f"the ground truth has a video {name!r} that the predictions lack; they have {_list_names(predictions)}"
             )
-        couples[name] = (found, true)
-    known = {Path(name).stem for name in truth} | set(truth)
-    if strangers := [name for name in predictions if name not in known and Path(name).stem not in known]:
+        couples[name] = (predicted, true)
+    accepted = {Path(name).stem for name in truth} | set(truth)
+    if extra := [name for name in predictions if name not in accepted and Path(name).stem not in accepted]:
         raise ValueError(
-            f"the predictions have a video {strangers[0]!r} that the ground truth lacks; it has {_listed(truth)}"
+            f"the predictions have a video {extra[0]!r} that the ground truth lacks; it has {_list_names(truth)}"
         )
     return couples
 
 
-def _listed(videos: Videos, most: int = 5) -> str:
+def _list_names(videos: Videos, limit: int = 5) -> str:
+    """Return the names of the first videos, and the number of further ones, for messages."""
     names = [repr(name) for name in videos]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def _align_labels(found: VideoTracks, truth: VideoTracks) -> tuple[VideoTracks, dict[str, int]]:
-    """Return predictions under the truth's labels, and the numbers of boxes of other classes, which are left out."""
+def _align_labels(predictions: VideoTracks, truth: VideoTracks) -> tuple[VideoTracks, dict[str, int]]:
+    """Return the predictions with the labels of the ground truth, and the numbers of excluded boxes by class."""
     label_of = {category.name: label for label, category in truth.categories.items()}
-    kept: list[Track] = []
-    unknown: dict[str, int] = {}
-    for track in found.tracks:
-        category = found.categories.get(track.label)
+    tracks: list[Track] = []
+    excluded: dict[str, int] = {}
+    for track in predictions.tracks:
+        category = predictions.categories.get(track.label)
         label = track.label
         if category is not None and label_of:
             label = label_of.get(category.name, -1)
         elif label_of and label not in truth.categories:
             label = -1
         if label >= 0:
-            kept.append(track.relabeled(label))
+            tracks.append(track.relabeled(label))
         else:
             name = f"class {category.name!r}" if category else f"label {track.label}"
-            unknown[name] = unknown.get(name, 0) + len(track)
-    return found.renamed(tracks=tuple(kept)), unknown
+            excluded[name] = excluded.get(name, 0) + len(track)
+    return predictions.renamed(tracks=tuple(tracks)), excluded
 
 
 @dataclass(kw_only=True)
 class _Parts:
-    """Partial results of one class in one video, before they are added up."""
+    """Partial results of one class in one video, which are combined into scores of videos, classes and the total."""
 
     pairs: list[FramePair]
     tracking: RawScores
@@ -113,12 +119,13 @@ class _Parts:
 
 
 def _evaluate_kind(kind: str, couples: Mapping[str, tuple[VideoTracks, VideoTracks]]) -> KindReport:
+    """Return the report of one kind of similarity. ``couples``: predictions and ground truth by video."""
     categories = {label: c for _, truth in couples.values() for label, c in truth.categories.items()}
     parts: dict[Key, _Parts] = {}
-    for name, (found, truth) in couples.items():
-        for label in sorted({track.label for track in (*truth.tracks, *found.tracks)}):
-            pairs = pair_frames(truth, found, label=label, kind=kind, category=categories.get(label))
-            if not any(len(pair.truth) or len(pair.found) for pair in pairs):
+    for name, (predictions, truth) in couples.items():
+        for label in sorted({track.label for track in (*truth.tracks, *predictions.tracks)}):
+            pairs = pair_frames(truth, predictions, label=label, kind=kind, category=categories.get(label))
+            if not any(len(pair.truth) or len(pair.predictions) for pair in pairs):
                 continue
             joints = count_joints(pairs) if kind == "pose" else None
             parts[name, label] = _Parts(pairs=pairs, tracking=score_sequence(pairs), joints=joints)
@@ -141,7 +148,11 @@ def _evaluate_kind(kind: str, couples: Mapping[str, tuple[VideoTracks, VideoTrac
 def _scores(
     kind: str, keys: Sequence[Key], parts: Mapping[Key, _Parts], categories: Mapping[int, Category]
 ) -> dict[str, float]:
-    """Return tracking scores as if all were one sequence, and the mean over classes of the AP over all videos."""
+    """Return the scores of several parts.
+
+    Tracking scores and PCK are those of all parts as one sequence. AP is computed for each class over its videos, then
+    averaged over the classes.
+    """
     scores = summarize(combine([parts[key].tracking for key in keys]))
     by_class = []
     for label in sorted({label for _, label in keys}):
@@ -152,8 +163,8 @@ def _scores(
         scores[name] = float(np.mean(values)) if values else float("nan")
     counts = [joints for key in keys if (joints := parts[key].joints) is not None]
     if counts:
-        known = sum(int(joints.known.sum()) for joints in counts)
-        scores["PCK"] = sum(int(joints.correct.sum()) for joints in counts) / known if known else float("nan")
+        annotated = sum(int(joints.annotated.sum()) for joints in counts)
+        scores["PCK"] = sum(int(joints.correct.sum()) for joints in counts) / annotated if annotated else float("nan")
     return scores
 
 
@@ -166,9 +177,9 @@ def _joints(parts: Mapping[Key, _Parts], categories: Mapping[int, Category]) -> 
     scores = {}
     for label, counts in totals.items():
         category = categories.get(label)
-        count = len(counts.known)
+        count = len(counts.annotated)
         names = category.keypoints if category and len(category.keypoints) == count else tuple(map(str, range(count)))
-        shown = category.name if category else str(label)
-        for name, known, correct in zip(names, counts.known, counts.correct, strict=True):
-            scores[f"{shown}: {name}"] = float(correct / known) if known else float("nan")
+        class_name = category.name if category else str(label)
+        for name, annotated, correct in zip(names, counts.annotated, counts.correct, strict=True):
+            scores[f"{class_name}: {name}"] = float(correct / annotated) if annotated else float("nan")
     return scores

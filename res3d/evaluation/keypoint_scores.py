@@ -1,4 +1,4 @@
-"""PCK: the percentage of correct keypoints, joint by joint."""
+"""PCK, the percentage of correct keypoints (Yang and Ramanan 2013), for each keypoint of a class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,43 +10,47 @@ from scipy.optimize import linear_sum_assignment
 from res3d.evaluation.sequence import FramePair
 from res3d.evaluation.similarity import pose_distance
 
-REACH = 0.2
-"""Largest distance of a correct keypoint, in longer sides of the true box: PCK@0.2 (Yang and Ramanan 2013)."""
+PCK_THRESHOLD = 0.2
+"""Maximum distance of a correct keypoint, as a fraction of the longer side of the ground-truth box: PCK@0.2."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JointCounts:
-    """Numbers of known and of correctly found instances of each of K keypoints."""
+    """Numbers of annotated and of correctly predicted instances of each of K keypoints."""
 
-    known: NDArray[np.int64]
-    """[K]"""
+    annotated: NDArray[np.int64]
+    """[K] instances in the ground truth."""
     correct: NDArray[np.int64]
-    """[K]"""
+    """[K] of them, those with a correct prediction."""
 
     def __add__(self, other: "JointCounts") -> "JointCounts":
-        return JointCounts(known=self.known + other.known, correct=self.correct + other.correct)
+        return JointCounts(annotated=self.annotated + other.annotated, correct=self.correct + other.correct)
 
 
 def count_joints(pairs: Sequence[FramePair]) -> JointCounts | None:
-    """Count keypoints of one class in one video; None without true poses.
+    """Return the counts of one class in one video; None if the ground truth has no poses.
 
-    Objects are matched by OKS in each frame; all keypoints of an unmatched object count as wrong.
+    Objects are matched by their OKS in each frame. All keypoints of an unmatched object count as wrong.
+
+    Args:
+        pairs: ground truth and predictions of the class, frame by frame, with the OKS as similarity.
     """
-    posed = [pair for pair in pairs if pair.truth.keypoints is not None]
-    if not posed:
+    pairs = [pair for pair in pairs if pair.truth.keypoints is not None]
+    if not pairs:
         return None
-    known, correct = (sum(part) for part in zip(*map(_count_frame, posed), strict=True))
-    return JointCounts(known=np.asarray(known), correct=np.asarray(correct))
+    annotated, correct = (sum(part) for part in zip(*map(_count_frame, pairs), strict=True))
+    return JointCounts(annotated=np.asarray(annotated), correct=np.asarray(correct))
 
 
 def _count_frame(pair: FramePair) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the numbers of annotated and of correct keypoints of one frame, [K] each."""
     assert pair.truth.keypoints is not None
-    known = (pair.truth.keypoints[..., 2] > 0).sum(axis=0)
-    if pair.found.keypoints is None:
-        return known, np.zeros_like(known)
+    annotated = (pair.truth.keypoints[..., 2] > 0).sum(axis=0)
+    if pair.predictions.keypoints is None:
+        return annotated, np.zeros_like(annotated)
     rows, columns = linear_sum_assignment(-pair.similarity)
     matched = pair.similarity[rows, columns] > 0
     rows, columns = rows[matched], columns[matched]
-    distance = pose_distance(pair.truth.keypoints, pair.found.keypoints)[rows, columns]
-    reach = REACH * (pair.truth.boxes[rows, 2:] - pair.truth.boxes[rows, :2]).max(axis=1)
-    return known, (distance <= reach[:, None]).sum(axis=0)
+    distance = pose_distance(pair.truth.keypoints, pair.predictions.keypoints)[rows, columns]
+    threshold = PCK_THRESHOLD * (pair.truth.boxes[rows, 2:] - pair.truth.boxes[rows, :2]).max(axis=1)
+    return annotated, (distance <= threshold[:, None]).sum(axis=0)  # unannotated keypoints have a distance of NaN

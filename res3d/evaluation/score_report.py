@@ -1,4 +1,4 @@
-"""Scores of an evaluation, as text for people and as JSON for programs."""
+"""``Report``: the scores of an evaluation, as a text table and as JSON."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from res3d.settings.types import Json
 
 Scores = Mapping[str, float]
 
-SHOWN = {  # column of the text table: score
+COLUMNS = {  # headings of the text table, and their scores
     "HOTA": "HOTA",
     "DetA": "DetA",
     "AssA": "AssA",
@@ -30,30 +30,34 @@ SHOWN = {  # column of the text table: score
 
 @dataclass(frozen=True, kw_only=True)
 class KindReport:
-    """Scores by one kind of similarity: 0 to 1 (MOTA can be negative), and counts; NaN where a score is undefined."""
+    """Scores by one kind of similarity: fractions in 0..1 (MOTA can be negative) and counts; NaN where undefined."""
 
     videos: Mapping[str, Scores]
+    """Scores of each video, over all classes."""
     classes: Mapping[str, Scores]
+    """Scores of each class, over all videos."""
     total: Scores
+    """Scores over all videos and classes."""
     joints: Mapping[str, float]
-    """PCK by "class: joint"; only for poses."""
+    """PCK by "class: keypoint"; empty unless poses are compared."""
     switches: Sequence[tuple[str, str, Switch]]
-    """(video, class, identity switch)"""
+    """Identity switches as (video, class, switch)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Scores by kind of similarity ("box", "mask", "pose")."""
+    """Result of ``evaluate``."""
 
     kinds: Mapping[str, KindReport]
+    """Scores by kind of similarity: "box", "mask", "pose"."""
     notes: Sequence[str] = ()
-    """Predictions that were left out, for people to read."""
+    """Messages about predictions that were excluded."""
 
     def to_dict(self) -> Json:
-        """Return plain values for JSON, with None in place of NaN."""
-        made: Json = {"notes": list(self.notes)}
+        """Return the report as plain values for JSON, with None in place of NaN."""
+        values: Json = {"notes": list(self.notes)}
         for kind, report in self.kinds.items():
-            made[kind] = {
+            values[kind] = {
                 "total": _plain(report.total),
                 "classes": {name: _plain(scores) for name, scores in report.classes.items()},
                 "videos": {name: _plain(scores) for name, scores in report.videos.items()},
@@ -62,19 +66,20 @@ class Report:
                     {"video": video, "class": name, **asdict(switch)} for video, name, switch in report.switches
                 ],
             }
-        return made
+        return values
 
     def to_json(self, path: str | Path) -> None:
-        """Write ``to_dict``, whole or not at all."""
+        """Write ``to_dict`` to a JSON file. The file appears only when it is complete."""
         write_whole(path, json.dumps(self.to_dict(), indent=1))
 
     def table(self, most_switches: int = 20) -> str:
-        """Return the scores as text: per cent, counts, and the first ``most_switches`` switches of each kind."""
+        """Return the scores as text: percentages, counts, and up to ``most_switches`` identity switches per kind."""
         return "\n\n".join([*(_kind_text(kind, r, most_switches) for kind, r in self.kinds.items()), *self.notes])
 
 
 def _kind_text(kind: str, report: KindReport, most_switches: int) -> str:
-    columns = {column: score for column, score in SHOWN.items() if score in report.total}
+    """Return the table and the identity switches of one kind. Videos and classes have rows if there are several."""
+    columns = {column: score for column, score in COLUMNS.items() if score in report.total}
     rows = dict(report.videos) if len(report.videos) > 1 else {}
     if len(report.classes) > 1:
         rows |= {f"class {name}": scores for name, scores in report.classes.items()}
@@ -93,12 +98,12 @@ def _kind_text(kind: str, report: KindReport, most_switches: int) -> str:
             f"switch in {video}, frame {switch.frame}: {name} {switch.id} was {switch.before}, is {switch.after}"
         )
     if len(report.switches) > most_switches:
-        lines.append(f"... and {len(report.switches) - most_switches} switches more")
+        lines.append(f"... and {len(report.switches) - most_switches} more switches")
     return "\n".join(lines)
 
 
 def _joint_lines(joints: Scores) -> list[str]:
-    """Return one line per class; joints are named CLASS: JOINT."""
+    """Return one line per class with the PCK of its keypoints. Names in ``joints`` are "class: keypoint"."""
     lines: dict[str, list[str]] = {}
     for name, value in joints.items():
         category, _, joint = name.rpartition(": ")

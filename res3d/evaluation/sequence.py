@@ -1,4 +1,4 @@
-"""Ground truth and predictions of one class in one video, frame by frame: the input of every metric."""
+"""``FramePair`` and ``pair_frames``: ground truth and predictions of one class, frame by frame, for the metrics."""
 
 from dataclasses import dataclass
 
@@ -9,56 +9,67 @@ from scipy.optimize import linear_sum_assignment
 from res3d.evaluation.similarity import SIMILARITIES, box_similarity
 from res3d.structures import Category, FrameTracks, VideoTracks
 
-MATCH = 0.5
-"""Similarity from which on two objects count as the same, as in CLEAR and ID metrics."""
+MATCH_THRESHOLD = 0.5
+"""Minimum similarity of two objects that match, as in the CLEAR and identity metrics."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FramePair:
-    """One frame: N true objects, M predicted ones, and their similarity."""
+    """One frame: N ground-truth objects, M predictions, and their similarities."""
 
     truth: FrameTracks
-    found: FrameTracks
+    predictions: FrameTracks
     similarity: NDArray[np.float64]
-    """[N, M]"""
+    """[N, M] in 0..1, see ``SIMILARITIES``."""
 
 
 def pair_frames(
-    truth: VideoTracks, found: VideoTracks, *, label: int, kind: str, category: Category | None = None
+    truth: VideoTracks, predictions: VideoTracks, *, label: int, kind: str, category: Category | None = None
 ) -> list[FramePair]:
     """Pair ground truth and predictions of one class, frame by frame, over the annotated frames.
 
-    True objects with a score of 0 are not counted (MOTChallenge's flag, COCO's crowds), nor those without a mask or a
-    known keypoint where masks or poses are compared: they, and the predictions whose boxes fit them best, are left out.
-    So are predictions without a mask or a pose.
+    Some objects are excluded, as they are neither right nor wrong:
+
+    - Ground-truth objects with a score of 0 (MOTChallenge's flag, COCO's crowds), and those without a mask or an
+      annotated keypoint where masks or poses are compared. The predictions whose boxes match them are excluded too.
+    - Predictions without a mask or a pose where masks or poses are compared.
+
+    Args:
+        truth: ground truth of the video.
+        predictions: predictions in the same video.
+        label: the class, by its label on both sides.
+        kind: "box", "mask" or "pose".
+        category: the class; poses need it for their keypoint sigmas, see ``sigmas_of``.
     """
-    length = max(truth.num_frames, found.num_frames)
-    shown = np.ones(length, bool)
+    length = max(truth.num_frames, predictions.num_frames)
+    is_annotated = np.ones(length, bool)
     if truth.annotated is not None:
-        shown = np.isin(np.arange(length), truth.annotated)
-    sides = (side.renamed(num_frames=length, tracks=side.of(label)).frames() for side in (truth, found))
+        is_annotated = np.isin(np.arange(length), truth.annotated)
+    frames = (video.renamed(num_frames=length, tracks=video.of(label)).frames() for video in (truth, predictions))
     pairs = []
-    for number, (one, other) in enumerate(zip(*sides, strict=True)):
-        if shown[number]:
-            one, other = _counted(one, other[_has(other, kind)], kind)
-            pairs.append(FramePair(truth=one, found=other, similarity=SIMILARITIES[kind](one, other, category)))
+    for number, (true, predicted) in enumerate(zip(*frames, strict=True)):
+        if is_annotated[number]:
+            true, predicted = _exclude(true, predicted[_has(predicted, kind)], kind)
+            similarity = SIMILARITIES[kind](true, predicted, category)
+            pairs.append(FramePair(truth=true, predictions=predicted, similarity=similarity))
     return pairs
 
 
-def _counted(truth: FrameTracks, found: FrameTracks, kind: str) -> tuple[FrameTracks, FrameTracks]:
+def _exclude(truth: FrameTracks, predictions: FrameTracks, kind: str) -> tuple[FrameTracks, FrameTracks]:
+    """Return one frame without the ground-truth objects that do not count, and the predictions that match them."""
     counted = (truth.scores > 0) & _has(truth, kind)
     if counted.all():
-        return truth, found
-    iou = box_similarity(truth, found, None)
-    rows, columns = linear_sum_assignment(np.where(iou >= MATCH, -iou, 0))
-    matched = iou[rows, columns] >= MATCH
-    keep = np.ones(len(found), bool)
+        return truth, predictions
+    iou = box_similarity(truth, predictions, None)
+    rows, columns = linear_sum_assignment(np.where(iou >= MATCH_THRESHOLD, -iou, 0))
+    matched = iou[rows, columns] >= MATCH_THRESHOLD
+    keep = np.ones(len(predictions), bool)
     keep[columns[matched & ~counted[rows]]] = False
-    return truth[counted], found[keep]
+    return truth[counted], predictions[keep]
 
 
 def _has(frame: FrameTracks, kind: str) -> NDArray[np.bool_]:
-    """Return a mask [N] of the objects that have what is compared."""
+    """Return a mask [N] of the objects that have a box, a mask or a pose, depending on ``kind``."""
     if kind == "mask" and frame.masks is not None:
         return np.array([mask is not None for mask in frame.masks], bool)
     if kind == "pose" and frame.keypoints is not None:

@@ -1,4 +1,4 @@
-"""List of the identity switches that CLEAR counts."""
+"""``find_switches``: the identity switches that the CLEAR metrics count, as a list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,43 +6,49 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from res3d.evaluation.sequence import MATCH, FramePair
+from res3d.evaluation.sequence import MATCH_THRESHOLD, FramePair
 
-KEEP = 1000
-"""Score of keeping an identity, in similarities, as in TrackEval."""
+SAME_ID_BONUS = 1000
+"""Added to the similarity of a pair that matched in the previous frame, as in TrackEval."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Switch:
-    """Identity switch: in ``frame`` (from 0) the true object ``id`` matches ``after``, at its last match ``before``."""
+    """Identity switch: a ground-truth object matches another track than at its previous match."""
 
     frame: int
+    """Frame number of the new match, from 0."""
     id: int
+    """Id of the object in the ground truth."""
     before: int
+    """Track id of the previous match."""
     after: int
+    """Track id of the new match."""
 
 
 def find_switches(pairs: Sequence[FramePair]) -> list[Switch]:
-    """Return the identity switches of one class in one video, in order.
+    """Return the identity switches of one class in one video, in temporal order.
 
-    Objects are matched as in CLEAR (Bernardin and Stiefelhagen 2008, in TrackEval's form): at a similarity of 0.5 or
-    more, those first that were matched in the frame before.
+    Objects are matched as in CLEAR (Bernardin and Stiefelhagen 2008, as TrackEval computes it): a match needs a
+    similarity of at least 0.5, and pairs that matched in the previous frame have priority.
     """
     switches: list[Switch] = []
-    last: dict[int, int] = {}  # true id: the id it was last found as
-    previous: dict[int, int] = {}  # the same, of the frame before only
+    last_match: dict[int, int] = {}  # track id by ground-truth id
+    previous_frame: dict[int, int] = {}  # the same for matches in the previous frame only
     for pair in pairs:
-        if not len(pair.truth) or not len(pair.found):
+        if not len(pair.truth) or not len(pair.predictions):
             continue
-        truth, found = pair.truth.ids, pair.found.ids
-        kept = np.array([[previous.get(a) == b for b in found.tolist()] for a in truth.tolist()])
-        score = np.where(pair.similarity >= MATCH - np.finfo(float).eps, KEEP * kept + pair.similarity, 0)
+        truth_ids, track_ids = pair.truth.ids.tolist(), pair.predictions.ids.tolist()
+        same = np.array([[previous_frame.get(a) == b for b in track_ids] for a in truth_ids])
+        is_match = pair.similarity >= MATCH_THRESHOLD - np.finfo(float).eps
+        score = np.where(is_match, SAME_ID_BONUS * same + pair.similarity, 0)
         rows, columns = linear_sum_assignment(-score)
-        previous = {}
+        previous_frame = {}
         for row, column in zip(rows, columns, strict=True):
             if score[row, column] > 0:
-                identity, now = int(truth[row]), int(found[column])
-                if last.setdefault(identity, now) != now:
-                    switches.append(Switch(frame=pair.truth.frame, id=identity, before=last[identity], after=now))
-                last[identity] = previous[identity] = now
+                identity, after = truth_ids[row], track_ids[column]
+                before = last_match.setdefault(identity, after)
+                if before != after:
+                    switches.append(Switch(frame=pair.truth.frame, id=identity, before=before, after=after))
+                last_match[identity] = previous_frame[identity] = after
     return switches

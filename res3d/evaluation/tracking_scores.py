@@ -1,4 +1,4 @@
-"""HOTA, CLEAR (MOTA) and identity (IDF1) scores, by TrackEval, from memory: any class, boxes, masks or poses."""
+"""HOTA, CLEAR (MOTA) and identity (IDF1) scores, computed by TrackEval from arrays in memory."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from res3d.evaluation.sequence import FramePair
 
-# our name: (TrackEval's metric, its field). HOTA's are means over its thresholds, 0.05 to 0.95.
+# (metric, field) of TrackEval by the name of our score. HOTA's fields are averaged over its thresholds 0.05 to 0.95.
 FIELDS = {
     "HOTA": ("HOTA", "HOTA"),
     "DetA": ("HOTA", "DetA"),
@@ -29,29 +29,34 @@ FIELDS = {
     "mostly_lost": ("CLEAR", "ML"),
 }
 COUNTS = ("switches", "fragments", "matches", "misses", "false_positives", "mostly_tracked", "mostly_lost")
+"""Scores that are counts; the others are fractions."""
 
-MetricScores = Mapping[str, float | NDArray[np.floating]]  # by TrackEval's field
-RawScores = Mapping[str, MetricScores]  # TrackEval's own results, by metric
+MetricScores = Mapping[str, float | NDArray[np.floating]]  # by field of TrackEval
+RawScores = Mapping[str, MetricScores]  # by metric of TrackEval
 
 
 class Metric(Protocol):
-    """A metric of TrackEval."""
+    """Interface of TrackEval's metrics."""
 
     def eval_sequence(self, data: dict[str, object]) -> MetricScores:
         """Return the results for one class in one video."""
 
     def combine_sequences(self, all_res: dict[int, MetricScores]) -> MetricScores:
-        """Return the results over several videos."""
+        """Return the results of several videos as if they were one."""
 
 
 def score_sequence(pairs: Sequence[FramePair]) -> RawScores:
-    """Return TrackEval's results for one class in one video, for ``combine`` and ``summarize``."""
+    """Return TrackEval's results for one class in one video. ``combine`` and ``summarize`` take them.
+
+    Raises:
+        ImportError: trackeval is not installed.
+    """
     data = _as_trackeval(pairs)
     return {name: metric.eval_sequence(data) for name, metric in _metrics().items()}
 
 
 def combine(parts: Sequence[RawScores]) -> RawScores:
-    """Return the results over several videos or classes as if they were one (TrackEval's ``combine_sequences``)."""
+    """Return the results of several videos or classes as if they were one (TrackEval's ``combine_sequences``)."""
     numbered = dict(enumerate(parts))
     return {
         name: metric.combine_sequences({n: part[name] for n, part in numbered.items()})
@@ -60,15 +65,16 @@ def combine(parts: Sequence[RawScores]) -> RawScores:
 
 
 def summarize(scores: RawScores) -> dict[str, float]:
-    """Return scores from 0 to 1 (MOTA can be negative) and counts by the names of ``FIELDS``."""
+    """Return the scores of ``FIELDS``: fractions in 0..1 (MOTA can be negative) and counts."""
     values = {name: float(np.mean(scores[metric][field])) for name, (metric, field) in FIELDS.items()}
     return {name: int(value) if name in COUNTS else value for name, value in values.items()}
 
 
 def _as_trackeval(pairs: Sequence[FramePair]) -> dict[str, object]:
-    truth, found = [pair.truth.ids for pair in pairs], [pair.found.ids for pair in pairs]
-    gt_ids, num_gt_ids = _numbered(truth)
-    tracker_ids, num_tracker_ids = _numbered(found)
+    """Return the input of ``Metric.eval_sequence``."""
+    truth_ids, predicted_ids = [pair.truth.ids for pair in pairs], [pair.predictions.ids for pair in pairs]
+    gt_ids, num_gt_ids = _renumber(truth_ids)
+    tracker_ids, num_tracker_ids = _renumber(predicted_ids)
     return {
         "gt_ids": gt_ids,
         "tracker_ids": tracker_ids,
@@ -76,15 +82,15 @@ def _as_trackeval(pairs: Sequence[FramePair]) -> dict[str, object]:
         "num_timesteps": len(pairs),
         "num_gt_ids": num_gt_ids,
         "num_tracker_ids": num_tracker_ids,
-        "num_gt_dets": sum(len(ids) for ids in truth),
-        "num_tracker_dets": sum(len(ids) for ids in found),
+        "num_gt_dets": sum(len(ids) for ids in truth_ids),
+        "num_tracker_dets": sum(len(ids) for ids in predicted_ids),
     }
 
 
-def _numbered(ids: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]], int]:
-    """Return the ids of each frame as numbers from 0, and the number of different ids."""
-    known = np.unique(np.concatenate([*ids, np.zeros(0, np.int64)]))
-    return [np.searchsorted(known, own) for own in ids], len(known)
+def _renumber(ids: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]], int]:
+    """Return the ids of each frame renumbered from 0 without gaps, and the number of different ids."""
+    unique_ids = np.unique(np.concatenate([*ids, np.zeros(0, np.int64)]))
+    return [np.searchsorted(unique_ids, frame_ids) for frame_ids in ids], len(unique_ids)
 
 
 @functools.cache

@@ -57,7 +57,7 @@ def test_switches_are_printed_with_their_frames(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "found.txt"), str(tmp_path / "gt.txt")]) == 0
     assert "switch in gt, frame 5: 1 1 was 1, is 2" in capsys.readouterr().out
     assert main(["evaluate", str(tmp_path / "found.txt"), str(tmp_path / "gt.txt"), "--switches", "0"]) == 0
-    assert "... and 1 switches more" in capsys.readouterr().out
+    assert "... and 1 more switches" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def test_tracks_are_scored_against_a_truth_that_is_given(track, video, capsys):
         (["--min-size", "0"], "min_size must be a whole number ≥ 1, not 0"),
         (["--end", "2", "--truth", "x.json"], "scores are of whole videos"),
         (["--out", ""], "--out must name a folder"),
-        (["--backbone", "resnet18_3d"], "says itself what its backbone and norms are"),
+        (["--backbone", "resnet18_3d"], "defines its backbone and norms"),
     ],
 )
 def test_wrong_settings_end_before_any_work(track, video, capsys, flags, message):

@@ -15,7 +15,7 @@ def clip() -> torch.Tensor:
 
 def target(**changes) -> dict[str, torch.Tensor]:
     boxes = torch.tensor([2.0, 3, 12, 15]).expand(2, T, 4).clone()
-    whole = {
+    defaults = {
         "boxes": boxes,
         "visible": torch.ones(2, T, dtype=torch.bool),
         "labels": torch.tensor([1, 3]),
@@ -23,13 +23,13 @@ def target(**changes) -> dict[str, torch.Tensor]:
         "masks": torch.ones(2, T, H, W, dtype=torch.bool),
         "keypoints": torch.rand(2, T, 5, 3) * 10,
     }
-    return {name: value for name, value in {**whole, **changes}.items() if value is not None}
+    return {name: value for name, value in {**defaults, **changes}.items() if value is not None}
 
 
 def with_value(field: str, index: tuple[int, ...], value: float) -> dict[str, torch.Tensor]:
-    made = target()
-    made[field][index] = value
-    return made
+    changed = target()
+    changed[field][index] = value
+    return changed
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def with_value(field: str, index: tuple[int, ...], value: float) -> dict[str, to
         ([clip(), clip() / 0], r"clip 1: pixels must be finite, and some are NaN or infinite"),
     ],
 )
-def test_what_is_no_clip_is_refused(clips, message):
+def test_invalid_clips_are_refused(clips, message):
     with pytest.raises(ValueError, match=message):
         check_clips(clips, 3, torch.float32)
 
@@ -55,12 +55,12 @@ def test_what_is_no_clip_is_refused(clips, message):
     ("sizes", "message"),
     [
         ([], r"sizes must hold \(T, height, width\) of at least one clip"),
-        ([SIZE, (T, H)], r"clip 1: its size must be \(T, height, width\), each ≥ 1, not \(3, 20\)"),
-        ([(T, 0, W)], r"clip 0: its size must be \(T, height, width\), each ≥ 1, not \(3, 0, 30\)"),
+        ([SIZE, (T, H)], r"clip 1: size must be \(T, height, width\), each ≥ 1, not \(3, 20\)"),
+        ([(T, 0, W)], r"clip 0: size must be \(T, height, width\), each ≥ 1, not \(3, 0, 30\)"),
         ([SIZE, (5, H, W)], r"clip 1: all clips of a call must have one length T, not \[3, 5\]"),
     ],
 )
-def test_what_is_no_size_is_refused(sizes, message):
+def test_invalid_sizes_are_refused(sizes, message):
     with pytest.raises(ValueError, match=message):
         check_sizes(sizes)
 
@@ -81,7 +81,10 @@ def test_what_is_no_size_is_refused(sizes, message):
         (target(labels=torch.tensor([1, 4])), r"clip 1: labels must be in \[1, 4\), not \[1, 4\]"),
         (target(labels=torch.tensor([0, 2])), r"clip 1: labels must be in \[1, 4\), not \[0, 2\]"),
         (target(labels=torch.tensor([1.0, 2.0])), r"clip 1: labels must be int64, not torch.float32"),
-        (target(poses=torch.rand(2)), r"clip 1: this model has no use for 'poses' \(accepted: boxes, visible, labels"),
+        (
+            target(poses=torch.rand(2)),
+            r"clip 1: 'poses' is not a target of this model \(accepted: boxes, visible, labels",
+        ),
         (
             with_value("boxes", (1, 2, 2), 2.0),
             r"clip 1: boxes must have x1 < x2 .* not \[2.0, 3.0, 2.0, 15.0\] \(object 1",
@@ -91,36 +94,36 @@ def test_what_is_no_size_is_refused(sizes, message):
         (with_value("keypoints", (0, 1, 3, 0), float("inf")), "clip 1: keypoints must be finite where visible"),
     ],
 )
-def test_what_is_no_target_is_refused(second, message):
+def test_invalid_targets_are_refused(second, message):
     with pytest.raises(ValueError, match=message):
         check_targets([SIZE, SIZE], [target(), second], FIELDS, num_classes=4, device=CPU)
 
 
-def test_masks_are_refused_by_a_model_without_a_mask_head():
-    with pytest.raises(ValueError, match=r"clip 0: this model has no use for 'masks' \(accepted: boxes"):
+def test_masks_are_refused_without_a_mask_head():
+    with pytest.raises(ValueError, match=r"clip 0: 'masks' is not a target of this model \(accepted: boxes"):
         check_targets([SIZE], [target(keypoints=None)], {}, num_classes=4, device=CPU)
 
 
-@pytest.mark.parametrize(("targets", "count"), [(None, "none"), ([], "0")])
-def test_every_clip_needs_its_targets(targets, count):
-    with pytest.raises(ValueError, match=f"in training every clip needs its targets: 1 clips, {count} targets"):
+@pytest.mark.parametrize(("targets", "count"), [(None, "no"), ([], "0")])
+def test_every_clip_needs_a_target(targets, count):
+    with pytest.raises(ValueError, match=f"training needs one target per clip: 1 clips, {count} targets"):
         check_targets([SIZE], targets, FIELDS, num_classes=4, device=CPU)
 
 
-def test_hidden_frames_are_not_looked_at_and_boxes_may_reach_outside():
-    made = target()
-    made["visible"][0, 1] = False
-    made["boxes"][0, 1] = float("nan")
-    made["keypoints"][0, 1] = float("nan")
-    made["boxes"][1] = torch.tensor([-9.0, -9, 90, 90])
-    (checked,) = check_targets([SIZE], [made], FIELDS, num_classes=4, device=CPU)
-    assert torch.equal(checked.boxes[1], made["boxes"][1])
+def test_hidden_frames_are_not_checked_and_boxes_may_extend_beyond_the_frame():
+    accepted = target()
+    accepted["visible"][0, 1] = False
+    accepted["boxes"][0, 1] = float("nan")
+    accepted["keypoints"][0, 1] = float("nan")
+    accepted["boxes"][1] = torch.tensor([-9.0, -9, 90, 90])
+    (checked,) = check_targets([SIZE], [accepted], FIELDS, num_classes=4, device=CPU)
+    assert torch.equal(checked.boxes[1], accepted["boxes"][1])
 
 
-def test_objects_that_are_never_visible_are_left_out():
-    made = target()
-    made["visible"][0] = False
-    (checked,) = check_targets([SIZE], [made], FIELDS, num_classes=4, device=CPU)
+def test_objects_that_are_never_visible_are_dropped():
+    hidden = target()
+    hidden["visible"][0] = False
+    (checked,) = check_targets([SIZE], [hidden], FIELDS, num_classes=4, device=CPU)
     assert checked.labels.tolist() == [3]
     assert checked.boxes.shape == (1, T, 4)
     assert {name: len(value) for name, value in checked.extra.items()} == {"masks": 1, "keypoints": 1}
