@@ -25,11 +25,11 @@ TOOLS = {
 }
 
 
-def test_the_version_is_printed(capsys):
+def test_version_is_printed(capsys):
     assert main(["--version"]) == 0
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as caught:
         main(["extract", "--version"])
-    assert leaving.value.code == 0
+    assert caught.value.code == 0
     assert capsys.readouterr().out == f"res3d {res3d.__version__}\nres3d extract {res3d.__version__}\n"
 
 
@@ -40,7 +40,7 @@ def test_help_lists_the_commands(capsys, arguments):
     assert all(name in text for name in COMMANDS)
 
 
-def test_an_unknown_command_is_refused(capsys):
+def test_unknown_command_is_refused_with_a_suggestion(capsys):
     assert main(["extrct"]) == 2
     assert (
         capsys.readouterr().err == "res3d: error: unknown command 'extrct'; did you mean 'extract'? "
@@ -49,7 +49,7 @@ def test_an_unknown_command_is_refused(capsys):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_its_script_and_says_what_it_does(name):
+def test_script_in_tools_runs_the_command(name):
     run = subprocess.run(
         [sys.executable, ROOT / "tools" / TOOLS[name], "--help"],
         capture_output=True,
@@ -71,19 +71,19 @@ def test_every_command_has_its_script_and_says_what_it_does(name):
         ("extract", "[videos ...]"),
     ],
 )
-def test_usage_says_what_has_to_be_there(name, needs, capsys):
+def test_usage_line_has_the_positional_words(name, needs, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
     assert capsys.readouterr().out.splitlines()[0] == f"usage: res3d {name} [options] {needs}"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_takes_threads_and_prints_its_settings(name, tmp_path, capsys, one_thread, monkeypatch):
-    needed = {
+def test_every_command_accepts_threads_and_print_config(name, tmp_path, capsys, one_thread, monkeypatch):
+    required = {
         "train": ["--model", "{kind: classifier, backbone: r3d_18}", "--train", "{kind: labelled, source: x}"],
     }
     with pytest.raises(SystemExit, match="0"):
-        main([name, "--threads", "2", "--print-config", *needed.get(name, [])])
+        main([name, "--threads", "2", "--print-config", *required.get(name, [])])
     captured = capsys.readouterr()
     assert yaml.safe_load(captured.out)["computing"]["threads"] == 2
     assert captured.err == ""
@@ -94,9 +94,9 @@ def test_every_command_takes_threads_and_prints_its_settings(name, tmp_path, cap
     assert capsys.readouterr().out == captured.out
 
 
-def test_every_setting_of_every_command_is_documented():
-    for name, (place, _) in COMMANDS.items():
-        for target in targets_of(resolve(place)):
+def test_every_setting_has_a_docstring():
+    for name, (command, _) in COMMANDS.items():
+        for target in targets_of(resolve(command)):
             assert target.setting.doc, f"{name}: {target.path}"
 
 
@@ -105,7 +105,7 @@ def test_every_setting_of_every_command_is_documented():
     [["--help"], ["--version"], ["extrct"], ["extract", "--lenght", "3"], ["convert", "--inflate", "x"]]
     + [[name, "--help"] for name in COMMANDS if name != "train"],
 )
-def test_neither_help_nor_a_wrong_word_waits_for_torch(arguments):
+def test_help_and_invalid_flags_do_not_import_torch(arguments):
     code = f"""
 import atexit, sys
 from res3d.cli import main
@@ -116,18 +116,18 @@ main({arguments})
     assert run.stderr.splitlines()[-1] == "False"
 
 
-def test_the_package_is_a_command(capsys):
+def test_package_runs_as_a_module(capsys):
     run = subprocess.run([sys.executable, "-m", "res3d", "--version"], capture_output=True, text=True, check=True)
     assert run.stdout == f"res3d {res3d.__version__}\n"
 
 
-def test_idle_threads_sleep_where_a_command_runs():
+def test_command_sets_the_waiting_policy_of_idle_threads():
     code = "import os; from res3d.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "PASSIVE"
 
 
-def test_output_that_nobody_reads_any_more_is_no_traceback():
+def test_closed_output_pipe_gives_no_traceback():
     command = f"{sys.executable} -m res3d extract --help | true"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert run.stderr == ""
