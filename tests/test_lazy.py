@@ -1,19 +1,38 @@
+import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 import res3d
 
-
-def run(code: str) -> str:
-    """Run Python code in a new process and return its output."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+HEAVY = ("cv2", "matplotlib", "pandas", "pytorch_lightning", "pytorchvideo", "scipy", "supervision", "trackeval")
 
 
-def test_import_res3d_does_not_import_torch():
-    code = "import sys, res3d; before = 'torch' in sys.modules; res3d.detection.MaskRCNN3d; res3d.ops; print(before)"
-    assert run(code) == "False"
+@pytest.fixture(scope="module")
+def new_process() -> dict[str, Any]:
+    """Observations in a new process, which all tests share because importing torch takes seconds."""
+    code = f"""
+import json, sys, res3d
+observations = {{"torch": "torch" in sys.modules}}
+res3d.detection.MaskRCNN3d; res3d.ops
+res3d.extract_features, res3d.load_model, res3d.video
+observations["heavy"] = [name for name in {HEAVY} if name in sys.modules]
+res3d.tracking.check_clips
+observations["is_function"] = callable(res3d.tracking.track_video)
+print(json.dumps(observations))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
+
+
+def test_import_res3d_does_not_import_torch(new_process):
+    assert not new_process["torch"]
+
+
+def test_public_names_import_no_training_or_drawing_library(new_process):
+    assert new_process["heavy"] == []
 
 
 def test_star_import_and_dir_have_every_public_name():
@@ -35,8 +54,6 @@ def test_unknown_name_raises_attribute_error(name):
     assert not hasattr(res3d, name)
 
 
-def test_submodule_does_not_hide_the_function_of_the_same_name():
+def test_submodule_does_not_hide_the_function_of_the_same_name(new_process):
     """``res3d.tracking.track_video`` is the name of a function and of a module. The package has the function."""
-    code = "import res3d; res3d.tracking.check_clips; print(callable(res3d.tracking.track_video))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "True"
+    assert new_process["is_function"]

@@ -6,7 +6,7 @@ from torch import nn
 
 import res3d
 from res3d.cli import main
-from res3d.cli.benchmark import measure, networks, peers, report
+from res3d.cli.benchmark import measure, networks, peers, report, timing
 from res3d.cli.benchmark.extraction import ExtractionResult
 from res3d.cli.benchmark.peers import PEERS, Peer
 from res3d.video import Preprocessing
@@ -34,6 +34,7 @@ def peer(thin_spec, monkeypatch, tmp_path):
     table = {str(thin_spec): Peer("torch", lambda: res3d.create_classifier(thin_spec, 400), (4, 32, 32))}
     for module in (measure, networks, peers):
         monkeypatch.setattr(module, "PEERS", table)
+    monkeypatch.setattr(timing, "CEILING_SIZE", 128)
     monkeypatch.setattr(measure, "PREPROCESS", Preprocessing(resize=40, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3))
     monkeypatch.chdir(tmp_path)
     return table

@@ -7,11 +7,13 @@ import res3d
 from res3d.cli import main
 
 
-@pytest.fixture
-def checkpoint(tmp_path):
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Checkpoint file of a torchvision classifier, and the classifier."""
+    path = tmp_path_factory.mktemp("checkpoint") / "in.pth"
     network = enliven(torchvision.models.resnet18(num_classes=4))
-    torch.save({"state_dict": network.state_dict()}, tmp_path / "in.pth")
-    return tmp_path / "in.pth", network
+    torch.save({"state_dict": network.state_dict()}, path)
+    return path, network
 
 
 def convert(*arguments: object) -> int:

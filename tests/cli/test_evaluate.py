@@ -1,5 +1,5 @@
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -31,10 +31,14 @@ def test_ground_truth_scores_100_against_itself(truth, tmp_path, capsys):
     assert scores["pose"]["videos"]["b"]["HOTA"] == 1
 
 
-def test_script_in_tools_runs_the_command(truth):
-    run = subprocess.run([sys.executable, TOOL, truth, truth], capture_output=True, text=True, check=True)
-    assert "PCK@0.2 fly: head 100.00" in run.stdout
-    assert run.stderr == ""
+def test_script_in_tools_runs_the_command(truth, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [str(TOOL), str(truth), str(truth)])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(TOOL), run_name="__main__")
+    assert caught.value.code == 0
+    captured = capsys.readouterr()
+    assert "PCK@0.2 fly: head 100.00" in captured.out
+    assert captured.err == ""
 
 
 @pytest.mark.parametrize("name", ["mot", "table"])

@@ -1,3 +1,6 @@
+import json
+import os
+import runpy
 import subprocess
 import sys
 
@@ -49,16 +52,19 @@ def test_unknown_command_is_refused_with_a_suggestion(capsys):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_script_in_tools_runs_the_command(name):
-    run = subprocess.run(
-        [sys.executable, ROOT / "tools" / TOOLS[name], "--help"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert run.returncode == 0
-    assert f"usage: res3d {name} [options]" in run.stdout
+def test_script_in_tools_runs_the_command(name, capsys, monkeypatch):
+    script = str(ROOT / "tools" / TOOLS[name])
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(script, run_name="__main__")
+    assert caught.value.code == 0
+    assert f"usage: res3d {name} [options]" in capsys.readouterr().out
+
+
+def test_script_in_tools_runs_as_a_process():
+    script = ROOT / "tools" / TOOLS["describe"]
+    run = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    assert "usage: res3d describe [options]" in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -100,20 +106,37 @@ def test_every_setting_has_a_docstring():
             assert target.setting.doc, f"{name}: {target.path}"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["--version"], ["extrct"], ["extract", "--lenght", "3"], ["convert", "--inflate", "x"]]
-    + [[name, "--help"] for name in COMMANDS if name != "train"],
-)
-def test_help_and_invalid_flags_do_not_import_torch(arguments):
+WITHOUT_TORCH = [
+    *(["--help"], ["--version"], ["extrct"], ["extract", "--lenght", "3"], ["convert", "--inflate", "x"]),
+    *([name, "--help"] for name in COMMANDS if name != "train"),
+]
+
+
+@pytest.fixture(scope="module")
+def torch_imports() -> list[bool]:
+    """For each command line, whether it imported torch in a new process.
+
+    One process runs all of them, and torch is removed from ``sys.modules`` after each, so that each is independent.
+    """
     code = f"""
-import atexit, sys
+import contextlib, io, json, sys
 from res3d.cli import main
-atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))
-main({arguments})
+imports = []
+for arguments in {WITHOUT_TORCH}:
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        main(arguments)
+    imports.append(sys.modules.pop("torch", None) is not None)
+    for name in [name for name in sys.modules if name.startswith("res3d.") and not name.startswith("res3d.settings")]:
+        del sys.modules[name]
+print(json.dumps(imports))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stderr.splitlines()[-1] == "False"
+    return json.loads(run.stdout)
+
+
+@pytest.mark.parametrize("number", range(len(WITHOUT_TORCH)), ids=[" ".join(words) for words in WITHOUT_TORCH])
+def test_help_and_invalid_flags_do_not_import_torch(torch_imports, number):
+    assert not torch_imports[number]
 
 
 def test_package_runs_as_a_module(capsys):
@@ -122,9 +145,12 @@ def test_package_runs_as_a_module(capsys):
 
 
 def test_command_sets_the_waiting_policy_of_idle_threads():
-    code = "import os; from res3d.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "PASSIVE"
+    code = "import os; from res3d.cli import main; main(['--version']); print(os.environ['GOMP_SPINCOUNT'])"
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "10000"
 
 
 def test_closed_output_pipe_gives_no_traceback():

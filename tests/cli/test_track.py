@@ -1,16 +1,11 @@
+import contextlib
+import io
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.detectors import tiny
-from helpers.paths import ROOT
-from helpers.processes import take_ctrl_c
 from helpers.videos import cut, gray_with_bar, write_h264
 
 import res3d
@@ -57,21 +52,33 @@ def video(tmp_path) -> Path:
     return tmp_path / "video.mp4"
 
 
-def files(folder: str = "tracks") -> list[str]:
+def files(folder: str | Path = "tracks") -> list[str]:
     path = Path(folder)
     return sorted(p.name for p in path.iterdir()) if path.exists() else []
 
 
-def test_without_a_video_the_sample_is_tracked_and_scored(track, capsys):
-    assert track() == 0
-    assert files() == sorted([f"res3d_sample{n}" for n in ("_tracked.mp4", "_truth.json", ".json", ".mp4")])
-    out = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory) -> tuple[Path, str]:
+    """Folder in which the command ran without arguments, as ``python tools/detect_and_track.py``, and its output."""
+    folder = tmp_path_factory.mktemp("demonstration")
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+        patch.chdir(folder)
+        patch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else the command sets it for later tests
+        assert main(["track"]) == 0
+    return folder, output.getvalue()
+
+
+def test_without_a_video_the_sample_is_tracked_and_scored(demonstration):
+    folder, out = demonstration
+    names = sorted([f"res3d_sample{n}" for n in ("_tracked.mp4", "_truth.json", ".json", ".mp4")])
+    assert files(folder / "tracks") == names
     assert "no video given: wrote a sample of 100 frames to tracks/res3d_sample.mp4" in out
     assert "classes: disc, square, triangle" in out
     assert "HOTA" in out
     assert "class triangle" in out
-    assert len(list(VideoReader("tracks/res3d_sample_tracked.mp4"))) == 100
-    assert len(VideoTracks.from_cocovid("tracks/res3d_sample_truth.json")) == 5
+    assert len(list(VideoReader(folder / "tracks" / "res3d_sample_tracked.mp4"))) == 100
+    assert len(VideoTracks.from_cocovid(folder / "tracks" / "res3d_sample_truth.json")) == 5
 
 
 def test_tracks_equal_those_of_the_python_api(track, video, weights):
@@ -201,10 +208,10 @@ def test_settings_are_printed(track, video, capsys):
         assert text in out
 
 
-def test_second_run_uses_the_same_sample_and_scores_it(track, capsys):
-    assert track() == 0
-    first = capsys.readouterr().out
-    assert track() == 0
+def test_second_run_uses_the_same_sample_and_scores_it(demonstration, monkeypatch, capsys):
+    folder, first = demonstration
+    monkeypatch.chdir(folder)
+    assert main(["track"]) == 0
     second = capsys.readouterr().out
     assert "no video given: using the sample tracks/res3d_sample.mp4" in second
     assert "is finished, skipped" in second
@@ -296,26 +303,12 @@ def test_truncated_video_needs_allow_truncated(track, video, capsys):
     assert 0 < VideoTracks.from_cocovid("tracks/cut_video.json").num_frames < 21
 
 
-def test_ctrl_c_writes_the_frames_so_far_to_partial_files(tmp_path, weights):
+def test_ctrl_c_writes_the_frames_so_far_to_partial_files(track, tmp_path, capsys, ctrl_c):
     write_h264(tmp_path / "long.mp4", [gray_with_bar(n) for n in range(1500)])
     out = tmp_path / "out"
-    command = [sys.executable, str(ROOT / "tools/detect_and_track.py"), str(tmp_path / "long.mp4"), "--out", str(out)]
-    process = subprocess.Popen(
-        [*command, "--weights", str(weights), *LOW],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ,
-        preexec_fn=take_ctrl_c,
-    )
-    deadline = time.monotonic() + 120
-    while not (list(out.glob(".*.unfinished.mp4")) if out.exists() else []) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    ctrl_c(lambda: any(path.stat().st_size for path in out.glob(".*.unfinished.mp4")))
+    assert track(tmp_path / "long.mp4", "--out", out) == 130
+    err = capsys.readouterr().err
     assert "interrupted; finished files are kept" in err
     assert "Traceback" not in err
     assert f"so far of long are in {out / 'long.partial.json'} and {out / 'long_tracked.partial.mp4'}" in err
@@ -325,13 +318,12 @@ def test_ctrl_c_writes_the_frames_so_far_to_partial_files(tmp_path, weights):
     assert drawn <= VideoTracks.from_cocovid(out / "long.partial.json").num_frames <= drawn + 1
 
 
-def test_demonstration_detector_tracks_the_sample(tmp_path, capsys):
+def test_demonstration_detector_tracks_the_sample(demonstration):
     """The weights in the package, which ``python tools/detect_and_track.py`` uses by default."""
+    folder, out = demonstration
     assert DEMO_WEIGHTS.stat().st_size < 8e6
-    assert main(["track", "--out", str(tmp_path), "--no-draw"]) == 0
-    out = capsys.readouterr().out
     assert "classes: disc, square, triangle" in out
     (total,) = (line.split() for line in out.partition("mask ")[0].splitlines() if line.startswith("total"))
     assert float(total[1]) > 75, "HOTA"
-    found = VideoTracks.from_cocovid(tmp_path / "res3d_sample.json")
-    assert {found.categories[track.label].name for track in found.tracks} == {"disc", "square", "triangle"}
+    tracks = VideoTracks.from_cocovid(folder / "tracks" / "res3d_sample.json")
+    assert {tracks.categories[track.label].name for track in tracks.tracks} == {"disc", "square", "triangle"}

@@ -129,7 +129,7 @@ def test_error_names_the_path_of_the_value_in_one_line(text, message):
         ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)), "aliases expand to"),
         ("anything: &a [*a]", "an alias refers to a value that contains it"),
         ("pool: avg\npool: max", "duplicate key 'pool'"),
-        ("[" * 5000, "is nested too deeply"),
+        ("[" * 1000, "is nested too deeply"),
         ("anything: 2020-99-99", "is not valid YAML"),
         ("a: [b", "run is not valid YAML"),
     ],
