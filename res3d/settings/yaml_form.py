@@ -109,7 +109,8 @@ def change_dataclass(value: T, changes: Mapping[str, Value], *, root: str) -> T:
     Raises:
         ValueError: see ``build_dataclass``.
     """
-    return build_dataclass(type(value), merge(plain(value), changes), root=root)
+    # With defaults: a nested default may differ from the defaults of the fields inside it.
+    return build_dataclass(type(value), merge(plain(value, defaults=True), changes), root=root)
 
 
 def merge(old: Value, new: Value) -> Value:
