@@ -132,7 +132,7 @@ class ResultFolder:
             with suppress(OSError):  # the name of a partial file may be too long for the file system
                 file.unlink()
 
-    def made(self, file: Path) -> bool:
+    def is_result(self, file: Path) -> bool:
         """Return True if the command wrote ``file`` for some input."""
         endings = [ending for ending in self.others if file.name.endswith(ending)]
         return any(file.name in self._state(file.name.removesuffix(ending)).files for ending in endings)

@@ -200,11 +200,11 @@ def test_make_fails_for_a_folder_that_cannot_be_created(tmp_path):
         ResultFolder(path=tmp_path / "taken", main=".json", read_metadata=read_metadata).make()
 
 
-def test_made_recognizes_files_of_the_command(folder, source):
+def test_is_result_recognizes_files_of_the_command(folder, source):
     write(folder, source)
-    assert folder.made(folder.path / "video_tracked.mp4")
-    assert not folder.made(folder.path / "other_tracked.mp4")
-    assert not folder.made(folder.path / "video.mp4")
+    assert folder.is_result(folder.path / "video_tracked.mp4")
+    assert not folder.is_result(folder.path / "other_tracked.mp4")
+    assert not folder.is_result(folder.path / "video.mp4")
 
 
 def test_long_input_names_are_accepted(folder, source):

@@ -43,7 +43,8 @@ def choose_clip(
     """Return the clip spec of the weights, changed by the settings of the user.
 
     Args:
-        trained_on: clip spec of the weights; None stands for 16 frames with the Kinetics preprocessing.
+        trained_on: clip spec of the weights; None for weights without one, which get 16 frames
+            with the preprocessing of torchvision's Kinetics models.
         clips: length and step.
         frames: resizing, cropping and normalization.
         reader: frame rate.

@@ -190,7 +190,7 @@ class TrackCommand(Command):
         print(f"weights: {self.weights or DEMO_WEIGHTS.name}; classes: {', '.join(names)}")
         if self.weights is None and self.videos:
             print(
-                "weights: NONE GIVEN, so this is the demonstration's detector, which knows made-up shapes only; "
+                "weights: NONE GIVEN, so the demonstration detector is used, which detects synthetic shapes only; "
                 f"for real videos: --weights {REAL_WEIGHTS}"
             )
         print(f"frames: shorter side {model.settings.min_size}, longer at most {model.settings.max_size}")

@@ -190,4 +190,4 @@ def read_metadata(path: Path) -> Metadata | None:
 
 def is_annotated_video(path: Path) -> bool:
     """Return True for an annotated video that ``res3d track`` wrote, judged by the CocoVID file beside it."""
-    return ResultFolder(path=path.parent, main=MAIN, others=(DRAWN,), read_metadata=read_metadata).made(path)
+    return ResultFolder(path=path.parent, main=MAIN, others=(DRAWN,), read_metadata=read_metadata).is_result(path)

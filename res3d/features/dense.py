@@ -58,7 +58,7 @@ class MapGrid:
         """Return the number of positions of the map of so many frames."""
         return count_positions(self.spec, self.layer, frames)
 
-    def holds(self, frame: int) -> bool:
+    def contains(self, frame: int) -> bool:
         """Return whether the network sees frame number ``frame`` of the video."""
         return (frame - self.sampler.offset) % self.sampler.step == 0
 
@@ -102,7 +102,7 @@ class DenseWindows:
             for _ in range(-sampler.offset // sampler.step):
                 self._append(frame)
         self._last = frame
-        if self._grid.holds(self._num_frames):
+        if self._grid.contains(self._num_frames):
             self._append(frame)
         self._num_frames += 1
         if self._first + len(self._frames) >= self._next_core + self._core + self._grid.reach.after:

@@ -95,7 +95,7 @@ class ExtractionRun:
             prepare=extractor.prepare,
             prepared_bytes=3 * 4 * rows * columns,  # float32
             transform=self._frame_maps,
-            holds=None if extractor.grid is None else extractor.grid.holds,
+            holds=None if extractor.grid is None else extractor.grid.contains,
             measure=self.times.measure,
             progress=self.progress,
             stop=self.stop,

@@ -88,10 +88,10 @@ def test_tracks_equal_those_of_the_python_api(track, video, weights):
     model = res3d.load_model(weights)
     low = {"min_score": 0.05, "high_score": 0.05, "new_score": 0.05, "min_length": 1}
     expected = track_video(video, model, clip_length=6, clip_stride=3, batch_size=2, **low)
-    found = VideoTracks.from_cocovid("tracks/video.json")
-    assert len(found) == len(expected) > 0
-    assert (found.num_frames, found.size, found.name) == (21, (expected.size), "video")
-    for a, b in zip(found.tracks, expected.tracks, strict=True):
+    tracks = VideoTracks.from_cocovid("tracks/video.json")
+    assert len(tracks) == len(expected) > 0
+    assert (tracks.num_frames, tracks.size, tracks.name) == (21, (expected.size), "video")
+    for a, b in zip(tracks.tracks, expected.tracks, strict=True):
         assert (a.id, a.label, a.frames.tolist()) == (b.id, b.label, b.frames.tolist())
         assert a.boxes == pytest.approx(b.boxes, abs=1e-3)
         assert a.masks == b.masks

@@ -1,6 +1,5 @@
 import json
 
-import pytest
 from helpers.tracks import random_video
 
 from res3d.cli.track_videos import is_annotated_video, read_metadata, suffix_of
