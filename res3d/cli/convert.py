@@ -64,7 +64,7 @@ class ConvertCommand(Command):
     overwrite: bool = False
     """Replace OUT if it exists."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """CPU threads."""
+    """Number of CPU threads."""
 
     def run(self) -> int:
         """Convert IN and write OUT."""

@@ -62,13 +62,13 @@ class DescribeCommand(Command):
     freeze_at: Annotated[int, Group("network")] = 0
     """Number of leading stages that are frozen: 0 none, 1 the stem, 2 the stem and conv2, and so on."""
     changes: Annotated[Changes, Short()] = field(default_factory=Changes)
-    """Changes to the backbone; by default as in its spec."""
+    """Changes to the spec of the backbone."""
     markdown: Annotated[bool, Group("output")] = False
     """Print the tables in Markdown."""
     diagram: Annotated[Path | None, Group("output"), Shown("FILE.svg")] = None
     """SVG file to write a drawing of the backbone to."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """CPU threads."""
+    """Number of CPU threads."""
 
     def run(self) -> int:
         """Print the tables and write the drawing."""

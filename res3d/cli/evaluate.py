@@ -32,7 +32,7 @@ class EvaluateCommand(Command):
     switches: int = 20
     """Number of identity switches to print."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """CPU threads."""
+    """Number of CPU threads."""
 
     def run(self) -> int:
         """Print the scores, and write them to a file if one is named."""

@@ -46,7 +46,7 @@ class SampleCommand(Command):
     overwrite: bool = False
     """Replace files that exist."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """CPU threads."""
+    """Number of CPU threads."""
 
     def run(self) -> int:
         """Generate the videos and write the files."""

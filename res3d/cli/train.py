@@ -21,7 +21,7 @@ class TrainCommand(TrainingSettings, Command):
     """
 
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """CPU threads."""
+    """Number of CPU threads."""
 
     @property
     def settings(self) -> TrainingSettings:

@@ -27,7 +27,7 @@ class Greet(Command):
     very_loud: bool = False
     """Shout."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """CPU threads."""
+    """Number of CPU threads."""
 
     def run(self) -> int:
         if self.times == 13:
@@ -193,7 +193,7 @@ class Cake(Command):
     topping: dict[int | str, Any] | None = None
     """Ingredients on top."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """CPU threads."""
+    """Number of CPU threads."""
 
     def __post_init__(self) -> None:
         if self.layers < 1:

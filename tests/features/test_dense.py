@@ -124,14 +124,14 @@ def test_logits_of_a_window_of_the_whole_video(video, thin):
 def test_shared_frames_give_the_same_features(video, thin, name, layer):
     model = thin if name == "thin" else create(name).float()
     settings = {"sampler": ClipSampler(8, 3, 2), "layer": layer, "preprocess": SMALL, "pool": "none"}
-    shared, separate = (
-        ExtractionRun(
-            FeatureExtractor(model, **settings, options=NetworkOptions(share_frames=share)),
-            res3d.video.VideoReader(video),
-        ).extract()
-        for share in (True, False)
+    sharing, other = (
+        FeatureExtractor(model, **settings, options=NetworkOptions(share_frames=share)) for share in (True, False)
     )
-    assert FeatureExtractor(model, **settings).network.shared
+    shared, separate = (
+        ExtractionRun(extractor, res3d.video.VideoReader(video)).extract() for extractor in (sharing, other)
+    )
+    assert sharing.network.shared
+    assert not other.network.shared
     np.testing.assert_allclose(shared.features, separate.features, rtol=1e-4, atol=1e-5)
     shifted = {
         **settings,
