@@ -1,8 +1,12 @@
 import re
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pytest
+from helpers.processes import take_ctrl_c
 
 from res3d.cli.command import Command, run_command
 from res3d.cli.computing import Computing
@@ -138,6 +142,33 @@ def test_missing_configuration_is_named(capsys):
 def test_ctrl_c_gives_exit_code_130(capsys):
     assert run("--times", "99") == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_process_with_exit_code_130():
+    code = """
+import sys, time
+from dataclasses import dataclass
+from res3d.cli.command import Command, run_command
+from res3d.cli.computing import Computing
+
+@dataclass(frozen=True, kw_only=True)
+class Wait(Command):
+    computing: Computing = Computing()
+    def run(self):
+        print("ready", flush=True)
+        time.sleep(60)
+
+sys.exit(run_command(Wait, "wait", []))
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, preexec_fn=take_ctrl_c
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "\nres3d wait: interrupted; finished files are kept\n"
 
 
 def test_ctrl_c_prints_the_message_of_interrupted(capsys):

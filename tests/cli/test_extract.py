@@ -1,16 +1,12 @@
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers.paths import ROOT
-from helpers.processes import take_ctrl_c
 from helpers.videos import cut, gray_with_bar, write_h264, write_sound
 
 import res3d
@@ -324,26 +320,21 @@ def test_configuration_of_the_project_runs(video, tmp_path, config, thin_spec):
     assert len(res3d.ClipFeatures.load(tmp_path / "out" / "video.npz")) > 0
 
 
-def test_ctrl_c_keeps_finished_files_and_leaves_no_partial_file(tmp_path, thin_spec):
+def test_ctrl_c_keeps_finished_files_and_leaves_no_partial_file(extract, tmp_path, capsys, ctrl_c):
     folder = tmp_path / "videos"
     folder.mkdir()
     write_h264(folder / "a.mp4", [gray_with_bar(n) for n in range(10)])
     write_h264(folder / "b.mp4", [gray_with_bar(n) for n in range(1500)])
     out = tmp_path / "out"
-    flags = ["--model", str(thin_spec), "--out", str(out), "--stride", "1"]
-    command = [sys.executable, str(ROOT / "tools/extract_features.py"), str(folder), *flags]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=os.environ, preexec_fn=take_ctrl_c)
-    deadline = time.monotonic() + 120
-    while not (out / "a.npz").exists() and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    before = set(threading.enumerate())
+    ctrl_c(lambda: (out / "a.npz").exists() and any(path.stat().st_size for path in out.glob(".b.npz.*")))
+    assert extract(folder, "--out", out, "--stride", 1) == 130
+    errors = capsys.readouterr().err
     assert "interrupted; finished files are kept" in errors
     assert "Traceback" not in errors
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive(), f"{thread} would keep the process from ending"
     assert [p.name for p in out.iterdir()] == ["a.npz"]
     assert len(res3d.ClipFeatures.load(out / "a.npz")) == 1
     assert json.loads(json.dumps(dict(res3d.ClipFeatures.load(out / "a.npz").meta)))["sampler"]["stride"] == 1
