@@ -43,8 +43,8 @@ def detector_loss(name: str, clip_size: list[int], batch: int, **settings: Any) 
     clips, targets = zip(*(data[n] for n in range(batch)), strict=True)
     sizes: dict[str, Any] = {"min_size": side, "max_size": side, "box_batch_size_per_image": 64}
     model = res3d.detection.mask_rcnn_3d(name, num_classes=4, **sizes, **settings).train()
-    targets = [{name: target[name] for name in ("boxes", "visible", "labels", "masks")} for target in targets]
-    return model, lambda: torch.stack(list(model(list(clips), targets).values())).sum()
+    needed = [{name: target[name] for name in ("boxes", "visible", "labels", "masks")} for target in targets]
+    return model, lambda: torch.stack(list(model(list(clips), needed).values())).sum()
 
 
 def measure(model: nn.Module, loss: Loss, steps: int) -> dict[str, float]:
