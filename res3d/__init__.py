@@ -1,7 +1,7 @@
 """Residual 3D backbones for video detection and tracking.
 
 Every name in ``list_backbones()`` is also a function of this package: ``res3d.resnet18_3d(freeze_at=2)``. Names are
-imported when they are first asked for, so ``import res3d`` alone imports no torch.
+imported on first access, so ``import res3d`` alone does not import torch.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""``python -m res3d``: the same as ``res3d``."""
+"""``python -m res3d``: the same as the command ``res3d``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are first asked for (PEP 562), so that importing a package is quick."""
+"""Packages whose names are imported on first access (PEP 562), so that importing a package is quick."""
 
 import ast
 import sys
@@ -9,14 +9,14 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 ModuleGetattr: TypeAlias = Callable[[str], Any]
-"""The ``__getattr__`` of a package: of each name something else."""
+"""The ``__getattr__`` of a package."""
 
 
 def lazy_names(package: str) -> tuple[ModuleGetattr, Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` for a package whose imports stand under ``if TYPE_CHECKING:``.
+    """Return ``__getattr__`` and ``__dir__`` for a package whose imports are under ``if TYPE_CHECKING:``.
 
-    Type checkers see those imports as they are; at run time each is carried out when its name is first asked for, and
-    every submodule is imported when it is. The package begins with::
+    Type checkers see those imports. At run time, each of them and each submodule is imported on first access. The
+    package begins with::
 
         if TYPE_CHECKING:
             from package.module import Name
@@ -27,7 +27,10 @@ def lazy_names(package: str) -> tuple[ModuleGetattr, Callable[[], list[str]]]:
     origins = dict(_imports(package))
 
     class LazyPackage(ModuleType):
-        """A package in which a name that it offers is not hidden by a submodule of that name, once that is imported."""
+        """A package that ignores a submodule with the name of one of its functions.
+
+        Importing a submodule sets it as an attribute of its package, which would hide the function.
+        """
 
         def __setattr__(self, name: str, value: object) -> None:
             if not (isinstance(value, ModuleType) and name in origins and value.__name__ == f"{package}.{name}"):
@@ -52,7 +55,7 @@ def lazy_names(package: str) -> tuple[ModuleGetattr, Callable[[], list[str]]]:
 
 
 def _imports(package: str) -> Iterator[tuple[str, str]]:
-    """The names that a package imports under ``if TYPE_CHECKING:``, and the modules that they come from."""
+    """Yield (name, module) for each name that a package imports under ``if TYPE_CHECKING:``."""
     spec = sys.modules[package].__spec__
     loader: Any = None if spec is None else spec.loader
     for block in ast.parse(loader.get_source(package)).body:

@@ -1,4 +1,4 @@
-"""Names of earlier versions: they still work, with a DeprecationWarning that tells the new one (docs/moving_up.md)."""
+"""Names of earlier versions. They still work, with a DeprecationWarning that has the new name (docs/moving_up.md)."""
 
 import warnings
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from res3d.settings import resolve
 
 
 class Moved(NamedTuple):
-    """Where an old name is found now."""
+    """Replacement of an old name."""
 
-    place: str
-    """"module:NAME" of what it stands for."""
+    target: str
+    """"module:NAME" of the object."""
     instead: str
-    """What to use in its place."""
+    """New name or expression, for the warning."""
 
 
 MOVED: Mapping[str, Mapping[str, Moved]] = {
@@ -34,17 +34,17 @@ MOVED: Mapping[str, Mapping[str, Moved]] = {
         "DATA_KINDS": Moved("res3d.data:DATASETS", "res3d.data.DATASETS"),
     },
 }
-"""The old names of each package."""
+"""Old names by package."""
 
 
 def moved_names(package: str) -> ModuleGetattr:
-    """Return the ``__getattr__`` of a package of ``MOVED``."""
+    """Return a ``__getattr__`` that resolves the old names of a package in ``MOVED``, with a DeprecationWarning."""
 
     def get(name: str) -> object:
         moved = MOVED[package].get(name)
         if moved is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         warnings.warn(f"{package}.{name} is now {moved.instead}", DeprecationWarning, stacklevel=2)
-        return resolve(moved.place)
+        return resolve(moved.target)
 
     return get

@@ -1,10 +1,8 @@
-"""Rules of the house that are kept by tests: which room may use which, what is public, what the README promises."""
+"""Structure of the repository: imports between subpackages, public names, links and examples in the documents."""
 
 import ast
 import doctest
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,8 @@ import res3d
 
 PACKAGE = ROOT / "res3d"
 
-# Each package and the packages that it imports: exactly these. Arrows run one way; ``settings`` is open to all.
-ARROWS = {
+# Each subpackage and exactly the subpackages that it imports, in an order without backward imports.
+IMPORTS = {
     "settings": "",
     "ops": "",
     "clips": "",
@@ -35,66 +33,57 @@ ARROWS = {
         "backbone clips data detection evaluation features inference structures tracking training video viz weights"
     ),
 }
-EVERYWHERE = {"version", "files", "lazy", "moved", "results", "settings", "threads"}
+EVERYWHERE = {"version", "files", "lazy", "moved", "results", "settings", "threads"}  # every subpackage may import them
 
 
-def imported_rooms(path: Path) -> set[str]:
-    rooms = set()
+def imported_subpackages(path: Path) -> set[str]:
+    imported = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        rooms |= {name.split(".")[1] for name in names if name.startswith("res3d.")}
+        imported |= {name.split(".")[1] for name in names if name.startswith("res3d.")}
         assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: relative import"
-    return rooms
+    return imported
 
 
-@pytest.mark.parametrize("room", sorted(ARROWS))
-def test_the_arrows_are_those_of_the_table(room):
-    imported = set().union(*map(imported_rooms, sorted((PACKAGE / room).rglob("*.py"))))
-    assert imported - {room} - EVERYWHERE == set(ARROWS[room].split())
+@pytest.mark.parametrize("subpackage", sorted(IMPORTS))
+def test_imports_equal_the_table(subpackage):
+    imported = set().union(*map(imported_subpackages, sorted((PACKAGE / subpackage).rglob("*.py"))))
+    assert imported - {subpackage} - EVERYWHERE == set(IMPORTS[subpackage].split())
 
 
-def test_every_room_is_in_the_table_and_no_arrow_runs_back():
-    rooms = {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
-    assert rooms == set(ARROWS)
-    order = list(ARROWS)
-    for room, imported in ARROWS.items():
-        assert all(order.index(other) < order.index(room) for other in imported.split())
+def test_table_has_every_subpackage_and_no_backward_import():
+    assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == set(IMPORTS)
+    order = list(IMPORTS)
+    for subpackage, imported in IMPORTS.items():
+        assert all(order.index(other) < order.index(subpackage) for other in imported.split())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("*.py")), ids=lambda p: p.name)
-def test_tools_hold_no_logic(path):
-    assert imported_rooms(path) == {"cli"}
+def test_tools_only_call_the_command_line(path):
+    assert imported_subpackages(path) == {"cli"}
     assert len(path.read_text().splitlines()) < 15
 
 
-def test_importing_the_package_imports_no_training_or_drawing_library():
-    heavy = ("cv2", "matplotlib", "pandas", "pytorch_lightning", "pytorchvideo", "scipy", "supervision", "trackeval")
-    names = "res3d.extract_features, res3d.load_model, res3d.detection, res3d.video"
-    code = f"import sys, res3d; {names}; print([m for m in {heavy} if m in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
-
-
-def test_public_names_exist_and_are_documented():
+def test_public_names_have_docstrings():
     for name in res3d.__all__:
         assert getattr(res3d, name).__doc__ or name == "__version__", name
 
 
-def test_tests_mirror_the_rooms():
-    rooms = {p.name for p in (ROOT / "tests").iterdir() if p.is_dir() and not p.name.startswith((".", "_"))}
-    assert rooms - {"parity", "fixtures"} == set(ARROWS)
+def test_test_folders_mirror_the_subpackages():
+    folders = {p.name for p in (ROOT / "tests").iterdir() if p.is_dir() and not p.name.startswith((".", "_"))}
+    assert folders - {"parity", "fixtures", "helpers"} == set(IMPORTS)
 
 
-def test_the_readme_names_files_that_exist():
+def test_links_in_documents_point_to_existing_files():
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} points to {target}"
 
 
 @pytest.mark.parametrize(("name", "count"), [("README.md", 2), ("docs/detection.md", 1)])
-def test_what_the_documents_show_is_what_comes_out(name, count):
-    """Their Python examples, but for the one that reads a user's file."""
+def test_python_examples_in_documents(name, count):
+    """All Python examples run, except one that reads a file of the user."""
     text = (ROOT / name).read_text(encoding="utf-8")
     blocks = [b for b in re.findall(r"```python\n(.*?)```", text, re.S) if ">>>" in b and "np.load" not in b]
     assert len(blocks) == count

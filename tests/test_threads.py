@@ -47,19 +47,19 @@ def write(root: Path, files: dict[str, str]) -> Path:
         ({"proc/self/cgroup": V2, "sys/fs/cgroup/pod/box/cpu.max": "9900000 100000"}, 8),
     ],
 )
-def test_cpus_are_those_of_affinity_and_quota(tmp_path, monkeypatch, files, cpus):
+def test_available_cpus_is_affinity_limited_by_quota(tmp_path, monkeypatch, files, cpus):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert threads.available_cpus(write(tmp_path, files)) == cpus
 
 
-@pytest.mark.parametrize("chosen", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "100"}])
-def test_how_idle_threads_wait_is_left_to_the_user(chosen):
-    environment = dict(chosen)
+@pytest.mark.parametrize("variables", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "100"}])
+def test_limit_spinning_keeps_the_settings_of_the_user(variables):
+    environment = dict(variables)
     threads.limit_spinning(environment)
-    assert environment == chosen
+    assert environment == variables
 
 
-def test_openmp_takes_the_limit_of_spinning():
+def test_openmp_reads_the_spin_count():
     code = "from res3d.threads import limit_spinning; limit_spinning(); import torch"
     environment = {
         name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -69,18 +69,18 @@ def test_openmp_takes_the_limit_of_spinning():
     )
     assert done.returncode == 0, done.stderr
     if "GOMP_SPINCOUNT" not in done.stderr:
-        pytest.skip("this torch has another OpenMP than GNU's")
+        pytest.skip("torch is not built with GNU OpenMP")
     assert "GOMP_SPINCOUNT = '10000'" in done.stderr
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_number_of_threads_is_that_of_every_library(monkeypatch):
+def test_use_threads_sets_the_threads_of_every_library(monkeypatch):
     environment: dict[str, str] = {}
     threads.use_threads(3, environment)
     assert torch.get_num_threads() == 3
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "3"
     threads.use_threads(None, environment)
-    assert torch.get_num_threads() == 3, "what the environment says stays"
+    assert torch.get_num_threads() == 3, "variables in the environment are not changed"
     monkeypatch.setattr(threads, "available_cpus", lambda: 2)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     environment = {}
@@ -91,7 +91,7 @@ def test_a_number_of_threads_is_that_of_every_library(monkeypatch):
         threads.use_threads(0, environment)
 
 
-def test_decoders_know_the_quota_that_ffmpeg_does_not(monkeypatch):
+def test_decoder_threads_respect_the_quota(monkeypatch):
     assert threads.decoder_threads(3) == 3
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(threads, "available_cpus", lambda: 8)

@@ -1,4 +1,4 @@
-"""The command line: one module a command."""
+"""The command line, ``res3d COMMAND``: one module per command."""
 
 from res3d.cli.main import main
 

@@ -1,4 +1,4 @@
-"""``res3d classify``: the likeliest classes of a video and of its clips."""
+"""``res3d classify``: the most probable classes of a video and of its clips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -26,40 +26,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyCommand(Command):
-    """Print the likeliest classes of each video, and of each of its clips.
+    """Print the most probable classes of each video and of each of its clips.
 
-    A clip's probabilities are the softmax of its logits, a video's the mean of its clips'. Registered weights bring
-    their clip length, frame rate, preprocessing and class names. Exit codes as for extract.
+    The probabilities of a clip are the softmax of its logits; those of a video are the mean over its clips. Registered
+    weights record their clip length, frame rate, preprocessing and class names, which are used by default. The exit
+    code is 0 after success, 1 if a video could not be processed, 2 for invalid settings, 130 after Ctrl-C.
     """
 
     videos: Annotated[list[str], Positional("[videos ...]")] = field(default_factory=list)
-    """Files, folders (searched for videos) or globs."""
+    """Video files, folders (all videos in them, also in subfolders) or globs like 'videos/**/*.mp4'."""
     reader: Annotated[NetworkReader, Group("input"), Short()] = field(default_factory=NetworkReader)
-    """The part of each video that is read."""
+    """Part and frame rate of each video that is read."""
     clips: Annotated[NetworkClips, Short("clip_{}", "{}")] = field(default_factory=NetworkClips)
-    """How videos are cut into clips."""
+    """Sampling of clips from each video."""
     frames: Annotated[FrameSettings, Short()] = field(default_factory=FrameSettings)
-    """How frames are prepared."""
+    """Preprocessing of each frame."""
     weights: Annotated[str, Group("network"), Shown("NAME|FILE")] = "torchvision/r3d_18.kinetics400"
-    """A name from res3d.list_weights(), or a file with a classifier."""
+    """Weights of a classifier: a name from res3d.list_weights(), or a file that res3d or another library wrote."""
     model: Annotated[str | None, Group("network"), Shown("NAME|FILE")] = None
-    """Backbone of a file that does not name it."""
+    """Backbone of the weights, if they do not record it: a name from res3d.list_backbones(), or a YAML spec file."""
     batch_size: Annotated[int, Group("network")] = 4
-    """Clips that run through the network together."""
+    """Number of clips in one batch. A smaller batch needs less memory."""
     categories: Annotated[str | None, Group("output"), Shown("FILE")] = None
-    """Text file with one class name per line, for weights that bring none."""
+    """Text file with one class name per line, in the order of the logits. By default the class names that the weights
+    record, or 'class 0', 'class 1' and so on."""
     top: Annotated[int, Group("output")] = 5
-    """How many classes to print."""
+    """Number of classes to print per clip and per video."""
     computing: Annotated[NetworkComputing, Short()] = field(default_factory=NetworkComputing)
-    """What is computed on."""
+    """Threads, device and number type."""
 
     def run(self) -> int:
-        """Print classes."""
+        """Print the classes of all videos."""
         from res3d.features import ExtractionRun
         from res3d.weights import WeightsError, load_classifier, open_weights
 
         if not self.videos:
-            raise UsageError("name a video to classify")
+            raise UsageError("needs at least one video")
         if self.top < 1:
             raise UsageError(f"--top must be ≥ 1, not {self.top}")
         try:

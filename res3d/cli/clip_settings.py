@@ -1,4 +1,4 @@
-"""How videos are cut into clips for a network: settings that several commands share."""
+"""Settings for the clips of a network, shared by several commands."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,40 +10,51 @@ from res3d.cli.video_files import ReaderSettings
 if TYPE_CHECKING:
     from res3d.clips import ClipSpec
 
-USUAL_LENGTH = 16  # frames of a clip, where the weights do not tell
+DEFAULT_LENGTH = 16  # frames of a clip, for weights without a clip spec
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkReader(ReaderSettings):
-    """The part of each video that is read."""
+    """Part and frame rate of each video that is read for a network."""
 
     fps: float | None = None
-    """Resample videos to this frame rate; by default as the weights were trained, or the video's own."""
+    """Frames per second that videos are resampled to. By default the frame rate that the weights were trained with, or
+    that of the video if the weights do not record one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkClips:
-    """How videos are cut into clips."""
+    """Sampling of clips from a video."""
 
     length: int | None = None
-    """Frames per clip; by default as the weights were trained, or 16."""
+    """Frames per clip. By default the clip length that the weights were trained with, or 16 if they do not record
+    one."""
     stride: int | None = None
-    """Frames from the start of one clip to the start of the next; by default the length times the step."""
+    """Frames from the start of one clip to the start of the next. By default length x step, so that clips do not
+    overlap."""
     step: int | None = None
-    """Frames from one frame of a clip to the next; by default as the weights were trained, or 1."""
+    """Frames from one frame of a clip to the next: 2 takes every second frame. By default the step that the weights
+    were trained with, or 1 if they do not record one."""
 
 
 def choose_clip(
     trained_on: "ClipSpec | None", clips: NetworkClips, frames: FrameSettings, reader: ReaderSettings
 ) -> "ClipSpec":
-    """Return the clips that weights were trained on, by default 16 frames as for Kinetics, changed by the settings.
+    """Return the clip spec of the weights, changed by the settings of the user.
+
+    Args:
+        trained_on: clip spec of the weights; None for weights without one, which get 16 frames
+            with the preprocessing of torchvision's Kinetics models.
+        clips: length and step.
+        frames: resizing, cropping and normalization.
+        reader: frame rate.
 
     Raises:
-        UsageError: a size that is not in pixels.
-        ValueError: values out of range or that do not go together.
+        UsageError: ``resize`` or ``crop`` is not a size in pixels.
+        ValueError: values are out of range or contradict each other.
     """
     from res3d.clips import KINETICS, ClipSpec
 
-    usual = ClipSpec.of(KINETICS, length=USUAL_LENGTH) if trained_on is None else trained_on
-    given: Keywords = {"length": clips.length, "step": clips.step, "fps": reader.fps}
-    return frames.change(replace(usual, **{name: value for name, value in given.items() if value is not None}))
+    default = ClipSpec.of(KINETICS, length=DEFAULT_LENGTH) if trained_on is None else trained_on
+    settings: Keywords = {"length": clips.length, "step": clips.step, "fps": reader.fps}
+    return frames.change(replace(default, **{name: value for name, value in settings.items() if value is not None}))

@@ -1,6 +1,7 @@
-"""A command as a dataclass: its fields are its flags and the keys of its configs, and ``run`` is what it does.
+"""Commands as dataclasses: the fields are the flags and the keys of configuration files, ``run`` does the work.
 
-Exit codes: what ``run`` returns; 2 for a wrong flag, config or value (``UsageError``); 130 after Ctrl-C.
+Exit codes: the return value of ``run``; 2 for an invalid flag, configuration or value (``UsageError``); 130 after
+Ctrl-C.
 """
 
 import sys
@@ -15,29 +16,30 @@ from res3d.threads import use_threads
 from res3d.version import __version__
 
 C = TypeVar("C", bound="Command")
-Keywords: TypeAlias = dict[str, Any]  # of a function that takes literals: settings have their words from tables
+# Keyword arguments of functions that take Literal types; the words of a setting come from a table and are plain str.
+Keywords: TypeAlias = dict[str, Any]
 
 
 class Command(ABC):
-    """Base of the commands, which are frozen dataclasses. ``--help`` begins with the docstring of the command."""
+    """Base class of the commands, which are frozen dataclasses. The class docstring is the text of ``--help``."""
 
     computing: Computing
-    """A field of every command, under its last heading."""
+    """CPU threads and, for a command with a network, device and number type. Every command has this field."""
 
     @abstractmethod
     def run(self) -> int:
-        """Carry it out, and return the exit code.
+        """Run the command and return its exit code.
 
         Raises:
-            UsageError: settings that cannot be carried out.
+            UsageError: the settings are invalid.
         """
 
 
 def run_command(kind: type[Command], name: str, arguments: Sequence[str]) -> int:
-    """Read a command line, run the command, and return the exit code. Errors are one line on stderr.
+    """Read a command line, run the command, and return the exit code. An error is one line on stderr.
 
     Raises:
-        SystemExit: after ``--help``, ``--version`` or ``--print-config``, with code 0.
+        SystemExit: with code 0, after ``--help``, ``--version`` or ``--print-config``.
     """
     program = f"res3d {name}"
     try:
@@ -47,23 +49,23 @@ def run_command(kind: type[Command], name: str, arguments: Sequence[str]) -> int
         print(f"{program}: error: {error}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt as error:
-        print(f"\n{program}: interrupted; {str(error) or 'what was finished is kept'}", file=sys.stderr)
+        print(f"\n{program}: interrupted; {str(error) or 'finished files are kept'}", file=sys.stderr)
         return INTERRUPTED
 
 
 def read_command(kind: type[C], program: str, arguments: Sequence[str]) -> C:
-    """Return the command that a command line describes, and let libraries use the threads that it names.
+    """Build the command from a command line, and set the number of threads of the libraries from it.
 
     Raises:
-        UsageError: a command line or config that is wrong.
-        SystemExit: as ``run_command``.
+        UsageError: the command line or a configuration file is invalid.
+        SystemExit: see ``run_command``.
     """
     try:
         words = split_words(kind, arguments)
         if "help" in words.requests:
-            _print_and_leave(format_help(kind, program))
+            _print_and_exit(format_help(kind, program))
         if "version" in words.requests:
-            _print_and_leave(f"{program} {__version__}")
+            _print_and_exit(f"{program} {__version__}")
         command = read_settings(kind, words)
         use_threads(command.computing.threads)
     except ValueError as error:
@@ -71,10 +73,10 @@ def read_command(kind: type[C], program: str, arguments: Sequence[str]) -> C:
     for line in deprecation_lines(words):
         print(f"{program}: {line}", file=sys.stderr)
     if "print_config" in words.requests:
-        _print_and_leave(dump_dataclass(command, defaults=True).rstrip("\n"))
+        _print_and_exit(dump_dataclass(command, defaults=True).rstrip("\n"))
     return command
 
 
-def _print_and_leave(text: str) -> None:
+def _print_and_exit(text: str) -> None:
     print(text)
     raise SystemExit(0)

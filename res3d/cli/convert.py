@@ -1,4 +1,4 @@
-"""``res3d convert``: a checkpoint of any origin to a safetensors file that rebuilds its model."""
+"""``res3d convert``: convert a checkpoint of another project to a safetensors file that rebuilds the model."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,46 +18,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How the tensors of a checkpoint become those of a model."""
+    """Settings for the conversion of a checkpoint of another project to a res3d model."""
 
     model: Annotated[str | None, Shown("NAME|FILE")] = None
-    """Backbone, a name from res3d.list_backbones() or a YAML spec file; by default the registered weights' own."""
+    """Backbone of the checkpoint: a name from res3d.list_backbones(), or a YAML spec file. Required if the checkpoint
+    does not record its backbone, as files of other projects usually do not."""
     head: Annotated[str, Choice(("keep", "drop"))] = "keep"
-    """With keep, a checkpoint that has a classifier becomes one; drop leaves it aside."""
+    """Classifier layer of the checkpoint. keep writes a classifier if the checkpoint has such a layer; drop writes the
+    backbone only."""
     inflate: Annotated[str, Choice("res3d.weights.inflation:INFLATIONS")] = "center"
-    """How 2D kernels become 3D ones."""
+    """Inflation of 2D kernels to 3D kernels. center puts the 2D kernel at the middle frame, with zeros elsewhere; mean
+    divides it over all frames (I3D); repeat copies it to all frames; center_noise is center with Gaussian noise of
+    standard deviation 0.001 instead of the zeros; center_noise_divided reproduces Detect-and-Track's released code."""
     channels: Annotated[str, Choice("res3d.weights.inflation:CHANNELS")] = "keep"
-    """What to do with the first convolution's input channels; reverse turns BGR weights into RGB ones."""
+    """Change of the input channels of the first convolution. keep changes nothing; reverse converts BGR weights to RGB;
+    sum makes weights for gray images of one channel; repeat makes weights for any number of channels."""
     stride_on: Annotated[str | None, Choice(("3x3", "1x1"))] = None
-    """Where bottlenecks stride; Caffe2's weights need 1x1."""
+    """Convolution of each bottleneck block that has the spatial stride. Caffe2 weights need 1x1. By default as in the
+    backbone's spec."""
     shortcut: Annotated[str | None, Choice(("project", "pool_pad"))] = None
-    """Kind of shortcut; 3D-ResNets' type A is pool_pad."""
+    """Shortcut type where the shape changes: project is a 1x1x1 convolution (type B of 3D-ResNets), pool_pad is average
+    pooling with zeros in the new channels (type A). By default as in the backbone's spec."""
     norm: Annotated[str, Choice("res3d.backbone.norms:NORMS")] = "batch"
-    """Kind of norm."""
+    """Normalization layers of the model. frozen_batch is batch norm with fixed statistics, sync_batch is batch norm
+    synchronized between processes."""
     norm_eps: float | None = None
-    """Eps of the norms, if the checkpoint was trained with another one than 1e-5."""
+    """Epsilon of all normalization layers, if the checkpoint was trained with a different value than 1e-5."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertCommand(Command):
-    """Convert IN to OUT.safetensors, which res3d.load_model rebuilds the model from, and print what went where.
+    """Convert a checkpoint to a model file that res3d.load_model reads, and print which tensors were loaded.
 
-    A file that res3d wrote says itself what its model is, detector, classifier or backbone; --half makes it smaller.
+    A file that res3d wrote contains the description of its model (backbone, classifier or detector). It is copied
+    without other options than --half, which makes it smaller.
     """
 
     paths: Annotated[list[str], Positional("IN OUT")] = field(default_factory=list)
-    """A checkpoint file or a name from res3d.list_weights(), and the file to write."""
+    """IN is a checkpoint file or a name from res3d.list_weights(). OUT is the file to write; its name must end in
+    .safetensors."""
     reading: Annotated[Reading, Short()] = field(default_factory=Reading)
-    """How the tensors of the checkpoint become those of a model."""
+    """Conversion of a checkpoint of another project."""
     half: bool = False
-    """Keep weights as float16, in half the space; load_model gives float32."""
+    """Store the weights as float16, in half the space. res3d.load_model converts them to float32."""
     overwrite: bool = False
     """Replace OUT if it exists."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """What is computed on."""
+    """Number of CPU threads."""
 
     def run(self) -> int:
-        """Write OUT."""
+        """Convert IN and write OUT."""
         import torch
 
         from res3d.weights import WeightsError, open_weights
@@ -65,12 +75,12 @@ class ConvertCommand(Command):
         source, target = self._check_paths()
         dtype = torch.float16 if self.half else None
         try:
-            opened = open_weights(source)
-            if not opened.is_saved:
-                return self._convert(opened, target, dtype)
-            if self._changed():
-                raise UsageError(f"{source} says itself what its model is: it is copied as it is, or with --half")
-            return _copy(opened, target, dtype)
+            weights = open_weights(source)
+            if not weights.is_saved:
+                return self._convert(weights, target, dtype)
+            if self._has_reading_options():
+                raise UsageError(f"{source} is a res3d model file, which accepts no options of a conversion but --half")
+            return _copy(weights, target, dtype)
         except (WeightsError, OSError) as error:
             return report_error("convert", str(error))
         except ValueError as error:
@@ -88,9 +98,10 @@ class ConvertCommand(Command):
             raise UsageError(f"{target.parent}: no such folder")
         return source, target
 
-    def _changed(self) -> bool:
-        usual = Reading()
-        return any(getattr(self.reading, f.name) != getattr(usual, f.name) for f in fields(usual))
+    def _has_reading_options(self) -> bool:
+        """Return whether any setting of ``reading`` differs from its default."""
+        default = Reading()
+        return any(getattr(self.reading, f.name) != getattr(default, f.name) for f in fields(default))
 
     def _convert(self, source: "WeightsSource", target: Path, dtype: "torch.dtype | None") -> int:
         from res3d.weights import create_backbone, create_classifier, load_weights, save_weights
@@ -100,23 +111,23 @@ class ConvertCommand(Command):
         keywords = {name: value for name, value in keywords.items() if value is not None}
         name = self._backbone(source)
         classes = source.num_classes if reading.head == "keep" else None
-        made: ResNet3d | ClipClassifier
+        model: ResNet3d | ClipClassifier
         if classes is None:
-            made = create_backbone(name, **keywords)
+            model = create_backbone(name, **keywords)
         else:
-            made = create_classifier(name, classes, **keywords)
-            made.trained_on, made.categories = source.clip, source.categories
-        ways: Keywords = {"inflate": reading.inflate, "channels": reading.channels}
-        report = load_weights(made, source, norm_eps=reading.norm_eps, **ways)
-        save_weights(made, target, dtype=dtype)
+            model = create_classifier(name, classes, **keywords)
+            model.trained_on, model.categories = source.clip, source.categories
+        changes: Keywords = {"inflate": reading.inflate, "channels": reading.channels}
+        report = load_weights(model, source, norm_eps=reading.norm_eps, **changes)
+        save_weights(model, target, dtype=dtype)
         _print_report(report, target, classes)
         return 0
 
     def _backbone(self, source: "WeightsSource") -> "str | BackboneSpec":
         backbone = self.reading.model or source.spec
         if backbone is None:
-            source.recognise()  # a file that is no checkpoint, or of no known layout, has no backbone to name
-            raise UsageError(f"--model: {source.name} does not say what backbone it belongs to; name one")
+            source.recognise()  # raises a better error for a file that is not a checkpoint or has an unknown layout
+            raise UsageError(f"--model is required: {source.name} does not record the name of its backbone")
         return backbone
 
 

@@ -1,21 +1,21 @@
-"""Exit codes, and the lines on stderr that go with them."""
+"""Exit codes of the commands, and their error messages on stderr."""
 
 import sys
 
-FAILED = 1  # a file is missing or cannot be read, or work on it failed
-USAGE_ERROR = 2  # a wrong flag, config, model, layer or spec
+FAILED = 1  # a file is missing or unreadable, or could not be processed
+USAGE_ERROR = 2  # a flag, configuration, model, layer or spec is invalid
 INTERRUPTED = 130  # Ctrl-C
 
 
 class UsageError(ValueError):
-    """A command line or config that cannot be carried out; the message is one line."""
+    """Invalid command line or configuration. The message is one line."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, and what became of the work so far, in one line."""
+    """Ctrl-C. The message is one line with the state of the unfinished work."""
 
 
 def report_error(command: str, message: str) -> int:
-    """Print one line on stderr; return the exit code for files that failed."""
+    """Print an error message of one line on stderr, and return the exit code ``FAILED``."""
     print(f"res3d {command}: {message}", file=sys.stderr, flush=True)
     return FAILED

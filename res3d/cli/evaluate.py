@@ -1,4 +1,4 @@
-"""``res3d evaluate``: predicted tracks against the ground truth."""
+"""``res3d evaluate``: score predicted tracks against the ground truth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,31 +16,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateCommand(Command):
-    """Score PRED against GT: AP, HOTA, MOTA, IDF1, identity switches; poses and masks too where both have them.
+    """Score predicted tracks (PRED) against the ground truth (GT): AP, HOTA, MOTA, IDF1 and identity switches.
 
-    Each is a CocoVID or PoseTrack18 file (.json), MOTChallenge text (.txt), a table (.csv), or a folder of such files.
-    Videos go by name; two single files of which one is text or a table, which name no video, are compared whatever
-    they are called. Exit codes: 1 if a file is missing, cannot be read, or is of other videos; 2 for wrong settings.
+    Poses and masks are scored too if both have them. PRED and GT are each a CocoVID or PoseTrack18 file (.json), a
+    MOTChallenge file (.txt), a table (.csv), or a folder of such files. Videos are matched by name. MOTChallenge files
+    and tables do not record the name of their video; if PRED or GT is such a file and both have one video, the two are
+    compared regardless of their names. The exit code is 0 after success, 1 if a file is missing, cannot be read or is
+    of other videos, 2 for invalid settings.
     """
 
     paths: Annotated[list[str], Positional("PRED GT")] = field(default_factory=list)
-    """Predicted tracks and true ones."""
+    """File or folder of the predicted tracks, then file or folder of the ground truth."""
     json: Annotated[str | None, Shown("FILE")] = None
-    """File to write all scores and every identity switch to."""
+    """JSON file to write all scores and all identity switches to."""
     switches: int = 20
-    """How many identity switches to print."""
+    """Number of identity switches to print."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """What is computed on."""
+    """Number of CPU threads."""
 
     def run(self) -> int:
-        """Print scores."""
+        """Print the scores, and write them to a file if one is named."""
         from res3d.evaluation import evaluate
         from res3d.structures.formats import read_tracks
 
         self._check()
         try:
-            found, truth = (read_tracks(path) for path in self.paths)
-            report = evaluate(_renamed(found, truth, self.paths), truth)
+            predictions, truth = (read_tracks(path) for path in self.paths)
+            report = evaluate(_match_names(predictions, truth, self.paths), truth)
             if self.json is not None:
                 report.to_json(self.json)
         except (ImportError, OSError, ValueError) as error:
@@ -57,14 +59,18 @@ class EvaluateCommand(Command):
             raise UsageError(f"--json {self.json}: no such folder")
 
 
-def _renamed(
-    found: "Mapping[str, VideoTracks]", truth: "Mapping[str, VideoTracks]", paths: Sequence[str]
+def _match_names(
+    predictions: "Mapping[str, VideoTracks]", truth: "Mapping[str, VideoTracks]", paths: Sequence[str]
 ) -> "Mapping[str, VideoTracks]":
-    """Predictions under the truth's name where the format of one of the two does not hold the video's name."""
+    """Return the predictions by the name of the video.
+
+    If both have one video and the format of one of the files does not record its name, it is the name in the ground
+    truth.
+    """
     from res3d.structures.formats import format_to_read
 
     files = [path for path in map(Path, paths) if path.is_file()]
     nameless = any("name" not in format_to_read(path).holds for path in files)
-    if nameless and len(found) == len(truth) == 1:
-        return dict(zip(truth, found.values(), strict=True))
-    return found
+    if nameless and len(predictions) == len(truth) == 1:
+        return dict(zip(truth, predictions.values(), strict=True))
+    return predictions

@@ -1,4 +1,4 @@
-"""``res3d extract``: features of the clips of videos, one ``.npz`` a video."""
+"""``res3d extract``: features of the clips of videos, one ``.npz`` file per video."""
 
 import threading
 import time
@@ -23,73 +23,79 @@ if TYPE_CHECKING:
     from res3d.video import VideoReader
 
 
-USUAL_STRIDE = 16  # frames, where the weights do not tell how clips are cut
+DEFAULT_STRIDE = 16  # frames, for weights without a clip spec
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractReader(NetworkReader):
-    """The part of each video that is read, and by how many readers."""
+    """Part and frame rate of each video that is read, and number of decoders."""
 
     decoders: int = 1
-    """Segments of each video that are decoded at the same time."""
+    """Number of segments of each video that are decoded at the same time, in threads."""
     at_once: int = 1
-    """Videos that are decoded at the same time."""
+    """Number of videos that are processed at the same time, in threads. The network runs for one of them at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractClips(NetworkClips):
-    """How videos are cut into clips."""
+    """Sampling of clips from a video, and what happens at its end."""
 
     stride: int | None = None
-    """Frames from the start of one clip to the start of the next; by default 16, or with weights that bring their
-    clips the length times the step."""
+    """Frames from the start of one clip to the start of the next. By default length x step for weights that record
+    their clips (so that clips do not overlap), else 16."""
     tail: Annotated[str, Choice(("pad", "drop", "shift"))] = "pad"
-    """At the end of a video, pad repeats the last frame, drop leaves out partial clips, shift moves the last clip."""
+    """Last clip of a video, if there are too few frames for it. pad repeats the last frame; drop leaves the clip out;
+    shift moves it back so that it ends with the video."""
     align: Annotated[str, Choice(("start", "center"))] = "start"
-    """Clip k starts at frame k x stride, or is centered on it (with the tail pad)."""
+    """Position of clip k (0, 1, ...): start begins it at frame k x stride; center puts that frame in its middle, which
+    requires --tail pad."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractCommand(Command):
-    """Write the features of each video to OUT/NAME.npz: a row for every clip, with the frames and seconds it covers.
+    """Write the features of each video to OUT/NAME.npz: one row per clip, with the frames and seconds that it covers.
 
-    Without a video, a sample is generated (OUT/res3d_sample.mp4) and used. Finished files made with the same settings
-    are skipped. Exit code 0 if all went well, 1 if a video could not be processed, 2 for wrong settings, 130 after
-    Ctrl-C.
+    Without a video, a sample video is generated (OUT/res3d_sample.mp4) and used. Videos whose file exists and was made
+    with the same settings are skipped. The exit code is 0 after success, 1 if a video could not be processed, 2 for
+    invalid settings, 130 after Ctrl-C.
     """
 
     videos: Annotated[list[str], Positional("[videos ...]")] = field(default_factory=list)
-    """Files, folders (searched for videos) or globs."""
+    """Video files, folders (all videos in them, also in subfolders) or globs like 'videos/**/*.mp4'."""
     reader: Annotated[ExtractReader, Group("input"), Short()] = field(default_factory=ExtractReader)
-    """The part of each video that is read."""
+    """Part and frame rate of each video that is read."""
     clips: Annotated[ExtractClips, Short("clip_{}", "{}")] = field(default_factory=ExtractClips)
-    """How videos are cut into clips."""
+    """Sampling of clips from each video."""
     frames: Annotated[FrameSettings, Short()] = field(default_factory=FrameSettings)
-    """How frames are prepared."""
+    """Preprocessing of each frame."""
     model: Annotated[str | None, Group("network"), Shown("NAME|FILE")] = None
-    """Backbone, a name from res3d.list_backbones() or a YAML spec file; by default the weights' own, or r3d_18."""
+    """Backbone: a name from res3d.list_backbones(), or a YAML spec file. By default the backbone that the weights
+    record, or r3d_18 without weights."""
     weights: Annotated[str | None, Group("network"), Shown("NAME|FILE")] = None
-    """A name from res3d.list_weights() or a file of any origin; without, weights are random and mean little."""
+    """Weights of the backbone: a name from res3d.list_weights(), or a file that res3d or another library wrote. Without
+    it the weights are random, and the features are only good for trying out the command."""
     seed: Annotated[int, Group("network")] = 0
-    """Decides the random weights, where none are given."""
+    """Seed of the random weights, if --weights is missing."""
     layer: Annotated[str | None, Group("network"), Shown("STAGE")] = None
-    """Stage to take features from (stem, conv2, ...); by default the last."""
+    """Stage whose feature map is used: stem, conv2, conv3 and so on. By default the last stage."""
     pool: Annotated[str, Group("network"), Choice("res3d.features.extractor:POOLS")] = "avg"
-    """How a clip's map over time and space becomes a vector, by mean or maximum; none keeps the map."""
+    """Pooling of the feature map of a clip to a vector, over time and space: avg is the mean, max the maximum. none
+    stores the whole map."""
     context: Annotated[str, Group("network"), Choice(("clip", "video"))] = "clip"
-    """With clip, features depend on a clip's frames alone; with video, the network runs once over the whole video and
-    clips are windows of its map, at a cost that does not depend on how much they overlap."""
+    """Frames that the features of a clip depend on. clip: only its own frames. video: also neighbouring frames; the
+    network runs once over the whole video and a clip is a window of that map, so overlapping clips cost nothing
+    extra."""
     batch_size: Annotated[int, Group("network")] = 4
-    """Clips that run through the network together."""
+    """Number of clips in one batch. A smaller batch needs less memory."""
     out: Annotated[str, Group("output"), Shown("FOLDER")] = "features"
-    """Folder for the results, made if absent."""
+    """Folder for the results. It is created if it does not exist."""
     overwrite: Annotated[bool, Group("output")] = False
-    """Make finished files again, and replace files that this command did not make."""
+    """Compute finished files again, and replace existing files that this command did not write."""
     computing: Annotated[NetworkComputing, Short()] = field(default_factory=NetworkComputing)
-    """What is computed on."""
+    """Threads, device and number type."""
 
     def run(self) -> int:
-        """Extract features."""
+        """Extract the features of all videos."""
         from res3d.weights import WeightsError
 
         try:
@@ -128,8 +134,8 @@ class ExtractCommand(Command):
         source = None if self.weights is None else open_weights(self.weights)
         trained_on = None if source is None else source.clip
         clip = choose_clip(trained_on, self.clips, self.frames, self.reader)
-        stride = USUAL_STRIDE if self.clips.stride is None and trained_on is None else self.clips.stride
-        cut: Keywords = {"tail": self.clips.tail, "align": self.clips.align}
+        stride = DEFAULT_STRIDE if self.clips.stride is None and trained_on is None else self.clips.stride
+        ends: Keywords = {"tail": self.clips.tail, "align": self.clips.align}
         computing: Keywords = {"dtype": self.computing.dtype, "device": find_device(self.computing.device)}
         settings: Keywords = {"layer": self.layer, "pool": self.pool, "context": self.context}
         name = self.model or (source and source.spec) or "r3d_18"
@@ -139,7 +145,7 @@ class ExtractCommand(Command):
         return FeatureExtractor(
             backbone,
             clip=clip,
-            sampler=clip.sampler(stride=stride, **cut),
+            sampler=clip.sampler(stride=stride, **ends),
             options=NetworkOptions(batch_size=self.batch_size, **computing),
             weights=self.weights or f"random, seed {self.seed}",
             **settings,
@@ -155,7 +161,7 @@ class ExtractCommand(Command):
             path=Path(self.out),
             main=".npz",
             read_metadata=_read_metadata,
-            ignored=("weights",),  # a file's name; its hash decides
+            ignored=("weights",),  # the name of the file; its hash is compared
             overwrite=self.overwrite,
         )
 
@@ -176,18 +182,18 @@ class ExtractCommand(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class _Extraction:
-    """Extracts the features of one video after the other into a folder."""
+    """Extracts the features of single videos to a result folder."""
 
     extractor: "FeatureExtractor"
     folder: ResultFolder
     stopping: threading.Event
 
     def run(self, reader: "VideoReader") -> None:
-        """Extract the features of one video, unless that is done already."""
+        """Extract the features of one video, unless its file is finished."""
         path, target = reader.path, self.folder.file(reader.path.stem, self.folder.main)
         metadata = self.extractor.meta(reader)
         if self.folder.is_finished(path, metadata):
-            print(f"{path}: {target} is finished already (--overwrite makes it again)")
+            print(f"{path}: {target} is finished, skipped (--overwrite computes it again)")
             return
         if (line := self.folder.replacement(path, metadata)) is not None:
             print(f"{path}: {line}")
@@ -197,7 +203,7 @@ class _Extraction:
     def _extract(self, reader: "VideoReader", target: Path, progress: Progress) -> None:
         from res3d.features import ExtractionRun, PipelineTimes
 
-        began, times, frames = time.perf_counter(), PipelineTimes(), 0
+        start, times, frames = time.perf_counter(), PipelineTimes(), 0
 
         def count(done: int) -> None:
             nonlocal frames
@@ -206,19 +212,19 @@ class _Extraction:
 
         run = ExtractionRun(self.extractor, reader, times, progress=count, stop=self.stopping)
         clips = run.extract_to(target)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         speed = f"{seconds:.1f} s, {frames / seconds:.0f} frames/s"
         print(f"{reader.path}: {frames} frames, {clips} {'clip' if clips == 1 else 'clips'} -> {target} ({speed})")
         print(f"{reader.path}: busy: {times}")
         if clips == 0:
             span = self.extractor.sampler.span
-            print(f"{reader.path}: no clip: {frames} frames are fewer than a clip's span of {span} (use the tail pad)")
+            print(f"{reader.path}: no clip: {frames} frames are fewer than the {span} of one clip (use --tail pad)")
         if reader.damage:
-            print(f"{reader.path}: truncated or damaged: {reader.damage}; the frames that decode were kept")
+            print(f"{reader.path}: truncated or damaged: {reader.damage}; only the readable frames were used")
 
 
 def _read_metadata(path: Path) -> Metadata | None:
-    """Metadata of a file of features; {} of one that is damaged, None of any other file."""
+    """Return the metadata of a file of features; {} for a damaged ``.npz``, None for any other file."""
     from res3d.structures import ClipFeatures
 
     try:

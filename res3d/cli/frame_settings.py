@@ -1,4 +1,4 @@
-"""How frames are prepared for a network: settings that several commands share."""
+"""Settings for the preprocessing of frames, shared by several commands."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
@@ -14,23 +14,30 @@ Channels3 = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSettings:
-    """Changes of what the weights were trained with or, where that is not known, of Kinetics's preparation."""
+    """Preprocessing of frames. Settings that are None keep the preprocessing that the weights were trained with.
+
+    For weights that do not record their preprocessing, they keep that of torchvision's Kinetics models.
+    """
 
     resize: Annotated[int | str | None, Shown("N|HxW|none")] = None
-    """Shorter side, or height and width, in pixels, or none; by default as the weights were trained, or 128x171."""
-    crop: Annotated[int | str | None, Shown("HxW|none")] = None
-    """Center crop, height and width in pixels, or none; by default as the weights were trained, or 112x112."""
+    """Size in pixels that frames are resized to: 256 for the shorter side, 128x171 for height x width, or none. By
+    default the size that the weights were trained with, or 128x171 if they do not record one."""
+    crop: Annotated[int | str | None, Shown("N|HxW|none")] = None
+    """Size in pixels of the center crop after resizing: 112 for a square, 112x160 for height x width, or none. By
+    default the crop that the weights were trained with, or 112x112 if they do not record one."""
     mean: Channels3 | None = None
-    """Subtracted from each RGB channel, of values in 0..1; by default as the weights were trained, or Kinetics's."""
+    """Mean that is subtracted from each RGB channel, for pixel values in 0..1: 0.45,0.45,0.45. By default the mean that
+    the weights were trained with, or that of torchvision's Kinetics models if they do not record one."""
     std: Channels3 | None = None
-    """What each RGB channel is divided by; by default as the weights were trained, or Kinetics's."""
+    """Standard deviation that each RGB channel is divided by, after the mean is subtracted: 0.225,0.225,0.225. By
+    default the one that the weights were trained with, or that of torchvision's Kinetics models."""
 
     def change(self, clip: "ClipSpec") -> "ClipSpec":
-        """Return the clip with the frames prepared as these settings say.
+        """Return the clip spec with the preprocessing of these settings.
 
         Raises:
-            UsageError: a size that is invalid.
-            ValueError: sizes that do not go together.
+            UsageError: ``resize`` or ``crop`` is not a size in pixels.
+            ValueError: the crop is larger than the resized frame.
         """
         size = clip.resize if self.resize is None else _parse_size("resize", self.resize)
         window = clip.crop if self.crop is None else _parse_size("crop", self.crop)

@@ -1,4 +1,4 @@
-"""How far the work on a video is: a bar on a terminal, else a line every ten seconds."""
+"""Progress of the work on a video: a bar on a terminal, else one line every ten seconds."""
 
 import sys
 import time
@@ -6,23 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-SECONDS = 10.0  # from one line to the next
+SECONDS = 10.0  # between two lines
 
 
 class Progress(Protocol):
-    """Takes the number of frames that were done since it was called last."""
+    """Callback with the number of frames that were processed since the last call."""
 
     def __call__(self, frames: int, /) -> object: ...
 
 
 @contextmanager
 def show_progress(name: str, total: int | None, *, seconds: float = SECONDS) -> Iterator[Progress]:
-    """Show, on stderr, how many of a video's frames are done, while the block lasts.
+    """Show on stderr how many frames of a video are processed, until the block ends.
 
     Args:
-        name: of the video.
-        total: its number of frames, where that is known.
-        seconds: from one line to the next, where stderr is no terminal.
+        name: name of the video.
+        total: number of frames of the video; None if it is not known.
+        seconds: time between two lines, if stderr is not a terminal.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm
@@ -34,7 +34,7 @@ def show_progress(name: str, total: int | None, *, seconds: float = SECONDS) -> 
 
 
 class _Lines:
-    """Prints a line when the last one is old enough."""
+    """Prints one line when ``seconds`` have passed since the last line."""
 
     def __init__(self, name: str, total: int | None, seconds: float) -> None:
         self._name, self._total, self._seconds = name, total, seconds

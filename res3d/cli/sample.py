@@ -1,4 +1,4 @@
-"""``res3d sample``, and the sample that commands use when they are given no video: generated, with exact truth."""
+"""``res3d sample``: a generated video with exact tracks. Commands that are called without a video use it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,33 +21,35 @@ NAME = "res3d_sample"
 class SampleCommand(Command):
     """Generate a video of moving shapes, OUT/NAME.mp4, and its exact tracks, OUT/NAME_truth.json (CocoVID).
 
-    As it is, it is the sample that extract and track use when they are given no video. With --per-class, generate
-    labelled videos instead: OUT/CLASS/CLASS_000.mp4 and so on, each of shapes of one class, to train a classifier on.
+    With the default settings it is the sample video that extract and track use when they are called without a video.
+    With --per-class, generate labelled videos to train a classifier on instead: OUT/CLASS/CLASS_000.mp4 and so on. All
+    shapes of such a video are of one class.
     """
 
     out: Annotated[list[str], Positional("OUT")] = field(default_factory=list)
-    """Folder for the files, made if absent."""
+    """Folder for the files. It is created if it does not exist."""
     name: str = NAME
-    """Name of the video."""
+    """Name of the video, without suffix."""
     per_class: int | None = None
-    """Number of labelled videos of each class; without, one video of all classes and its tracks."""
+    """Number of labelled videos per class. Without it, one video with shapes of all classes is generated, with its
+    tracks."""
     seed: int = 0
-    """Decides everything that moves; of labelled videos, the first one's."""
+    """Seed of the shapes and their motion. With --per-class, the seed of the first video; each video has its own."""
     num_frames: int = 100
-    """Frames of each video."""
+    """Frames per video."""
     fps: float = 25.0
     """Frames per second."""
     size: Annotated[tuple[int, int], Shown("H,W")] = (240, 320)
-    """Height and width of frames, in pixels."""
+    """Height and width of the frames, in pixels."""
     num_objects: int = 5
-    """Shapes in each video."""
+    """Number of shapes per video."""
     overwrite: bool = False
-    """Replace files that are there."""
+    """Replace files that exist."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """What is computed on."""
+    """Number of CPU threads."""
 
     def run(self) -> int:
-        """Write the files."""
+        """Generate the videos and write the files."""
         if len(self.out) != 1:
             raise UsageError(f"needs one path, OUT, not {len(self.out)}")
         if self.per_class is not None and self.per_class < 1:
@@ -58,9 +60,9 @@ class SampleCommand(Command):
         except ValueError as error:
             raise UsageError(str(error)) from None
         truth = folder / f"{self.name}_truth.json"
-        written = [*videos, *([truth] if self.per_class is None else [])]
-        if not self.overwrite and (there := next((path for path in written if path.exists()), None)) is not None:
-            raise UsageError(f"{there} exists (--overwrite replaces it)")
+        targets = [*videos, *([truth] if self.per_class is None else [])]
+        if not self.overwrite and (existing := next((path for path in targets if path.exists()), None)) is not None:
+            raise UsageError(f"{existing} exists (--overwrite replaces it)")
         try:
             for path, video in videos.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,11 +71,11 @@ class SampleCommand(Command):
                 videos[folder / f"{self.name}.mp4"].tracks(self.name).to_cocovid(truth)
         except OSError as error:
             return report_error("sample", f"{folder}: {error.strerror or error}")
-        print(f"wrote {', '.join(map(str, written[:2]))}{f' and {len(written) - 2} more' if len(written) > 2 else ''}")
+        print(f"wrote {', '.join(map(str, targets[:2]))}{f' and {len(targets) - 2} more' if len(targets) > 2 else ''}")
         return 0
 
     def _videos(self, folder: Path) -> "dict[Path, SyntheticVideo]":
-        """The videos by the files that they are written to."""
+        """Return the videos by the path that each is written to."""
         from res3d.data import CLASSES, SyntheticVideo
 
         settings: Keywords = {
@@ -94,22 +96,22 @@ class SampleCommand(Command):
 
 
 def sample_video() -> "SyntheticVideo":
-    """Return the sample; of a seed that nothing is trained on."""
+    """Return the sample video. No model of res3d is trained on its seed."""
     from res3d.data import SyntheticVideo
 
     return SyntheticVideo()
 
 
 def sample_truth() -> "VideoTracks":
-    """Return the exact tracks of the sample."""
+    """Return the exact tracks of the sample video."""
     return sample_video().tracks(NAME)
 
 
 def make_sample(folder: Path) -> Path:
-    """Write the sample to FOLDER/res3d_sample.mp4 if it is not there, say so, and return the path.
+    """Write the sample to FOLDER/res3d_sample.mp4 unless it exists, print the path, and return it.
 
     Raises:
-        UsageError: another video has that name; scores of it would mean nothing.
+        UsageError: the file exists and is a different video, to which the exact tracks do not apply.
     """
     path, video = folder / f"{NAME}.mp4", sample_video()
     if not path.exists():
@@ -120,6 +122,6 @@ def make_sample(folder: Path) -> Path:
         video.write(Path(fresh) / path.name)
         same = (Path(fresh) / path.name).read_bytes() == path.read_bytes()
     if not same:
-        raise UsageError(f"{path} is not the sample that this version makes; give it as a video, or move it away")
+        raise UsageError(f"{path} is not the sample video of this version; pass it as a video, or move it away")
     print(f"no video given: using the sample {path}")
     return path

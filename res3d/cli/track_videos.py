@@ -1,4 +1,4 @@
-"""The work of ``res3d track`` on one video after the other, and the files that it writes."""
+"""Tracking of single videos for ``res3d track``, and the files that it writes."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -21,32 +21,34 @@ if TYPE_CHECKING:
     from res3d.tracking import LinkSettings
     from res3d.video import VideoReader
 
-MAIN, DRAWN, SHEET = ".json", "_tracked.mp4", "_tracked.png"  # what the names of files end in
+MAIN, DRAWN, SHEET = ".json", "_tracked.mp4", "_tracked.png"  # endings of the file names
 MAIN_FORMAT = "cocovid"
-SHOWN = 9  # frames on a contact sheet
-OURS = "tracks by res3d"  # how the description in a file's metadata begins
+SHEET_FRAMES = 9  # frames on a contact sheet
+DESCRIPTION = "tracks by res3d"  # start of the description in the metadata of a file
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoTracker:
-    """All that videos are tracked with.
+    """Tracks single videos with one detector, one set of link settings and one result folder.
 
     Raises:
-        ImportError: a library that the asked-for files need is not installed.
-        ValueError: settings that do not go together, known before hours of work.
+        ImportError: a library for one of the requested formats is not installed.
+        ValueError: settings contradict each other. All checks are made here, before the work on the first video.
     """
 
     model: "MaskRCNN3d"
     detector: "OptimizedModel"
     """The same model, optimized."""
     clips: Keywords
-    """Keywords of ``stream_video``."""
+    """Keyword arguments of ``stream_video``: clip length, clip stride and batch size."""
     link: "LinkSettings"
     formats: tuple[str, ...]
-    """Formats besides CocoVID."""
+    """Formats to write besides CocoVID."""
     folder: ResultFolder
     draw: bool
+    """True to write the annotated video."""
     show_frames: bool
+    """True to write a contact sheet of annotated frames."""
 
     def __post_init__(self) -> None:
         from res3d.structures.formats import FORMATS
@@ -57,40 +59,40 @@ class VideoTracker:
 
             TrackPainter()
         if self.show_frames and not self.draw:
-            raise ValueError("--show-frames shows drawn frames: it does not go with --no-draw")
-        found = {name for head in self.model.tasks.values() for name in head.results}
+            raise ValueError("--show-frames needs the annotated frames, which --no-draw turns off")
+        results = {name for head in self.model.tasks.values() for name in head.results}
         for name in self.formats:
             FORMATS[name].check_installed()
-            if missing := sorted(FORMATS[name].requires - found):
+            if missing := sorted(FORMATS[name].requires - results):
                 raise ValueError(f"--formats {name}: the detector has no {', '.join(missing)}")
         check_clips(**self.clips)
 
     def run(self, reader: "VideoReader") -> "VideoTracks":
-        """Track one video and write its files; what is finished already is read."""
+        """Track one video, write its files, and return the tracks. If its files are finished, they are only read."""
         from res3d.structures import VideoTracks
 
         path, main, metadata = reader.path, self.folder.file(reader.path.stem, MAIN), self._metadata(reader)
         if self.folder.is_finished(path, metadata):
-            print(f"{path}: {main} is finished already (--overwrite makes it again)")
+            print(f"{path}: {main} is finished, skipped (--overwrite computes it again)")
             return VideoTracks.from_cocovid(main)
         if (line := self.folder.replacement(path, metadata)) is not None:
             print(f"{path}: {line}")
-        began = time.perf_counter()
+        start = time.perf_counter()
         with self.folder.writing(path), show_progress(path.name, reader.num_frames) as progress:
             tracks = self._write(reader, {**metadata, **self.folder.bookkeeping(path)}, progress)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         files = ", ".join(map(str, self.folder.files(path.stem)))
         speed = f"{seconds:.1f} s, {tracks.num_frames / seconds:.1f} frames/s"
         count = f"{len(tracks)} {'track' if len(tracks) == 1 else 'tracks'}"
         print(f"{path}: {tracks.num_frames} frames, {count} -> {files} ({speed})")
         if tracks.num_frames < self.link.min_length:
-            print(f"{path}: fewer frames than --min-length {self.link.min_length}, so no track counts")
+            print(f"{path}: no tracks, because it has fewer frames than --min-length {self.link.min_length}")
         if reader.damage:
-            print(f"{path}: truncated or damaged: {reader.damage}; the frames that decode were kept")
+            print(f"{path}: truncated or damaged: {reader.damage}; only the readable frames were used")
         return tracks
 
     def _write(self, reader: "VideoReader", metadata: Metadata, progress: Progress) -> "VideoTracks":
-        """Track and write all files; after Ctrl-C, what there is under other names."""
+        """Track one video and write all files. After Ctrl-C, write the frames so far to the partial files."""
         from res3d.structures.formats import FORMATS, write_cocovid
 
         name, frames = reader.path.stem, list["FrameTracks"]()
@@ -101,8 +103,8 @@ class VideoTracker:
                 raise
             partials = self.folder.partials(name)
             write_cocovid([self._tracks(reader, frames)], partials[0], info=dict(metadata))
-            kept = " and ".join(str(partial) for partial in partials if partial.exists())
-            raise Interrupted(f"what was finished is kept, and the frames so far of {name} in {kept}") from None
+            names = " and ".join(str(partial) for partial in partials if partial.exists())
+            raise Interrupted(f"finished files are kept, and the frames so far of {name} are in {names}") from None
         tracks = self._tracks(reader, frames)
         for format_name in self.formats:
             FORMATS[format_name].write(tracks, self.folder.file(name, suffix_of(format_name)))
@@ -110,31 +112,31 @@ class VideoTracker:
         return tracks
 
     def _follow(self, reader: "VideoReader", frames: "list[FrameTracks]", progress: Progress) -> None:
-        """Fill ``frames``, each as soon as it is final, and draw it."""
+        """Append each frame to ``frames`` as soon as its tracks are final, and draw it."""
         from res3d.tracking import stream_video
         from res3d.viz import SpreadPictures, TrackPainter, annotate_video, write_contact_sheet
 
-        def remember(stream: "Iterable[FrameTracks]") -> "Iterator[FrameTracks]":
+        def collect(stream: "Iterable[FrameTracks]") -> "Iterator[FrameTracks]":
             for frame in stream:
                 frames.append(frame)
                 yield frame
 
-        found = remember(stream_video(reader, self.detector, **self.clips, settings=self.link))
+        stream = collect(stream_video(reader, self.detector, **self.clips, settings=self.link))
         if not self.draw:
-            for _ in found:
+            for _ in stream:
                 progress(1)
             return
-        shown = SpreadPictures(SHOWN)
+        sheet = SpreadPictures(SHEET_FRAMES)
         annotate_video(
             reader,
-            found,
+            stream,
             self.folder.file(reader.path.stem, DRAWN),
             painter=TrackPainter(categories=self.model.categories),
-            show=shown.add if self.show_frames else None,
+            show=sheet.add if self.show_frames else None,
             progress=progress,
         )
         if self.show_frames:
-            write_contact_sheet(shown.pictures, self.folder.file(reader.path.stem, SHEET))
+            write_contact_sheet(sheet.pictures, self.folder.file(reader.path.stem, SHEET))
 
     def _tracks(self, reader: "VideoReader", frames: "list[FrameTracks]") -> "VideoTracks":
         from res3d.structures import VideoTracks
@@ -148,11 +150,11 @@ class VideoTracker:
         )
 
     def _metadata(self, reader: "VideoReader") -> Metadata:
-        """What decides the result, as JSON gives it back."""
+        """Return the settings and inputs that determine the result, as values that JSON preserves."""
         from res3d.weights import hash_weights
 
         return {
-            "description": f"{OURS} {__version__}",
+            "description": f"{DESCRIPTION} {__version__}",
             "video": identify(reader.path),
             "range": [reader.start, reader.end, reader.fps],
             "detector": {
@@ -168,7 +170,7 @@ class VideoTracker:
 
 
 def suffix_of(format_name: str) -> str:
-    """Return what the names of files of a tracks format end in."""
+    """Return the suffix of the files of a tracks format: ".txt" for "mot"."""
     from res3d.structures.formats import FORMATS
 
     suffix: str = FORMATS[format_name].suffixes[0]
@@ -176,16 +178,16 @@ def suffix_of(format_name: str) -> str:
 
 
 def read_metadata(path: Path) -> Metadata | None:
-    """Return the metadata of a file of tracks that ``res3d track`` wrote; None of any other file."""
+    """Return the metadata of a CocoVID file that ``res3d track`` wrote; None for any other file."""
     from res3d.structures.formats import read_cocovid_info
 
     try:
         info = read_cocovid_info(path)
     except (OSError, ValueError):
         return None
-    return info if str(info.get("description", "")).startswith(OURS) else None
+    return info if str(info.get("description", "")).startswith(DESCRIPTION) else None
 
 
-def drawn_by_us(path: Path) -> bool:
-    """Return True for a video with tracks drawn on it, made by ``res3d track`` in the same folder."""
-    return ResultFolder(path=path.parent, main=MAIN, others=(DRAWN,), read_metadata=read_metadata).made(path)
+def is_annotated_video(path: Path) -> bool:
+    """Return True for an annotated video that ``res3d track`` wrote, judged by the CocoVID file beside it."""
+    return ResultFolder(path=path.parent, main=MAIN, others=(DRAWN,), read_metadata=read_metadata).is_result(path)

@@ -1,4 +1,4 @@
-"""``res3d train``: a model from a config."""
+"""``res3d train``: train a model from a configuration."""
 
 from dataclasses import dataclass, field, fields
 from typing import Annotated
@@ -12,24 +12,24 @@ from res3d.training import TrainingSettings
 
 @dataclass(frozen=True, kw_only=True)
 class TrainCommand(TrainingSettings, Command):
-    """Train a detector or a classifier, and keep the weights that score best in OUT/best.safetensors.
+    """Train a detector or a classifier, and write the weights with the best score to OUT/best.safetensors.
 
-    A run that was interrupted goes on from OUT/last.ckpt when it is started again, and ends as if nothing had happened.
-    Settings under model, train, validate and augment can be given one by one: --model.width 0.5. Exit codes: 1 if a
-    file is missing or cannot be read or written, or the loss is no longer finite; 2 for wrong settings; 130 after
-    Ctrl-C.
+    If an interrupted run is started again, it resumes from OUT/last.ckpt and gives the same result as without the
+    interruption. Settings under model, train, validate and augment can be set one by one: --model.width 0.5. The exit
+    code is 0 after success, 1 if a file is missing or cannot be read or written, or if the loss is not finite, 2 for
+    invalid settings, 130 after Ctrl-C.
     """
 
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """What is computed on."""
+    """Number of CPU threads."""
 
     @property
     def settings(self) -> TrainingSettings:
-        """The settings of the run alone."""
+        """The settings of the run, without those of the command."""
         return TrainingSettings(**{f.name: getattr(self, f.name) for f in fields(TrainingSettings)})
 
     def run(self) -> int:
-        """Train."""
+        """Train the model and print the result."""
         from res3d.training import train
         from res3d.video import VideoError
         from res3d.weights import WeightsError
@@ -40,7 +40,7 @@ class TrainCommand(TrainingSettings, Command):
             return report_error("train", _one_line(error))
         except ValueError as error:
             raise UsageError(_one_line(error)) from None
-        from res3d.training.fit import is_first_process  # now that Lightning is known to be there
+        from res3d.training.fit import is_first_process  # imports Lightning; ``train`` reports if it is missing
 
         if not is_first_process():
             return 0
@@ -49,7 +49,10 @@ class TrainCommand(TrainingSettings, Command):
 
 
 def _one_line(error: Exception) -> str:
-    """The message; of an error in a process that loads data, the last line, without where it was raised."""
+    """Return the message of an error.
+
+    For an error in a data loading process, PyTorch puts the traceback into the message; then it is the last line.
+    """
     text = str(error).strip()
     if not text.startswith("Caught "):
         return text

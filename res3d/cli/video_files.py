@@ -1,4 +1,4 @@
-"""The video files that a command line names, and the part of each that is read."""
+"""Video files named on a command line, and settings for the part of each video that is read."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from res3d.cli.errors import UsageError
 if TYPE_CHECKING:
     from res3d.video import VideoReader
 
-# What a folder is searched for; a file that is named is tried whatever its suffix.
+# Suffixes of the files that are read from a folder. A file that is named directly may have any suffix.
 SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
     *(".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
@@ -21,22 +21,23 @@ SUFFIXES = (
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderSettings:
-    """The part of each video that is read."""
+    """Part and frame rate of each video that is read."""
 
     start: float = 0.0
-    """Seconds to begin at."""
+    """Time in seconds at which reading starts."""
     end: float | None = None
-    """Seconds to end before."""
+    """Time in seconds before which reading ends. By default the end of the video."""
     fps: float | None = None
-    """Resample videos to this frame rate."""
+    """Frames per second that videos are resampled to. By default the frame rate of the video."""
     allow_truncated: bool = False
-    """Use the frames of videos that end or break early, and say so."""
+    """Process the readable frames of videos that are truncated or damaged, and print a warning. Without it, such a
+    video is an error."""
 
     def check(self) -> None:
-        """Refuse a range or rate that no video has.
+        """Check the time range and the frame rate.
 
         Raises:
-            UsageError: naming the flag.
+            UsageError: a value is out of range; the message names the flag.
         """
         from res3d.video import MIN_FPS
 
@@ -48,7 +49,7 @@ class ReaderSettings:
             raise UsageError(f"--fps must be ≥ {MIN_FPS}, not {self.fps}")
 
     def open(self, path: Path, *, threads: int | None, decoders: int = 1) -> "VideoReader":
-        """Return a reader of that part of a video; ``threads`` and ``decoders`` are its own."""
+        """Return a reader for this part of a video; see ``VideoReader`` for ``threads`` and ``decoders``."""
         from res3d.video import VideoReader
 
         return VideoReader(
@@ -63,33 +64,36 @@ class ReaderSettings:
 
 
 def expand_videos(arguments: Sequence[str]) -> list[Path]:
-    """Return the files that arguments name: files, what is in folders, and what globs match ("**" included).
+    """Return the video files that arguments name: files, videos in folders, and matches of globs (also "**").
 
-    A file named twice counts once. Files that do not exist are kept, to be reported when their turn comes.
+    A file that is named twice is returned once. A file that does not exist is returned too, so that it is reported
+    with the results of the others.
 
     Raises:
-        UsageError: a folder or glob without a video, or two files with one stem, whose results would share a name.
+        UsageError: a folder or a glob has no video, or two files have the same stem and so the same names of results.
     """
-    found: dict[str, Path] = {}
+    videos: dict[str, Path] = {}
     for argument in arguments:
         if not argument:
-            raise UsageError("an empty name is no video")
+            raise UsageError("the name of a video must not be empty")
         path = Path(argument)
         if path.is_dir():
             files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            what = f"folder {argument!r} holds no video ({', '.join(SUFFIXES)})"
+            problem = f"folder {argument!r} contains no video ({', '.join(SUFFIXES)})"
         elif has_magic(argument) and not path.exists():
             files = sorted(p for p in map(Path, glob(argument, recursive=True)) if p.is_file())
-            what = f"no file matches {argument!r}"
+            problem = f"no file matches {argument!r}"
         else:
-            files, what = [path], ""
+            files, problem = [path], ""
         if not files:
-            raise UsageError(what)
+            raise UsageError(problem)
         for file in files:
-            found.setdefault(os.path.abspath(file), file)  # noqa: PTH100 (links are files of their own)
+            videos.setdefault(os.path.abspath(file), file)  # noqa: PTH100 (resolve() would merge a link with its target)
     stems: dict[str, Path] = {}
-    for file in found.values():
+    for file in videos.values():
         other = stems.setdefault(file.stem, file)
         if other is not file:
-            raise UsageError(f"{other} and {file} have one name, and so would their results; run them into two folders")
-    return list(found.values())
+            raise UsageError(
+                f"{other} and {file} have the same name, so their results would too; use a different --out for each"
+            )
+    return list(videos.values())

@@ -1,4 +1,4 @@
-"""The loop over the videos of a command: one after the other or several at a time, whatever becomes of each."""
+"""Loop over the videos of a command, one at a time or several in threads. An error in one does not stop the others."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -8,45 +8,42 @@ from pathlib import Path
 
 from res3d.cli.errors import Interrupted, report_error
 
-NOTHING_LOST = "what was finished is kept"
+FINISHED_FILES = "finished files are kept"
 
 
 @dataclass(kw_only=True)
 class VideoLoop:
-    """Runs an action on each video; one that fails is reported in one line, and the others go on.
-
-    Args:
-        command: its name, for messages.
-        smaller: the flags that a message on too little memory names.
-        at_once: videos that are worked on at a time, in threads.
-    """
+    """Runs an action on each video. A failure is reported in one line, and the loop continues with the other videos."""
 
     command: str
+    """Name of the command, for messages."""
     smaller: str
+    """Flags that the message on too little memory suggests to reduce."""
     at_once: int = 1
+    """Number of videos that are processed at the same time, in threads."""
     stopping: threading.Event = field(default_factory=threading.Event)
-    """Set after Ctrl-C: an action that runs in a thread then has to see it and to end."""
+    """Set after Ctrl-C. An action in a thread must check it and end."""
     finished: int = field(default=0, init=False)
-    """Videos that are done."""
+    """Number of videos that were processed without an error."""
 
     def run_and_count(self, paths: Sequence[Path], action: Callable[[Path], None]) -> int:
-        """Run, and print how many of several videos are done."""
+        """Run, and if there are several videos, print how many succeeded; return how many failed."""
         failures = self.run(paths, action)
         if len(paths) > 1:
             print(f"{len(paths) - failures} of {len(paths)} videos done")
         return failures
 
     def run(self, paths: Sequence[Path], action: Callable[[Path], None]) -> int:
-        """Work on all videos; return how many failed.
+        """Run the action on all videos, and return how many failed.
 
         Raises:
-            Interrupted: Ctrl-C, with what became of the work so far.
+            Interrupted: Ctrl-C; the message tells which results exist.
         """
         try:
             failures = self._run(paths, action)
         except KeyboardInterrupt as error:
             raise (
-                error if str(error) else Interrupted(NOTHING_LOST if self.finished else "nothing was finished")
+                error if str(error) else Interrupted(FINISHED_FILES if self.finished else "no file was finished")
             ) from None
         return failures
 
@@ -70,9 +67,9 @@ class VideoLoop:
             text = str(error)
             report_error(self.command, text if text.startswith(str(path)) else f"{path}: {text}")
             return True
-        except (RuntimeError, ValueError, MemoryError) as error:  # too little memory, or a clip too small for the model
+        except (RuntimeError, ValueError, MemoryError) as error:  # out of memory, or a clip too small for the model
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            report_error(self.command, f"{path}: {first} (if memory is short, try a smaller {self.smaller})")
+            report_error(self.command, f"{path}: {first} (if memory is low, use a smaller {self.smaller})")
             return True
         self.finished += 1
         return False

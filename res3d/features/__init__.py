@@ -1,4 +1,4 @@
-"""Features of the clips of a video."""
+"""Feature extraction from the clips of a video."""
 
 from res3d.features.extraction_run import ExtractionRun, extract_features
 from res3d.features.extractor import LOGITS, FeatureExtractor, NetworkOptions

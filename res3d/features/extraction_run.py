@@ -1,4 +1,4 @@
-"""Features of every clip of a video: decoding, preprocessing and the network run at the same time."""
+"""Feature extraction from one video. Decoding, preprocessing and the network run at the same time."""
 
 import threading
 import time
@@ -25,29 +25,29 @@ Frames = Generator[StreamFrame, None, None]
 
 @dataclass(frozen=True)
 class ExtractionRun:
-    """The work of an extractor on one video.
+    """Extraction of the features of one video.
 
-    Every frame is decoded once, and preprocessed once if a clip holds it, however much clips overlap; so are the first
-    stages of networks in which a frame's features do not depend on its clip. Memory does not grow with the video's
-    length. Several runs of one extractor may go on at the same time, in threads; the network serves them one after the
-    other.
+    Every frame is decoded once and, if a clip contains it, preprocessed once, even if clips overlap. Leading stages
+    whose output for a frame does not depend on other frames also run once per frame (``NetworkOptions.share_frames``).
+    The memory does not depend on the length of the video. Several runs of one extractor may be active at the same time
+    in threads; the network computes for one of them at a time.
     """
 
     extractor: FeatureExtractor
     reader: VideoReader
     times: PipelineTimes = field(default_factory=PipelineTimes)
-    """Adds up how long each part of the pipeline is busy."""
+    """Busy times of the parts of the pipeline, added up during the run."""
     progress: Callable[[int], None] = lambda frames: None
-    """Called with the number of frames that were read since the last call."""
+    """Callback with the number of frames that were read since the last call."""
     stop: threading.Event | None = None
-    """Ends the run with a StreamStoppedError soon after somebody sets it; a file that is being written goes."""
+    """Once this event is set, the run ends with a StreamStoppedError, and an unfinished file is removed."""
 
     def extract(self) -> ClipFeatures:
         """Return the features of the whole video."""
         return ClipFeatures.concatenate(list(self.batches()), self.extractor.meta(self.reader))
 
     def extract_to(self, path: str | Path) -> int:
-        """Write the features of the whole video to an ``.npz``, batch by batch; returns the number of clips."""
+        """Write the features of the whole video to an ``.npz`` file, batch by batch, and return the number of clips."""
         with ClipFeaturesWriter(path) as writer:
             for batch in self.batches():
                 writer.append(batch)
@@ -55,11 +55,11 @@ class ExtractionRun:
             return writer.num_clips
 
     def batches(self) -> Iterator[ClipFeatures]:
-        """Yield features batch by batch, in order, without ``meta``; one empty batch if the video has no clip.
+        """Yield the features batch by batch, in order, without ``meta``. A video without a clip gives one empty batch.
 
         Raises:
             VideoError: see ``VideoReader``.
-            ValueError: clips of prepared frames that are too small for the network.
+            ValueError: clips of preprocessed frames are too small for the network.
             StreamStoppedError: see ``stop``.
         """
         self.extractor.check_size(self.reader)
@@ -67,22 +67,23 @@ class ExtractionRun:
         return self._features_of(stream, stream.frames())
 
     def time_alone(self) -> dict[str, float]:
-        """Return the seconds that each part takes alone, one after the other, with the whole video in memory between.
+        """Return the seconds of each part of the pipeline when they run one after the other.
 
-        Together they are what ``batches`` would take if nothing overlapped.
+        Their sum is the time that ``batches`` would take without overlap. The whole video is in memory between the
+        parts.
         """
         stream = self._stream()
         seconds: dict[str, float] = {}
-        began = time.perf_counter()
-        decoded = list(stream.decode())
-        seconds["decode"] = time.perf_counter() - began
-        began = time.perf_counter()
-        prepared = list(stream.prepare_chunks(chunk for chunk in decoded))
-        seconds["preprocess"] = time.perf_counter() - began
-        began = time.perf_counter()
+        start = time.perf_counter()
+        chunks = list(stream.decode())
+        seconds["decode"] = time.perf_counter() - start
+        start = time.perf_counter()
+        prepared = list(stream.prepare_chunks(chunk for chunk in chunks))
+        seconds["preprocess"] = time.perf_counter() - start
+        start = time.perf_counter()
         for _ in self._features_of(stream, stream.unpack(prepared)):
             pass
-        seconds["network"] = time.perf_counter() - began
+        seconds["network"] = time.perf_counter() - start
         return seconds
 
     def _stream(self) -> ClipStream:
@@ -94,31 +95,32 @@ class ExtractionRun:
             prepare=extractor.prepare,
             prepared_bytes=3 * 4 * rows * columns,  # float32
             transform=self._frame_maps,
-            holds=None if extractor.grid is None else extractor.grid.holds,
+            holds=None if extractor.grid is None else extractor.grid.contains,
             measure=self.times.measure,
             progress=self.progress,
             stop=self.stop,
         )
 
     def _features_of(self, stream: ClipStream, frames: Frames) -> Iterator[ClipFeatures]:
-        """Features of the clips of a stream's frames, batch by batch, or one empty batch."""
+        """Yield the features of the clips of a stream, batch by batch; one empty batch if there is no clip."""
         grid, empty = self.extractor.grid, True
         for clips, maps in self._clips(stream, frames) if grid is None else self._windows(grid, frames):
             empty = False
-            with self.times.measure("network"), torch.no_grad():  # a GPU is waited for here
+            with self.times.measure("network"), torch.no_grad():  # waits for the GPU
                 features = self.extractor.pool_maps(maps)
             yield _rows(clips, features)
         if empty:
             yield _no_clips(self.extractor)
 
     def _clips(self, stream: ClipStream, frames: Frames) -> Iterator[tuple[list[Clip], Tensor]]:
-        """Clips with their maps, ``batch_size`` at a time."""
+        """Yield clips with their maps [N, C, T', h, w], ``batch_size`` clips at a time."""
         for clips in batched(stream.assemble(frames), self.extractor.options.batch_size):
             yield clips, self._clip_maps(stack_clips(clips))
 
     def _windows(self, grid: MapGrid, frames: Frames) -> Iterator[tuple[list[Clip], Tensor]]:
-        """Clips with their windows of the whole video's map; stretches hold about the frames of a batch."""
+        """Yield clips with their windows of the map of the whole video, ``batch_size`` clips at a time."""
         batch = self.extractor.options.batch_size
+        # A segment has about as many frames as a batch of clips, and needs about as much memory.
         dense = DenseWindows(grid, self._clip_maps, core=batch * grid.sampler.length, batch=batch)
         with closing(frames):
             for frame in frames:
@@ -150,10 +152,11 @@ def extract_features(
     dtype: DType = "auto",
     context: Context = "clip",
 ) -> ClipFeatures:
-    """Features of every clip of a video, with the frames and times each clip covers.
+    """Return the features of every clip of a video, with the frames and times that each clip covers.
 
     Args:
-        video: a file, or a reader that limits or resamples one. A file is resampled to the frame rate of ``clip``.
+        video: a file, or a reader for a part of one or for another frame rate. A file is resampled to the frame rate of
+            ``clip``.
         model, clip, sampler, layer, pool, preprocess, context: see ``FeatureExtractor``.
         batch_size, device, dtype: see ``NetworkOptions``.
 
@@ -176,14 +179,14 @@ def extract_features(
 
 
 def _rows(clips: list[Clip], features: Tensor) -> ClipFeatures:
-    """Features [N, ...] with the frames and times of their clips."""
-    places = [[frame.place for frame in clip.frames] for clip in clips]
+    """Return features [N, ...] with the frames and times of their clips."""
+    frames = [[frame.place for frame in clip.frames] for clip in clips]
     return ClipFeatures(
         features=features.numpy(),
-        frame_indices=np.array([[p.source_index for p in row] for row in places], dtype=np.int64),
-        frame_times=np.array([[p.seconds for p in row] for row in places], dtype=np.float64),
-        start_time=np.array([row[0].seconds for row in places], dtype=np.float64),
-        end_time=np.array([row[-1].end_seconds for row in places], dtype=np.float64),
+        frame_indices=np.array([[frame.source_index for frame in row] for row in frames], dtype=np.int64),
+        frame_times=np.array([[frame.seconds for frame in row] for row in frames], dtype=np.float64),
+        start_time=np.array([row[0].seconds for row in frames], dtype=np.float64),
+        end_time=np.array([row[-1].end_seconds for row in frames], dtype=np.float64),
     )
 
 

@@ -1,4 +1,4 @@
-"""A model with everything that decides the features that are extracted with it."""
+"""Feature extractor: a model with all the settings that determine its features."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ from res3d.version import __version__
 from res3d.video import VideoReader
 from res3d.weights import hash_weights
 
-LOGITS = "logits"  # the layer that is a classifier's output
+LOGITS = "logits"  # name of the layer for the output of a classifier
 
 Pool = Literal["avg", "max", "none"]
 POOLS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -32,20 +32,20 @@ Context = Literal["clip", "video"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkOptions:
-    """How the network of an extractor runs. But for ``dtype``, features depend on it by rounding only.
+    """Batch size, device and number type of an extractor. Except for ``dtype``, they change features by rounding only.
 
     Raises:
-        ValueError: a batch size below 1.
+        ValueError: the batch size is below 1.
     """
 
     batch_size: int = 4
-    """Clips that run through the network together."""
+    """Number of clips in one batch."""
     device: str | torch.device | None = None
-    """Where to run; the model is moved there. None leaves it where it is."""
+    """Device to run on. The model is moved to it; None uses the device that the model is on."""
     dtype: DType = "auto"
-    """Computing type; "auto" is bfloat16 on CUDA and float32 elsewhere. Features are float32."""
+    """Number type of the network. "auto" is bfloat16 on CUDA and float32 elsewhere. The features are always float32."""
     share_frames: bool = True
-    """Whether stages that see one frame at a time run once per frame where clips overlap, not once per clip."""
+    """True to run frame-wise stages once per frame if clips overlap, False to run them once per clip."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
@@ -53,33 +53,34 @@ class NetworkOptions:
 
 
 class FeatureExtractor:
-    """A model with everything that decides its features: clips, layer, pooling, precision.
+    """A model with all the settings that determine its features: clips, layer, pooling, precision.
 
-    Its attributes do not change; ``ExtractionRun`` is its work on one video, and several may go on at the same time.
+    An extractor does not change after construction. ``ExtractionRun`` applies it to one video; several runs may be
+    active at the same time.
 
     Args:
-        model: a backbone, or a classifier, whose backbone is used. What runs is a copy made fast, with the weights as
-            they are now (see ``res3d.inference.optimize``).
-        clip: the clips that the model takes; by default those that a classifier was trained on, if it says so
-            (``trained_on``). The reader sets the frame rate; ``self.fps`` is the one that ``clip`` asks for.
-        sampler: chooses the frames of clips; by default that of ``clip``, else ``ClipSampler()``. Given without
-            ``clip``, it counts the video's own frames.
-        preprocess: prepares frames; by default that of ``clip``, else torchvision's Kinetics preset (resize 128×171,
-            crop 112×112).
-        layer: the stage whose map is taken ("stem", "conv2", ...), by default the last; or "logits", a classifier's
-            output, [clips, classes].
-        pool: "avg" averages the map over time and space, "max" takes the largest, [clips, C]; "none" keeps the map,
-            [clips, C, T', H', W'].
-        context: what a clip's features depend on. "clip": on its frames alone, with zeros before and behind them.
-            "video": the network runs once over the whole video, and a clip's features are its part of that map, so its
-            first and last frames see their neighbours in the video where "clip" has zeros. The cost does not depend on
-            how much clips overlap.
-        options: how the network runs.
-        weights: name of the weights in the file's ``meta``.
+        model: a backbone or a classifier. The extractor runs an optimized copy with the current weights (see
+            ``res3d.inference.optimize``).
+        clip: clip spec of the model. By default the one that a classifier was trained with (``trained_on``), if it has
+            one. ``self.fps`` is the frame rate of the spec; the reader has to resample the video to it.
+        sampler: chooses the frames of the clips. By default the sampler of ``clip``, else ``ClipSampler()``. A sampler
+            without ``clip`` counts the frames of the video at its own rate.
+        preprocess: preprocessing of frames. By default that of ``clip``, else that of torchvision's Kinetics models
+            (resize 128×171, crop 112×112).
+        layer: stage whose feature map is used ("stem", "conv2", ...), by default the last; or "logits" for the output
+            of a classifier, [clips, classes].
+        pool: "avg" is the mean of the map over time and space, "max" the maximum, both [clips, C]; "none" is the whole
+            map, [clips, C, T', H', W'].
+        context: "clip": the features of a clip depend on its own frames only, with zeros before and after them.
+            "video": the network runs once over the whole video, and the features of a clip are its window of that map.
+            The first and last frames of a clip then see their neighbours in the video instead of zeros, and the cost
+            does not depend on how much clips overlap.
+        options: batch size, device and number type.
+        weights: name of the weights for the ``meta`` of the features.
 
     Raises:
-        ValueError: an unknown layer, pool, dtype or context, a clip of segments or of several views, or, with context
-            "video", a model or sampler that it is not defined for (see ``MapGrid``).
+        ValueError: layer, pool, dtype or context is unknown, the clip spec has segments or several views, or context
+            "video" is not defined for the model or the sampler (see ``MapGrid``).
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class FeatureExtractor:
 
     @property
     def dtype(self) -> str:
-        """The computing type."""
+        """The number type that the network computes with: "float32" or "bfloat16"."""
         return self.network.model.dtype
 
     @property
@@ -126,10 +127,11 @@ class FeatureExtractor:
         return self.backbone.spec.stage_names[-1] if self.layer == LOGITS else self.layer
 
     def _split(self) -> SplitNetwork:
-        """The optimized model, with the stages that run once per frame apart where that saves work."""
+        """Return the optimized model, split behind the stages that run once per frame if that saves work."""
         spec, sampler = self.backbone.spec, self.sampler
         stages = spec.stage_names[: spec.stage_names.index(self._last_stage) + 1]
-        # A shifted last clip may hold any of the last frames, so all would have to be kept, and most of them in vain.
+        # A shifted last clip may start at any of the last frames. With a step above 1, sharing would have to compute
+        # frames that no other clip contains.
         overlap = sampler.stride < sampler.span and (sampler.tail != "shift" or sampler.step == 1)
         shares = self.options.share_frames and (self.grid is not None or overlap)
         shared = [name for name in frame_wise_stages(spec) if name in stages] if shares else []
@@ -137,31 +139,35 @@ class FeatureExtractor:
         return SplitNetwork(model=optimized, shared=tuple(shared), rest=stages[len(shared) :])
 
     def check_size(self, reader: VideoReader) -> None:
-        """Raise ValueError if the network cannot take clips of this video's prepared frames."""
+        """Check that the network accepts clips of the preprocessed frames of a video.
+
+        Raises:
+            ValueError: the clips are too small for the network, or the frames for the crop.
+        """
         size = self.preprocess.output_size(reader.info.height, reader.info.width)
         self.backbone.spec.check_size((self.sampler.length, *size))
 
     def prepare(self, frames: Tensor) -> Tensor:
-        """Prepare frames on the extractor's device: uint8 [n, H, W, 3] RGB -> float32 [n, 3, h, w]."""
+        """Preprocess frames on the device of the extractor: uint8 [n, H, W, 3] RGB -> float32 [n, 3, h, w]."""
         if self.device.type == "cuda":
-            frames = frames.pin_memory()  # else the copy waits for the network, and the network for the copy
+            frames = frames.pin_memory()  # a copy from pageable memory is synchronous with the network
         return self.preprocess(frames.to(self.device, non_blocking=True))
 
     def pool_maps(self, maps: Tensor) -> Tensor:
-        """Features of the maps [N, C, T', H', W'] of the last stage, float32, on the CPU."""
+        """Return the features of maps [N, C, T', H', W'] of the last stage: float32, on the CPU."""
         features = self.network.logits(maps) if self.layer == LOGITS else POOLS[self.pool](maps.float())
         return features.cpu().contiguous()
 
     @property
     def empty_shape(self) -> tuple[int, ...]:
-        """Shape of the features of a clip; with ``pool="none"``, where sizes depend on the video, [C, 0, 0, 0]."""
+        """Shape of the features of one clip. For ``pool="none"`` it is [C, 0, 0, 0]: the sizes depend on the video."""
         if isinstance(self.model, ClipClassifier):
             return (self.model.num_classes,)
         channels = self.backbone.feature_info[self.layer].channels
         return (channels, 0, 0, 0) if self.pool == "none" else (channels,)
 
     def meta(self, reader: VideoReader) -> Json:
-        """What goes into the file beside the features: how they were made, from what."""
+        """Return the metadata to save with the features of a video: model, settings, and identity of the video."""
         return {
             "model": self.backbone.spec.name,
             "spec": self.backbone.spec.to_yaml(),
@@ -189,10 +195,10 @@ class FeatureExtractor:
 
 
 def _find_layer(model: ResNet3d | ClipClassifier, spec: BackboneSpec, layer: str | None) -> str:
-    """The layer that was asked for, by default the last stage.
+    """Return the name of the layer, by default that of the last stage.
 
     Raises:
-        ValueError: the model has no such layer, or takes no video.
+        ValueError: the model has no such layer, or does not have 3 input channels.
     """
     layers = [*spec.stage_names, *([LOGITS] if isinstance(model, ClipClassifier) else [])]
     if layer is not None and layer not in layers:
@@ -206,10 +212,10 @@ def _find_layer(model: ResNet3d | ClipClassifier, spec: BackboneSpec, layer: str
 def _choose_frames(
     clip: ClipSpec | None, trained_on: ClipSpec | None, sampler: ClipSampler | None
 ) -> tuple[float | None, ClipSampler]:
-    """The frame rate and the sampler; a sampler without a ``clip`` counts the video's own frames.
+    """Return the frame rate (None for that of the video) and the sampler; see ``FeatureExtractor``.
 
     Raises:
-        ValueError: clips of segments.
+        ValueError: the clip spec has segments.
     """
     if clip is None and sampler is not None:
         return None, sampler
@@ -223,5 +229,5 @@ def _preprocessing_of(clip: ClipSpec | None) -> Preprocessing:
     if clip is None:
         return KINETICS
     if clip.views > 1:
-        raise ValueError(f"features are of one view of each frame, not of {clip.views} views")
+        raise ValueError(f"features are extracted from one view of each frame, not from {clip.views} views")
     return clip.preprocessing

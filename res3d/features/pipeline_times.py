@@ -1,4 +1,4 @@
-"""Times for which the parts of the extraction pipeline are busy."""
+"""Busy times of the parts of the extraction pipeline."""
 
 import threading
 import time
@@ -9,32 +9,32 @@ PARTS = ("decode", "preprocess", "network")
 
 
 class PipelineTimes:
-    """Seconds for which the parts of extraction were busy, added up over all their threads.
+    """Busy time of each part of the extraction, in seconds, added up over all its threads.
 
-    Parts run at the same time and share the machine, so the shares of the time that passed may add up to more than 1;
-    the one near its number of threads is the one that decides.
+    The parts run at the same time, so their shares of the elapsed time may add up to more than 1. The part whose share
+    is close to its number of threads is the bottleneck.
     """
 
     def __init__(self) -> None:
         self.busy_seconds = dict.fromkeys(PARTS, 0.0)
-        self._began = time.perf_counter()
+        self._start = time.perf_counter()
         self._lock = threading.Lock()
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
-        """Add the time that is spent inside to ``part``, one of ``PARTS``."""
-        began = time.perf_counter()
+        """Add the time until the block ends to ``part``, one of ``PARTS``."""
+        start = time.perf_counter()
         try:
             yield
         finally:
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - start
             with self._lock:
                 self.busy_seconds[part] += seconds
 
     def shares(self) -> dict[str, float]:
-        """Return the busy time of each part over the time since this was made."""
-        passed = time.perf_counter() - self._began
-        return {part: seconds / passed for part, seconds in self.busy_seconds.items()}
+        """Return the busy time of each part divided by the time since the object was created."""
+        elapsed = time.perf_counter() - self._start
+        return {part: seconds / elapsed for part, seconds in self.busy_seconds.items()}
 
     def __str__(self) -> str:
         return ", ".join(f"{part} {100 * share:.0f} %" for part, share in self.shares().items())

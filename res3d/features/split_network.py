@@ -1,4 +1,4 @@
-"""A network in two parts: the stages that see one frame at a time, and those that see a clip."""
+"""A network in two parts: stages that run once per frame, and stages that run once per clip."""
 
 import threading
 from dataclasses import dataclass, field
@@ -12,16 +12,19 @@ from res3d.inference import FusedResNet3d, OptimizedModel
 
 @dataclass(frozen=True, kw_only=True)
 class SplitNetwork:
-    """``clip_maps(frame_maps(frames))`` is the map of the last stage that runs, however frames make clips."""
+    """An optimized model, split behind its leading frame-wise stages.
+
+    ``clip_maps`` of the stacked results of ``frame_maps`` is the map of the last stage of ``rest``.
+    """
 
     model: OptimizedModel
-    """A backbone or classifier."""
+    """The backbone or classifier."""
     shared: tuple[str, ...]
-    """Its leading stages that run once per frame, all of them frame-wise; empty if frames run with their clip."""
+    """Leading stages that run once per frame. All are frame-wise. () if all stages run once per clip."""
     rest: tuple[str, ...]
-    """The stages after them, which run once per clip."""
+    """The stages after ``shared``, which run once per clip."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    """Held by the run of one video while the network computes for it."""
+    """Lock for the network, which computes for one video at a time."""
 
     @property
     def _backbone(self) -> FusedResNet3d:
@@ -31,18 +34,18 @@ class SplitNetwork:
         return backbone
 
     def frame_maps(self, frames: Tensor) -> Tensor:
-        """[m, C, H, W] preprocessed -> [m, C', h, w]."""
+        """Run the stages of ``shared`` on preprocessed frames: [m, C, H, W] -> [m, C', h, w]."""
         if not self.shared:
             return frames
         return self.model.run(self._backbone.run_stages, frames[:, :, None], self.shared)[:, :, 0]
 
     def clip_maps(self, maps: Tensor) -> Tensor:
-        """[N, C', T, h, w] -> [N, C'', T', h', w'], float32 at least."""
+        """Run the stages of ``rest`` on clips: [N, C', T, h, w] -> [N, C'', T', h', w'], at least float32."""
         result = self.model.run(self._backbone.run_stages, maps, self.rest)
         return result.to(torch.promote_types(result.dtype, torch.float32))
 
     def logits(self, maps: Tensor) -> Tensor:
-        """[N, C'', T', h', w'] of the last stage -> [N, classes] of a classifier."""
+        """Return the logits of a classifier for maps of its last stage: [N, C'', T', h', w'] -> [N, classes]."""
         classifier = self.model.network
         assert isinstance(classifier, ClipClassifier)
         return self.model.run(classifier.classify_maps, maps).float()

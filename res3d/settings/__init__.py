@@ -1,29 +1,35 @@
-"""Settings as frozen dataclasses: read from YAML, Python values and the command line; checked; documented by field.
+"""Settings as frozen dataclasses, read from YAML, plain Python values and the command line.
 
-A field's type says what is accepted, the docstring under it what it means, and markers in ``Annotated`` the rest::
+The type of a field defines the accepted values, the docstring under the field is its help text, and markers in
+``Annotated`` add the rest::
 
     @dataclass(frozen=True, kw_only=True)
     class ClipSettings:
         length: int = 8
         \"\"\"Frames per clip.\"\"\"
         pool: Annotated[str, Choice(POOLS)] = "avg"
-        \"\"\"How a clip's map becomes a vector.\"\"\"
+        \"\"\"Pooling of a feature map to a vector.\"\"\"
 
     @dataclass(frozen=True, kw_only=True)
     class Run:
         clips: Annotated[ClipSettings, Short("clip_{}")] = ClipSettings()
-        \"\"\"How videos are cut into clips.\"\"\"
+        \"\"\"Sampling of clips from a video.\"\"\"
         data: Annotated[Variant[ClipData], Tagged(DATA)] = ...   # {kind: sprites, seed: 3}
-        \"\"\"The clips to train on.\"\"\"
+        \"\"\"Dataset to train on.\"\"\"
 
-``build_dataclass(Run, {"clips": {"length": 16}}, root="run")`` reads plain values, ``parse_dataclass`` YAML, and
-``read_settings(Run, split_words(Run, words))`` a command line: ``--clips.length 16``, or short ``--clip-length 16``.
-Errors are ``ValueError``s of one line that name the path, the value, what is accepted and the nearest name.
-``format_help`` writes ``--help`` from the same fields, and ``dump_dataclass`` YAML.
+- ``build_dataclass(Run, {"clips": {"length": 16}}, root="run")`` reads plain values.
+- ``parse_dataclass`` reads YAML, and ``dump_dataclass`` writes it.
+- ``read_settings(Run, split_words(Run, words))`` reads a command line: ``--clips.length 16``, or short
+  ``--clip-length 16``.
+- ``build_value(Annotated[...], value, where)`` reads a single value.
+- ``format_help`` returns the text of ``--help``.
 
-A tagged union (``Tagged``) is a mapping whose key ``kind`` names one of a table of dataclasses. The member is built at
-once where the field's type is a dataclass or a union of them; where it is ``Variant``, its keys and types are checked
-at once, and ``variant.build()`` makes it later. ``build_value(Annotated[...], value, where)`` reads a single value.
+Errors are ``ValueError``s of one line. They name the path of the setting, the value, what is accepted and the nearest
+accepted name.
+
+A tagged union (``Tagged``) is a mapping whose key ``kind`` names one dataclass of a table. If the type of the field is
+a dataclass or a union of dataclasses, the member is built immediately. If it is ``Variant``, keys and types are checked
+immediately, and ``variant.build()`` builds the member later.
 """
 
 from res3d.settings.checks import Range, check_choice, check_fields, check_triple, check_width

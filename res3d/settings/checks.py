@@ -1,4 +1,4 @@
-"""Checks that dataclasses make of their fields."""
+"""Checks of the values of dataclass fields, for their ``__post_init__``."""
 
 import math
 from collections.abc import Iterable
@@ -14,20 +14,22 @@ from res3d.settings.types import Class, Value
 
 @dataclass(frozen=True, eq=False)
 class Range:
-    """Marker of a field that holds a number: ``score: Annotated[float, Range(0, 1)] = 0.5``.
+    """Marker with the range of a number: ``score: Annotated[float, Range(0, 1)] = 0.5``.
 
-    Infinity and NaN are never accepted; in a field of type ``int`` nothing but whole numbers is.
+    Infinity and NaN are never accepted. A field of type ``int`` accepts whole numbers only.
     """
 
     least: float
+    """Smallest accepted value."""
     most: float = math.inf
+    """Largest accepted value; infinity for no limit."""
     unit: str = ""
-    """What the number counts, for error messages."""
+    """Unit of the number, for error messages: "pixels²"."""
     above: bool = False
-    """True where ``least`` itself is refused."""
+    """True if values must be greater than ``least``, False if ``least`` is accepted."""
 
     def describe(self, *, whole: bool) -> str:
-        """Return what is accepted, for an error message."""
+        """Return the accepted range for an error message: "in 0..1", "a whole number ≥ 1"."""
         if self.most < math.inf:
             interval = f"in {self.least}..{self.most}" if not self.above else f"in ({self.least}, {self.most}]"
         else:
@@ -35,7 +37,7 @@ class Range:
         return ("a whole number " if whole else "") + interval + (f" {self.unit}" if self.unit else "")
 
     def accepts(self, value: Value, *, whole: bool) -> bool:
-        """Return whether a value is a number in the range."""
+        """Return whether a value is a number in the range; with ``whole``, a whole number."""
         kind: Class = Integral if whole else Real
         if isinstance(value, bool) or not isinstance(value, kind):
             return False
@@ -46,10 +48,11 @@ class Range:
 
 
 def check_fields(settings: Value) -> None:
-    """Refuse a dataclass with a number outside the ``Range`` of its field, or a word that is not of its ``Choice``.
+    """Check every field of a dataclass against the ``Range`` and ``Choice`` markers in its annotation.
 
     Raises:
-        ValueError: names the field, its value and what is accepted.
+        ValueError: a number is outside its range, or a word is not one of the choices. The message names the field,
+            its value and what is accepted.
     """
     for setting in settings_of(settings.__class__):
         value, types = getattr(settings, setting.name), set(get_args(setting.bare) or (setting.bare,))
@@ -64,7 +67,11 @@ def check_fields(settings: Value) -> None:
 
 
 def check_triple(name: str, value: Value, *, odd: bool = False) -> None:
-    """Refuse what is not three whole numbers ≥ 1 in (t, y, x) order."""
+    """Check that a value is a tuple of three whole numbers ≥ 1 in (t, y, x) order.
+
+    Raises:
+        ValueError: the value is anything else, or with ``odd``, one of the numbers is even.
+    """
     if (
         not isinstance(value, tuple)
         or len(value) != 3
@@ -74,13 +81,21 @@ def check_triple(name: str, value: Value, *, odd: bool = False) -> None:
 
 
 def check_choice(name: str, value: str, accepted: Iterable[str]) -> None:
-    """Refuse what is not one of ``accepted``."""
+    """Check that a value is one of the accepted words.
+
+    Raises:
+        ValueError: it is not; the message lists the accepted words.
+    """
     choices = list(accepted)
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
 
 
 def check_width(name: str, value: Value) -> None:
-    """Refuse what is not a whole number ≥ 1."""
+    """Check that a value is a whole number ≥ 1.
+
+    Raises:
+        ValueError: it is not.
+    """
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number ≥ 1, not {value!r}")

@@ -1,8 +1,9 @@
-"""A command line and its config files to a dataclass: flags over configs, configs over defaults.
+"""Reading of a command line and its configuration files into a dataclass.
 
-Every setting is a flag by its dotted path, ``--link.max-lost 3``, and by its other names; there are no abbreviations.
-Mappings and tagged unions are given whole, ``--model '{width: 0.5}'``, or key by key, ``--model.width 0.5``, which
-changes what the configs say.
+Flags override configuration files, and configuration files override defaults. Every setting is a flag by its dotted
+path, ``--link.max-lost 3``, by its short names and by its aliases. Names cannot be abbreviated. A mapping or a tagged
+union is set whole, ``--model '{width: 0.5}'``, or key by key, ``--model.width 0.5``; keys that the flag does not name
+keep their values from the configuration files.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,46 +22,51 @@ from res3d.settings.types import ANYTHING, Class, Hint, Value
 from res3d.settings.yaml_form import load_yaml
 
 T = TypeVar("T")
-Keys: TypeAlias = tuple[str, ...]  # from the command down to a setting
+Keys: TypeAlias = tuple[str, ...]  # path of a setting: field names from the command down
 
-GENERAL = {  # flags that every command has, besides its settings
-    "config": "YAML file with any of the settings; flags override it, and later files earlier ones.",
-    "print_config": "Print all settings as a config file, and do nothing else.",
-    "version": "Print the version, and do nothing else.",
-    "help": "Print this help, and do nothing else.",
+GENERAL = {  # flags that every command has besides its settings
+    "config": "YAML file with any of the settings. Flags override it; of several files, a later one overrides "
+    "an earlier one.",
+    "print_config": "Print all settings as a YAML configuration file, then exit.",
+    "version": "Print the version, then exit.",
+    "help": "Print this help, then exit.",
 }
-REQUESTS = ("help", "version", "print_config")  # those that take no value
+REQUESTS = ("help", "version", "print_config")  # general flags without a value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
-    """A flag and its value."""
+    """One flag of a command line with its value."""
 
     flag: str
-    """As it was written."""
+    """The flag as the user wrote it."""
     target: Target
+    """The setting that the flag changes."""
     keys: tuple[str, ...]
-    """Below the target, which is then a mapping or a tagged union."""
+    """Keys below the target if it is a mapping or a tagged union: ``("width",)`` for ``--model.width``."""
     value: str | bool
-    """The text of the value; True or False of a switch."""
+    """The text of the value; True or False for a switch."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Words:
-    """The words of a command line by what they mean."""
+    """The words of a command line, sorted by their role."""
 
     assignments: list[Assignment] = field(default_factory=list)
+    """Flags that set something, in order."""
     positional: list[str] = field(default_factory=list)
+    """Words without a flag, such as the names of videos."""
     configs: list[str] = field(default_factory=list)
+    """Paths of configuration files, in order."""
     requests: set[str] = field(default_factory=set)
-    """Of "help", "version" and "print_config"."""
+    """The requested ones of "help", "version" and "print_config"."""
 
 
 def split_words(kind: Class, arguments: Sequence[str]) -> Words:
-    """Sort the words of a command line; no value is looked at yet.
+    """Sort the words of a command line by their role. Values are not read yet.
 
     Raises:
-        ValueError: an unknown flag, one that lacks its value, or a word without a flag where the command takes none.
+        ValueError: a flag is unknown or lacks its value, or there is a word without a flag and the command takes none.
     """
     words, rest = Words(), list(arguments)
     while rest:
@@ -78,11 +84,11 @@ def split_words(kind: Class, arguments: Sequence[str]) -> Words:
 
 
 def read_settings(kind: type[T], words: Words) -> T:
-    """Build the command from its config files and flags.
+    """Build the command from its configuration files and flags.
 
     Raises:
-        ValueError: a config that cannot be read, a key, type or value that has no place in it, or a value that the
-            command refuses; names the file or the flag.
+        ValueError: a configuration file cannot be read, a key is unknown, or a value is of the wrong type or refused by
+            the dataclass. The message names the file or the flag.
     """
     tree: dict[str, Value] = {}
     for path in words.configs:
@@ -97,13 +103,13 @@ def read_settings(kind: type[T], words: Words) -> T:
 
 
 def deprecation_lines(words: Words) -> list[str]:
-    """Return a line for each deprecated flag that was used."""
-    used = {a.flag: a.target.flag for a in words.assignments if _name_of(a.flag) in a.target.deprecated}
-    return [f"{old} is now called {new}" for old, new in used.items()]
+    """Return one line for each deprecated flag of a command line: "--precision is now called --dtype"."""
+    renamed = {a.flag: a.target.flag for a in words.assignments if _name_of(a.flag) in a.target.deprecated}
+    return [f"{old} is now called {new}" for old, new in renamed.items()]
 
 
 def _take_flag(kind: Class, word: str, rest: list[str], words: Words) -> None:
-    """Add a flag to ``words``, with its value from behind "=" or from the ``rest``."""
+    """Add a flag to ``words``. Its value is the text after "=", else the first word of ``rest``, which is removed."""
     flag, equals, text = word.partition("=")
     name = "help" if flag == "-h" else _name_of(flag)
     if name in REQUESTS:
@@ -112,26 +118,26 @@ def _take_flag(kind: Class, word: str, rest: list[str], words: Words) -> None:
     if name == "config":
         words.configs.append(text if equals else _next_value(kind, flag, GENERAL[name], rest))
         return
-    found = _find(kind, flag)
-    if found is None:
+    match = _find_target(kind, flag)
+    if match is None:
         raise ValueError(_unknown_option(kind, flag))
-    target, keys, switched = found
+    target, keys, switch_value = match
     value: str | bool
-    if equals or switched is None:
+    if equals or switch_value is None:
         value = text if equals else _next_value(kind, flag, target.setting.doc, rest)
     else:
-        value = switched
+        value = switch_value
     words.assignments.append(Assignment(flag=flag, target=target, keys=keys, value=value))
 
 
 def _next_value(kind: Class, flag: str, doc: str, rest: list[str]) -> str:
-    if not rest or (rest[0].startswith("--") and (_find(kind, rest[0]) or _name_of(rest[0]) in GENERAL)):
+    if not rest or (rest[0].startswith("--") and (_find_target(kind, rest[0]) or _name_of(rest[0]) in GENERAL)):
         raise ValueError(f"{flag} needs a value" + (f" ({doc.rstrip('.')})" if doc else ""))
     return rest.pop(0)
 
 
-def _find(kind: Class, flag: str) -> tuple[Target, tuple[str, ...], bool | None] | None:
-    """What a flag sets, the keys below it, and the value that a switch gives it; None for an unknown flag."""
+def _find_target(kind: Class, flag: str) -> tuple[Target, tuple[str, ...], bool | None] | None:
+    """Return the setting of a flag, the keys below it, and the value if it is a switch; None for an unknown flag."""
     names, name = names_of(kind), _name_of(flag)
     if not flag.startswith("--"):
         return None
@@ -155,30 +161,31 @@ def _name_of(flag: str) -> str:
 def _unknown_option(kind: Class, word: str) -> str:
     flag = word.partition("=")[0]
     names = [name for target in targets_of(kind) for name in target.names] + [*GENERAL]
-    is_meant = word.startswith("-") or "=" in word  # and not a file, say, which the command does not take
-    near = nearest_name(_name_of(flag.lstrip("-")), names) if is_meant else None
-    return f"unknown option {shorten(flag)}" + (f"; did you mean {flag_of(near)!r}?" if near else "; see --help")
+    is_option = word.startswith("-") or "=" in word  # else it may be a file for a command that takes none
+    suggestion = nearest_name(_name_of(flag.lstrip("-")), names) if is_option else None
+    hint = f"; did you mean {flag_of(suggestion)!r}?" if suggestion else "; see --help"
+    return f"unknown option {shorten(flag)}{hint}"
 
 
 def _read_config(kind: Class, path: str) -> dict[Keys, Value]:
-    """The settings of a config file, by their paths in the command."""
+    """Return the settings of a configuration file by their paths in the command."""
     try:
         data = load_yaml(Path(path).read_text(encoding="utf-8"), root=path)
     except OSError as error:
         raise ValueError(f"--config {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ValueError(f"--config {path}: not UTF-8 text") from None
-    names, found = names_of(kind), {}
+    names, settings = names_of(kind), {}
     for key, value in _items(data, path):
         if key not in names:
             accepted = dict.fromkeys(target.names[0] for target in targets_of(kind))
             raise ValueError(located(path, unknown_key(key, accepted)))
         target = names[key]
         for keys, item in _leaves(target.setting, target.path, value, f"{path}: {key}"):
-            if keys in found:
-                raise ValueError(f"{path}: {'.'.join(keys)!r} stands twice, once as {key!r}")
-            found[keys] = item
-    return found
+            if keys in settings:
+                raise ValueError(f"{path}: {'.'.join(keys)!r} is set twice, once as {key!r}")
+            settings[keys] = item
+    return settings
 
 
 def _items(data: Value, where: str) -> Iterator[tuple[Value, Value]]:
@@ -190,7 +197,7 @@ def _items(data: Value, where: str) -> Iterator[tuple[Value, Value]]:
 def _leaves(
     setting: Setting, path: tuple[str, ...], value: Value, where: str
 ) -> Iterator[tuple[tuple[str, ...], Value]]:
-    """The settings in a value of a config; a nested dataclass's are looked at one by one."""
+    """Yield (path, value) of each setting in a value of a configuration file, one by one for a nested dataclass."""
     if not setting.nested or not isinstance(value, Mapping):
         _check(setting.hint, value, where)
         yield path, value
@@ -203,13 +210,13 @@ def _leaves(
 
 
 def _check(hint: Hint, value: Value, where: str) -> None:
-    """Refuse a value of the wrong type; a tagged union may get more keys yet."""
-    if not markers_of(hint, Tagged):
+    """Check the type of a value."""
+    if not markers_of(hint, Tagged):  # later files and flags may add keys to a tagged union
         build_value(hint, value, where)
 
 
 def _assign(tree: dict[str, Value], assignment: Assignment) -> None:
-    """Set what a flag says."""
+    """Apply a flag to the tree of settings."""
     target = assignment.target
     current: Value = tree
     for name in target.path:
@@ -228,7 +235,10 @@ def _assign(tree: dict[str, Value], assignment: Assignment) -> None:
 
 
 def _descend(hint: Hint, current: Value, keys: tuple[str, ...]) -> tuple[tuple[Value, ...], Hint]:
-    """The keys below a setting that words name, and the type of what is there; ``current`` is what is there now."""
+    """Return the tree keys for the words below a setting, and the type of the value at the last of them.
+
+    ``current`` is the value that the setting has before this flag.
+    """
     if not keys:
         return (), hint
     members = _members(hint, current)
@@ -241,11 +251,14 @@ def _descend(hint: Hint, current: Value, keys: tuple[str, ...]) -> tuple[tuple[V
 
 
 def _members(hint: Hint, current: Value) -> dict[str, Value] | None:
-    """The types of a dataclass's fields by name; of a tagged union, those of the tag that it has now."""
+    """Return the types of the fields of a dataclass by name, or None for other types.
+
+    For a tagged union they are those of its current tag, or {} while it has no valid tag.
+    """
     for tagged in markers_of(hint, Tagged):
         tag = current.get(tagged.key) if isinstance(current, Mapping) else None
-        known = tagged.type_of(tag) if isinstance(tag, str) and tag in tagged.tags else None
-        return {} if known is None else {setting.name: setting.hint for setting in settings_of(known)}
+        member = tagged.type_of(tag) if isinstance(tag, str) and tag in tagged.tags else None
+        return {} if member is None else {setting.name: setting.hint for setting in settings_of(member)}
     for part in _parts(hint):
         if isinstance(part, type) and is_dataclass(part):
             return {setting.name: setting.hint for setting in settings_of(part)}
@@ -253,7 +266,10 @@ def _members(hint: Hint, current: Value) -> dict[str, Value] | None:
 
 
 def _descend_mapping(hint: Hint, keys: tuple[str, ...]) -> tuple[tuple[Value, ...], Hint]:
-    """As ``_descend``, below a mapping: of plain values, one key holds all the words, "backbone.conv5"."""
+    """Return the same as ``_descend`` for a mapping.
+
+    If the values of the mapping are plain, all words together are one key: "backbone.conv5".
+    """
     mapping = next((part for part in _parts(hint) if origin_of(part) is dict), None)
     key_hint, value_hint = get_args(mapping) if mapping is not None else (ANYTHING, ANYTHING)
     if value_hint is not ANYTHING and not is_open(value_hint):
@@ -264,15 +280,15 @@ def _descend_mapping(hint: Hint, keys: tuple[str, ...]) -> tuple[tuple[Value, ..
 
 
 def _parts(hint: Hint) -> list[Value]:
-    """The types of a union, or the type itself, without None."""
+    """Return a type and its arguments, such as the members of a union, without None."""
     bare = without_markers(hint)
     return [part for part in (bare, *get_args(bare)) if part is not NoneType]
 
 
 def _set(tree: dict[str, Value], keys: tuple[Value, ...], value: Value) -> None:
-    """Set a value in a tree; mappings on the way are copied, since YAML's aliases share them, or made."""
-    place: dict[Value, Value] = tree
+    """Set a value in a tree, and create mappings on its path that do not exist."""
+    branch: dict[Value, Value] = tree
     for key in keys[:-1]:
-        place[key] = dict(place[key]) if isinstance(place.get(key), Mapping) else {}
-        place = place[key]
-    place[keys[-1]] = value
+        branch[key] = dict(branch[key]) if isinstance(branch.get(key), Mapping) else {}  # YAML aliases share mappings
+        branch = branch[key]
+    branch[keys[-1]] = value

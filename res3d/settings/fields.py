@@ -1,4 +1,4 @@
-"""Fields of settings: their types, markers, defaults, and the sentences that document them."""
+"""Fields of a dataclass of settings: types, markers, defaults and docstrings."""
 
 import ast
 import inspect
@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 
 def once_per_class(function: Callable[[Class], T]) -> Callable[[Class], T]:
-    """Keep what a function of a class returns."""
-    return cache(function)  # type: ignore[return-value]  # mypy holds classes to be unhashable
+    """Cache the results of a function that takes a class."""
+    return cache(function)  # type: ignore[return-value]  # mypy takes classes to be unhashable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,9 +29,9 @@ class Setting:
     hint: Hint
     """The type, with its markers."""
     default: Value
-    """``dataclasses.MISSING`` where a value has to be given."""
+    """Default value; ``dataclasses.MISSING`` if the field is required."""
     doc: str
-    """The docstring under the field, on one line; "" where there is none."""
+    """The docstring under the field, on one line; "" if it has no docstring."""
 
     @property
     def bare(self) -> Value:
@@ -40,11 +40,11 @@ class Setting:
 
     @property
     def nested(self) -> bool:
-        """True for a dataclass whose fields are settings by themselves."""
+        """True if the type is a dataclass whose fields are settings of their own, and not a tagged union."""
         return isinstance(self.bare, type) and is_dataclass(self.bare) and not markers_of(self.hint, Tagged)
 
     def mark(self, kind: type[Mark]) -> Mark | None:
-        """Return the marker of that very class, or None."""
+        """Return the first marker of exactly this class, subclasses excluded, or None."""
         return next((mark for mark in markers_of(self.hint, kind) if type(mark) is kind), None)
 
 
@@ -91,38 +91,38 @@ def _class_docs(kind: Class) -> dict[str, str]:
 
 @cache
 def _classes(module: str) -> Mapping[str, ast.ClassDef]:
-    """The classes of a module by qualified name; none where its source cannot be had."""
+    """Return the class definitions of a module by qualified name; {} if its source is not available."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (KeyError, OSError, TypeError, SyntaxError):
         return {}
-    found: dict[str, ast.ClassDef] = {}
+    classes: dict[str, ast.ClassDef] = {}
 
     def collect(node: ast.AST, prefix: str) -> None:
         for child in ast.iter_child_nodes(node):
             inner = prefix
             if isinstance(child, ast.ClassDef):
-                found[prefix + child.name] = child
+                classes[prefix + child.name] = child
                 inner = f"{prefix}{child.name}."
             elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 inner = f"{prefix}{child.name}.<locals>."
             collect(child, inner)
 
     collect(tree, "")
-    return found
+    return classes
 
 
 def origin_of(hint: Hint) -> Hint:
-    """Return the type that a subscripted one is made of, ``list`` of ``list[int]``, or ``hint`` itself."""
+    """Return the origin of a subscripted type, ``list`` for ``list[int]``, or ``hint`` itself."""
     return get_origin(hint) or hint
 
 
 def without_markers(hint: Hint) -> Value:
-    """Return the type in ``Annotated[type, ...]``, or ``hint`` itself."""
+    """Return the type inside ``Annotated[type, ...]``, or ``hint`` itself."""
     return get_args(hint)[0] if origin_of(hint) is Annotated else hint
 
 
 def markers_of(hint: Hint, kind: type[Mark]) -> tuple[Mark, ...]:
-    """Return the markers of ``Annotated[type, ...]`` that are of the class ``kind``."""
-    found = hint.__metadata__ if origin_of(hint) is Annotated else ()
-    return tuple(mark for mark in found if isinstance(mark, kind))
+    """Return the markers in ``Annotated[type, ...]`` that are instances of ``kind``."""
+    markers = hint.__metadata__ if origin_of(hint) is Annotated else ()
+    return tuple(mark for mark in markers if isinstance(mark, kind))

@@ -1,4 +1,4 @@
-"""The text of ``--help``: settings under headings, each with the sentence that documents it, its words and default."""
+"""Text of ``--help``: settings under headings, each with its docstring, accepted words and default."""
 
 import shutil
 import textwrap
@@ -18,15 +18,15 @@ from res3d.settings.names import Target, flag_of, positional_of, targets_of
 from res3d.settings.types import Class, Hint
 from res3d.settings.yaml_form import plain
 
-INDENT, COLUMN = 2, 26  # where flags and their sentences begin
-WIDTHS = (60, 110)  # of a line
-OPTIONS = "options"  # the heading of settings that name none
+INDENT, COLUMN = 2, 26  # columns in which flags and their descriptions begin
+WIDTHS = (60, 110)  # least and greatest length of a line
+OPTIONS = "options"  # heading of settings without a group
 WORDS: Mapping[Hint, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH", dict: "{KEY: VALUE, ...}"}
-MOST_WORDS = 40  # letters of choices that stand beside the flag; longer ones follow its sentence
+MOST_WORDS = 40  # characters of choices beside the flag; longer lists follow the description
 
 
 def format_help(kind: Class, program: str) -> str:
-    """Return the help of a command: how it is called, what it does, and its settings under their headings."""
+    """Return the help of a command: usage line, docstring of the class, and settings under their headings."""
     width = min(max(shutil.get_terminal_size().columns, WIDTHS[0]), WIDTHS[1])
     positional = positional_of(kind)
     parts = [usage(kind, program), *_paragraphs(cleandoc(kind.__doc__ or ""), width)]
@@ -40,14 +40,14 @@ def format_help(kind: Class, program: str) -> str:
 
 
 def usage(kind: Class, program: str) -> str:
-    """Return the line that shows how a command is called."""
+    """Return the usage line of a command: "usage: res3d track [options] [videos ...]"."""
     positional = positional_of(kind)
     mark = None if positional is None else positional.setting.mark(Positional)
     return f"usage: {program} [options]" + ("" if mark is None else f" {mark.usage}")
 
 
 def choices_of(hint: Hint) -> tuple[str, ...]:
-    """Return the accepted words of a type that has a closed set of them, in lists and unions too."""
+    """Return the accepted words of a type with a closed set of them, also inside a list or a union; else ()."""
     for part in (hint, *get_args(without_markers(hint))):
         for mark in markers_of(part, Choice):
             return mark.words
@@ -64,7 +64,7 @@ def _paragraphs(text: str, width: int) -> Iterator[str]:
 
 
 def grouped(kind: Class) -> dict[str, list[Target]]:
-    """Return settings by heading: the name of the nested dataclass that holds them, or what their ``Group`` says."""
+    """Return the settings of a command by heading: the title of their ``Group``, or the name of their dataclass."""
     titles = {target.path: _title(target) for target in targets_of(kind) if target.setting.nested}
     groups: dict[str, list[Target]] = {}
     for target in targets_of(kind):
@@ -91,42 +91,42 @@ def _flags(target: Target) -> str:
 
 
 def value_word(setting: Setting) -> str:
-    """Return what stands for the value of a setting: N, FOLDER, auto|float32."""
-    shown = setting.mark(Shown)
-    if shown is not None:
-        return shown.word
-    many = any(origin_of(part) in (list, tuple) for part in (setting.bare, *get_args(setting.bare)))
+    """Return the placeholder for the value of a setting: N, FOLDER, auto|float32."""
+    marker = setting.mark(Shown)
+    if marker is not None:
+        return marker.word
+    is_list = any(origin_of(part) in (list, tuple) for part in (setting.bare, *get_args(setting.bare)))
     words = "|".join(choices_of(setting.hint))
     if not words:
         return _type_word(setting.bare)
-    one = words if len(words) <= MOST_WORDS else "WORD"
+    word = words if len(words) <= MOST_WORDS else "WORD"
     for tagged in markers_of(setting.hint, Tagged):
-        return one if tagged.bare else f"{{{tagged.key}: {one}, ...}}"
-    return f"{one},..." if many else one
+        return word if tagged.bare else f"{{{tagged.key}: {word}, ...}}"
+    return f"{word},..." if is_list else word
 
 
 def _type_word(hint: Hint) -> str:
     bare = without_markers(hint)
     parts = [part for part in (bare, *get_args(bare)) if part is not NoneType]
-    listed = next((part for part in parts if origin_of(part) in (list, tuple)), None)
-    if listed is not None:
-        items = [_type_word(part) for part in get_args(listed) if part is not Ellipsis]
+    sequence = next((part for part in parts if origin_of(part) in (list, tuple)), None)
+    if sequence is not None:
+        items = [_type_word(part) for part in get_args(sequence) if part is not Ellipsis]
         return ",".join(items) if len(items) > 1 else f"{items[0]},..."
     return next((WORDS[origin_of(part)] for part in parts if origin_of(part) in WORDS), "VALUE")
 
 
 def meaning_of(setting: Setting) -> str:
-    """Return the sentence of a setting, its accepted words where they stand nowhere else, and its default."""
+    """Return the docstring of a setting, its accepted words if ``value_word`` does not list them, and its default."""
     words = choices_of(setting.hint)
-    listed = f" One of {', '.join(words)}." if len("|".join(words)) > MOST_WORDS else ""
+    choices = f" One of {', '.join(words)}." if len("|".join(words)) > MOST_WORDS else ""
     default = _default(setting)
-    return f"{setting.doc}{listed}{f' (default: {default})' if default else ''}".strip()
+    return f"{setting.doc}{choices}{f' (default: {default})' if default else ''}".strip()
 
 
 def _default(setting: Setting) -> str:
     value = setting.default
     if value is MISSING:
-        return "none; it is needed"
+        return "none; required"
     for tagged in markers_of(setting.hint, Tagged):
         return next((tag for tag in tagged.tags if tagged.type_of(tag) is type(value)), "")
     if value is None or value == "" or is_dataclass(value) or (isinstance(value, (list, tuple, dict)) and not value):
@@ -145,7 +145,7 @@ def _general_flag(name: str) -> str:
 
 
 def _entry(flag: str, meaning: str, width: int) -> str:
-    """A flag and its sentence beside it, or below where the flag is long."""
+    """Return a flag with its description beside it, or below it if the flag is long."""
     indent = " " * COLUMN
     text = textwrap.fill(meaning, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
     begin = " " * INDENT + flag

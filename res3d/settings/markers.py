@@ -1,6 +1,6 @@
-"""Markers for ``Annotated``: what a field of settings is, besides its type.
+"""Markers for ``Annotated`` types of settings: choices, tagged unions, further names, headings of ``--help``.
 
-They are compared by identity, so that unions and lists may hold annotated types.
+Markers are compared by identity, so that annotated types are hashable and can be members of unions and lists.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,9 +15,9 @@ class Choice:
     """A closed set of words: ``dtype: Annotated[str, Choice(DTYPES)] = "auto"``."""
 
     table: Iterable[str] | str
-    """The only list of the words: a sequence, or a table whose keys they are; "module:NAME" imports it when needed."""
+    """The accepted words: a sequence, or a table whose keys they are, or "module:NAME" of one, imported when needed."""
     also: Mapping[str, str] = field(default_factory=dict)
-    """Other words, and the accepted ones that they stand for."""
+    """Synonyms: further words that are read, and the accepted word that replaces each."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -29,32 +29,37 @@ class Choice:
 class Tagged:
     """A tagged union: ``data: Annotated[Clips | Windows, Tagged(KINDS)]`` is read from ``{kind: clips, length: 16}``.
 
-    A field of type ``Variant`` is read likewise, and built later, by its ``build``.
+    A field of type ``Variant`` is read from the same mapping, and its ``build`` method builds the dataclass later.
     """
 
     table: Mapping[str, Class | str] | str
-    """The dataclass of each tag; text, "module:Class" or "module:TABLE" for the table, is imported when needed."""
+    """The dataclass of each tag. A dataclass as "module:Class", or the whole table as "module:TABLE", is imported when
+    needed."""
     key: str = "kind"
-    """The key that holds the tag."""
+    """The key of the tag in the mapping."""
     bare: bool = False
-    """Whether the tag alone stands for a member with its defaults: ``schedule: cosine``."""
+    """True if the tag alone is accepted for a member with its defaults: ``schedule: cosine``."""
 
     @property
     def tags(self) -> Mapping[str, Class | str]:
-        """The table, imported."""
+        """The dataclass of each tag. The table is imported here if it was a text; its dataclasses are not."""
         table: Mapping[str, Class | str] = resolve(self.table) if isinstance(self.table, str) else self.table
         return table
 
     def type_of(self, tag: str) -> Class:
-        """Return the dataclass of a tag; KeyError for a tag that is not in the table."""
-        found = self.tags[tag]
-        kind: Class = resolve(found) if isinstance(found, str) else found
+        """Return the dataclass of a tag, imported if necessary.
+
+        Raises:
+            KeyError: the table does not have the tag.
+        """
+        entry = self.tags[tag]
+        kind: Class = resolve(entry) if isinstance(entry, str) else entry
         return kind
 
 
 @dataclass(frozen=True, eq=False, init=False)
 class Alias:
-    """Other names of a field, as flags and as keys at the top of a config."""
+    """Further names of a field, as flags and as keys at the top level of a configuration file."""
 
     names: tuple[str, ...]
 
@@ -64,15 +69,15 @@ class Alias:
 
 @dataclass(frozen=True, eq=False, init=False)
 class Deprecated(Alias):
-    """Names that a field had once: accepted, but as flags with one line that names the new one."""
+    """Old names of a field. They are accepted; used as a flag, they print one line with the new name."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
 class Short:
     """Short names for the fields of a nested dataclass: ``link: Annotated[LinkSettings, Short()]``.
 
-    ``--max-lost`` is then ``--link.max-lost``. Each pattern makes a name, "clip_{}" of ``length`` "clip_length"; the
-    first is what ``--help`` shows.
+    ``--max-lost`` is then the same as ``--link.max-lost``. Each pattern makes one name per field: "clip_{}" makes
+    "clip_length" for ``length``. ``--help`` shows the name of the first pattern.
     """
 
     patterns: tuple[str, ...]
@@ -83,21 +88,21 @@ class Short:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The heading of ``--help`` under which a field stands; one of a nested dataclass stands under that one's name."""
+    """Heading of ``--help`` for a field. Without it, the fields of a nested dataclass are under its field's name."""
 
     title: str
 
 
 @dataclass(frozen=True, eq=False)
 class Positional:
-    """A list that takes the words of a command line that belong to no flag."""
+    """Marker of the list that takes the words of a command line without a flag."""
 
     usage: str
-    """How the usage line shows them: "IN OUT", "[VIDEO ...]"."""
+    """The words in the usage line: "IN OUT", "[VIDEO ...]"."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """The word for a value in ``--help``, where that of its type says too little: ``--clip CxTxHxW``."""
+    """Placeholder for a value in ``--help``, instead of that of its type: ``--clip CxTxHxW``."""
 
     word: str

@@ -1,4 +1,4 @@
-"""The names of every setting of a command: dotted paths, short ones, aliases; as flags and as keys of a config."""
+"""Names of the settings of a command: dotted paths, short names and aliases, as flags and as configuration keys."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,15 +13,16 @@ from res3d.settings.variant import Variant
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """A setting somewhere in the tree of a command, and what it is called."""
+    """One setting in the tree of a command, with its path and names."""
 
     path: tuple[str, ...]
-    """Names of fields, from the command's own on."""
+    """Field names from the command down to the setting."""
     setting: Setting
+    """The field itself."""
     names: tuple[str, ...]
     """Accepted names, with underscores; ``--help`` shows the first."""
     deprecated: tuple[str, ...] = ()
-    """Those that are accepted as flags with a line that names the first of ``names``."""
+    """Old names. They are accepted; used as a flag, they print one line with the first of ``names``."""
 
     @property
     def flag(self) -> str:
@@ -30,22 +31,22 @@ class Target:
 
     @property
     def is_open(self) -> bool:
-        """True for a mapping or tagged union, whose keys are flags too: ``--model.width 0.5``."""
+        """True for a mapping or a tagged union, whose keys can be set with flags: ``--model.width 0.5``."""
         return is_open(self.setting.hint)
 
     @property
     def is_switch(self) -> bool:
-        """True for a setting that is on or off: ``--draw``, ``--no-draw``."""
+        """True for a setting of type bool, which has two flags without a value: ``--draw``, ``--no-draw``."""
         return self.setting.bare is bool
 
 
 def flag_of(name: str) -> str:
-    """Return the flag of a name: "--max-lost" of "max_lost"."""
+    """Return the flag of a name: "--max-lost" for "max_lost"."""
     return "--" + name.replace("_", "-")
 
 
 def is_open(hint: Hint) -> bool:
-    """Return True for a mapping, a tagged union, or one of them or None."""
+    """Return True for the type of a mapping or a tagged union, optional or not."""
     if markers_of(hint, Tagged):
         return True
     bare = without_markers(hint)
@@ -54,10 +55,10 @@ def is_open(hint: Hint) -> bool:
 
 @once_per_class
 def targets_of(kind: Class) -> tuple[Target, ...]:
-    """Return every setting of a command, depth first, in the order of its fields.
+    """Return all settings of a command, depth first, in the order of its fields.
 
     Raises:
-        TypeError: two settings of one name.
+        TypeError: two settings have the same name.
     """
     targets = tuple(_walk(kind, (), ()))
     owners: dict[str, Target] = {}
@@ -70,22 +71,22 @@ def targets_of(kind: Class) -> tuple[Target, ...]:
 
 @once_per_class
 def names_of(kind: Class) -> Mapping[str, Target]:
-    """Return the settings of a command by all of their names."""
+    """Return the settings of a command by name. A setting with several names is there once per name."""
     return MappingProxyType({n: target for target in targets_of(kind) for n in (*target.names, *target.deprecated)})
 
 
 def positional_of(kind: Class) -> Target | None:
-    """Return the setting that takes the words without a flag, or None."""
+    """Return the setting that takes the words without a flag, or None if the command has no such setting."""
     return next((target for target in targets_of(kind) if target.setting.mark(Positional)), None)
 
 
 def _walk(kind: Class, path: tuple[str, ...], patterns: tuple[str, ...]) -> Iterator[Target]:
     for setting in settings_of(kind):
-        here = (*path, setting.name)
-        yield _target(setting, here, patterns)
+        setting_path = (*path, setting.name)
+        yield _target(setting, setting_path, patterns)
         if setting.nested:
             short = setting.mark(Short)
-            yield from _walk(setting.bare, here, short.patterns if short else ())
+            yield from _walk(setting.bare, setting_path, short.patterns if short else ())
 
 
 def _target(setting: Setting, path: tuple[str, ...], patterns: tuple[str, ...]) -> Target:

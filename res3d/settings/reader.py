@@ -1,9 +1,10 @@
-"""Plain values, as YAML holds them, to values of annotated types: strict, with the path of what is wrong.
+"""Strict conversion of plain values, as read from YAML, to values of annotated types.
 
-Errors are one line: ``spec.stages[3]: unknown key 'widht'; did you mean 'width'? (accepted: ...)``. Of the libraries
-that read nested dataclasses from YAML and flags, jsonargparse, tyro and pydantic-settings were tried in its place: none
-names the path, the value, what is accepted and the nearest name in one line; tyro reads no YAML, and pydantic answers
-with its own exception of several lines.
+Errors are one line with the path of the wrong value:
+``spec.stages[3]: unknown key 'widht'; did you mean 'width'? (accepted: ...)``. jsonargparse, tyro and pydantic-settings
+also read nested dataclasses from YAML and flags. They were tried and not used: none of them names the path, the value,
+what is accepted and the nearest name in one line; tyro does not read YAML; pydantic raises its own exception with a
+message of several lines.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,25 +21,32 @@ from res3d.settings.variant import Variant
 
 T = TypeVar("T")
 
-MOST = 1000  # items that one "repeat" may stand for
-REPEAT = "repeat"  # a key of a list's item: the item stands there so many times
+MOST_REPEATS = 1000  # largest value of "repeat"
+REPEAT = "repeat"  # key of a list item: how many times the list contains the item
 
 
 def build_dataclass(kind: type[T], data: Mapping[str, Value], *, root: str) -> T:
-    """Build a dataclass from plain values by field; ``root`` is what errors call the whole.
+    """Build a dataclass from plain values by field.
+
+    Args:
+        kind: the dataclass.
+        data: value of each field; nested dataclasses are mappings. Fields that are missing get their defaults.
+        root: path of the dataclass in error messages; "" for none.
 
     Raises:
-        ValueError: a key that is no field, a value of another type, or one that the dataclass refuses; names its path.
+        ValueError: a key is not a field, or a value is of the wrong type or refused by the dataclass. The message names
+            the path of the value.
     """
-    built: T = build_value(kind, data, root)
-    return built
+    result: T = build_value(kind, data, root)
+    return result
 
 
 def check_arguments(kind: Class, data: Value, root: str) -> dict[str, Value]:
-    """Return the arguments that a dataclass would be built with, by field, of the fields' types.
+    """Return the keyword arguments to build a dataclass with, converted to the types of its fields.
 
     Raises:
-        ValueError: as ``build_dataclass``, but for what the dataclass itself refuses.
+        ValueError: a key is not a field, a required field is missing, or a value is of the wrong type. The checks of
+            the dataclass itself are not made.
     """
     if not isinstance(data, Mapping):
         raise ValueError(located(root, f"expected the keys of {kind.__name__}, not {shorten(data)}"))
@@ -54,10 +62,16 @@ def check_arguments(kind: Class, data: Value, root: str) -> dict[str, Value]:
 
 
 def build_value(hint: Hint, value: Value, where: str) -> Value:
-    """Build a value of the type ``hint``, which may be ``Annotated``; ``where`` is its path in errors.
+    """Convert a plain value to the type ``hint``, which may be ``Annotated``.
+
+    Args:
+        hint: the type.
+        value: the plain value.
+        where: path of the value in error messages.
 
     Raises:
-        ValueError: as ``build_dataclass``.
+        ValueError: see ``build_dataclass``.
+        TypeError: settings cannot be of the type ``hint``.
     """
     kind = without_markers(hint)
     if value is None and (kind is NoneType or NoneType in get_args(kind)):
@@ -80,7 +94,7 @@ def join(where: str, key: Value) -> str:
 
 
 def located(where: str, message: str) -> str:
-    """Return an error message after the path of what it is about."""
+    """Return an error message with the path of the wrong value before it."""
     return f"{where}: {message}" if where else message
 
 
@@ -98,7 +112,7 @@ def _build_dataclass(kind: Hint, value: Value, where: str) -> Value:
 
 
 def _read_word(choice: Choice, value: Value, where: str) -> str:
-    text = str(value)  # YAML takes the word 32 for a number
+    text = str(value)  # YAML reads the word 32 as a number
     word = choice.also.get(text, text)
     if isinstance(value, (str, int)) and word in choice.words:
         return word
@@ -107,10 +121,10 @@ def _read_word(choice: Choice, value: Value, where: str) -> str:
 
 
 def _build_tagged(tagged: Tagged, kind: Hint, value: Value, where: str) -> Value:
-    unbuilt = Variant in {origin_of(part) for part in (kind, *get_args(kind))}
+    deferred = Variant in {origin_of(part) for part in (kind, *get_args(kind))}
     if isinstance(value, Variant):
-        return value if unbuilt else value.build()
-    if is_dataclass(value) and not unbuilt:
+        return value if deferred else value.build()
+    if is_dataclass(value) and not deferred:
         return value
     if tagged.bare and isinstance(value, str):
         value = {tagged.key: value}
@@ -118,13 +132,15 @@ def _build_tagged(tagged: Tagged, kind: Hint, value: Value, where: str) -> Value
         raise ValueError(located(where, f"expected a mapping with {tagged.key!r}, not {shorten(value)}"))
     tag = value.get(tagged.key)
     if not isinstance(tag, str) or tag not in tagged.tags:
-        what = f"not {shorten(tag)}{did_you_mean(str(tag), tagged.tags)}" if tagged.key in value else "and is missing"
-        raise ValueError(f"{join(where, tagged.key)} must be one of {name_list(tagged.tags)}, {what}")
-    given = {key: item for key, item in value.items() if key != tagged.key}
+        problem = (
+            f"not {shorten(tag)}{did_you_mean(str(tag), tagged.tags)}" if tagged.key in value else "and is missing"
+        )
+        raise ValueError(f"{join(where, tagged.key)} must be one of {name_list(tagged.tags)}, {problem}")
+    values = {key: item for key, item in value.items() if key != tagged.key}
     member = tagged.type_of(tag)
-    if not unbuilt:
-        return _build_dataclass(member, given, where)
-    return Variant(tag=tag, kind=member, given=given, arguments=check_arguments(member, given, where), root=where)
+    if not deferred:
+        return _build_dataclass(member, values, where)
+    return Variant(tag=tag, kind=member, given=values, arguments=check_arguments(member, values, where), root=where)
 
 
 def _build_union(hint: Hint, value: Value, where: str) -> Value:
@@ -159,18 +175,18 @@ def _build_items(hint: Hint, value: Value, where: str) -> list[Value]:
         raise ValueError(located(where, f"expected a list, not {shorten(value)}"))
     items: list[Value] = []
     for index, item in enumerate(value):
-        place, count = f"{where}[{index}]", 1
+        path, count = f"{where}[{index}]", 1
         if isinstance(item, Mapping) and REPEAT in item:
-            count = _check_count(item[REPEAT], place)
+            count = _check_count(item[REPEAT], path)
             item = {key: part for key, part in item.items() if key != REPEAT}
-        items += [build_value(hint, item, place)] * count
+        items += [build_value(hint, item, path)] * count
     return items
 
 
 def _check_count(count: Value, where: str) -> int:
-    if isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= MOST:
+    if isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= MOST_REPEATS:
         return count
-    raise ValueError(f"{where}.{REPEAT}: expected a whole number from 1 to {MOST}, not {shorten(count)}")
+    raise ValueError(f"{where}.{REPEAT}: expected a whole number from 1 to {MOST_REPEATS}, not {shorten(count)}")
 
 
 def _build_mapping(hint: Hint, value: Value, where: str) -> dict[Value, Value]:
@@ -185,13 +201,13 @@ def _build_literal(hint: Hint, value: Value, where: str) -> Value:
     if value in words and not isinstance(value, bool):
         return value
     names = list(map(str, words))
-    near = did_you_mean(str(value), names)
-    raise ValueError(located(where, f"expected one of {name_list(names)}, not {shorten(value)}{near}"))
+    suggestion = did_you_mean(str(value), names)
+    raise ValueError(located(where, f"expected one of {name_list(names)}, not {shorten(value)}{suggestion}"))
 
 
 def _build_scalar(hint: Hint, value: Value, where: str) -> Value:
-    right = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-    return value if right else _refuse(hint, value, where)
+    is_valid = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+    return value if is_valid else _refuse(hint, value, where)
 
 
 def _build_float(hint: Hint, value: Value, where: str) -> float:
@@ -212,7 +228,7 @@ def _refuse(hint: Hint, value: Value, where: str) -> Value:
 
 
 def type_name(hint: Hint) -> str:
-    """Return the name of a type for an error message."""
+    """Return the name of a type for an error message: "a whole number", "a list"."""
     hint = without_markers(hint)
     if origin_of(hint) is Literal:
         return f"one of {name_list(map(str, get_args(hint)))}"

@@ -1,4 +1,4 @@
-"""Words of a command line to plain values, as YAML would hold them, by the type of what they set."""
+"""Conversion of command-line words to plain values, as YAML has them, by the type of the setting."""
 
 from pathlib import Path
 from types import NoneType, UnionType
@@ -13,10 +13,9 @@ NOTHING = ("null", "none", "None")  # words for None
 
 
 def from_text(hint: Hint, text: str) -> Value:
-    """Return the plain value that ``text`` stands for: a list is "a,b" or "[a, b]", a mapping "{a: 1}".
+    """Return the plain value of a text: "a,b" or "[a, b]" for a list, "{a: 1}" for a mapping.
 
-    A text that stands for no value of the type is given back as it is, or as YAML reads it: it is for
-    ``build_value`` to refuse it.
+    A text that is not valid for the type is returned unchanged, or as YAML reads it; ``build_value`` refuses it later.
     """
     bare = without_markers(hint)
     parts = get_args(bare) if origin_of(bare) in (Union, UnionType) else (bare,)
@@ -30,7 +29,10 @@ def from_text(hint: Hint, text: str) -> Value:
 
 
 def yaml_value(text: str) -> Value:
-    """Return what ``text`` is in YAML; numbers like 1e-3, which YAML 1.1 takes for text, too."""
+    """Return the value of a text in YAML, or the text if it is not valid YAML.
+
+    Numbers like 1e-3, which YAML 1.1 reads as text, are returned as floats.
+    """
     try:
         value = load_yaml(text, root="value")
     except ValueError:

@@ -1,15 +1,15 @@
-"""Types of what this package handles, for which Python has no narrower ones."""
+"""Type aliases for values whose type depends on the annotation of a field; Python has no narrower types for them."""
 
 from typing import Any, TypeAlias
 
 Hint: TypeAlias = Any
-"""A type as it stands in an annotation: ``int``, ``list[str] | None``, ``Annotated[str, Choice(...)]``."""
+"""A type in an annotation: ``int``, ``list[str] | None``, ``Annotated[str, Choice(...)]``."""
 Value: TypeAlias = Any
-"""A value of a field: plain, as YAML holds it, or of the field's type."""
+"""A value of a field: a plain value as in YAML, or a value of the field's type."""
 Class: TypeAlias = type[Value]
 """A dataclass."""
 Json: TypeAlias = dict[str, Any]
-"""An object as JSON holds it."""
+"""A JSON object."""
 
 ANYTHING: Hint = Any
 """The annotation that accepts every value."""

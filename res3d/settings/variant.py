@@ -1,4 +1,4 @@
-"""A member of a tagged union that is checked now and built later."""
+"""Member of a tagged union whose settings are checked when they are read, and which is built later."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,27 +11,28 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Variant(Generic[T_co]):
-    """The settings of a dataclass that is built when it is needed, since building it opens files, say.
+    """Settings of a dataclass that is built only when it is needed, for example because building it opens files.
 
-    Keys and types are checked when it is read; what the dataclass itself checks, when it is built.
+    Keys and types are checked when the settings are read. The checks of the dataclass itself run in ``build``.
     """
 
     tag: str
-    """What the union's key says: ``kind: clips``."""
+    """Tag of the member in the union: "clips" for ``kind: clips``."""
     kind: type[T_co]
-    """The dataclass that the tag stands for."""
+    """The dataclass of the tag."""
     given: Mapping[str, Value]
-    """Plain values by field, as they were given, without the tag."""
+    """Plain values by field, as they were read, without the tag."""
     arguments: Mapping[str, Value]
-    """The same values, of the fields' types."""
+    """The same values, converted to the types of the fields."""
     root: str = ""
-    """What errors call it: the path of the field that holds it."""
+    """Path of the setting in error messages."""
 
     def build(self) -> T_co:
         """Build the dataclass.
 
         Raises:
-            ValueError: what the dataclass says, after its path. Other errors, like FileNotFoundError, are passed on.
+            ValueError: the dataclass refuses a value; the message begins with ``root``. Other errors of the dataclass,
+                like FileNotFoundError, are passed on unchanged.
         """
         try:
             return self.kind(**self.arguments)

@@ -1,4 +1,4 @@
-"""Dataclasses to and from YAML."""
+"""Reading and writing of dataclasses as YAML."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -16,38 +16,38 @@ from res3d.settings.variant import Variant
 
 T = TypeVar("T")
 
-MOST_NODES = 200_000  # of a document, its aliases written out
-MERGE = "tag:yaml.org,2002:merge"  # of the key in {<<: *base, length: 16}
+MOST_NODES = 200_000  # nodes of a document with its aliases expanded
+MERGE = "tag:yaml.org,2002:merge"  # tag of the key "<<" in {<<: *base, length: 16}
 
 
 class _FlowList(list[Value]):
-    """A list that is written on one line."""
+    """A list that is written on one line: ``[1, 2]``."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, no key twice, and aliases that stand for a bounded number of values."""
+    """YAML loader that refuses duplicate keys and aliases that expand to too many nodes ("billion laughs")."""
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()
         if node is not None and _count_nodes(node, {}) > MOST_NODES:
-            raise yaml.YAMLError(f"aliases stand for more than {MOST_NODES} values")
+            raise yaml.YAMLError(f"aliases expand to more than {MOST_NODES} values")
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Value, Value]:
-        seen: set[str] = set()
+        names: set[str] = set()
         for key, _ in node.value:
             name = None if key.tag == MERGE else self.construct_object(key, deep=True)
-            if isinstance(name, str) and name in seen:
-                raise yaml.YAMLError(f"key {shorten(name)} stands twice")
-            seen |= {name} if isinstance(name, str) else set()
+            if isinstance(name, str) and name in names:
+                raise yaml.YAMLError(f"duplicate key {shorten(name)}")
+            names |= {name} if isinstance(name, str) else set()
         return super().construct_mapping(node, deep)
 
 
 def _count_nodes(node: yaml.Node, sizes: dict[int, int | None]) -> int:
-    """The nodes of a document, those behind an alias as often as it is used."""
+    """Return the number of nodes of a document; nodes of an alias count once per use. ``sizes`` is the cache."""
     if id(node) in sizes:
         if (size := sizes[id(node)]) is None:
-            raise yaml.YAMLError("an alias stands for something that holds it")
+            raise yaml.YAMLError("an alias refers to a value that contains it")
         return size
     sizes[id(node)] = None
     children: list[yaml.Node] = []
@@ -70,10 +70,10 @@ _Dumper.add_representer(
 
 
 def load_yaml(text: str, *, root: str) -> Value:
-    """Return the plain values of a YAML document; ``root`` is what errors call it.
+    """Return the plain values of a YAML document; ``root`` is its name in error messages.
 
     Raises:
-        ValueError: no valid YAML, a key that stands twice, or aliases that stand for too much.
+        ValueError: the text is not valid YAML, has a duplicate key, or has aliases that expand to too many values.
     """
     try:
         return yaml.load(text, _Loader)
@@ -84,43 +84,44 @@ def load_yaml(text: str, *, root: str) -> Value:
 
 
 def dump_dataclass(value: Value, *, defaults: bool = False) -> str:
-    """Return YAML of a dataclass; equal items in a row are written once with ``repeat``.
+    """Return a dataclass as YAML. Consecutive equal items of a list are written once, with a ``repeat`` key.
 
     Args:
         value: the dataclass.
-        defaults: write fields at their default too.
+        defaults: also write the fields that have their default value.
     """
     return yaml.dump(plain(value, defaults), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def parse_dataclass(kind: type[T], text: str, *, root: str) -> T:
-    """Build the dataclass that a YAML document describes; ``root`` is what errors call the whole.
+    """Build a dataclass from a YAML document; ``root`` is its name in error messages.
 
     Raises:
-        ValueError: no valid YAML, or a key, type or value that has no place in it, naming where it stands.
+        ValueError: see ``load_yaml`` and ``build_dataclass``.
     """
-    built: T = build_value(kind, load_yaml(text, root=root), root)
-    return built
+    result: T = build_value(kind, load_yaml(text, root=root), root)
+    return result
 
 
 def change_dataclass(value: T, changes: Mapping[str, Value], *, root: str) -> T:
-    """Return ``value`` with the fields in ``changes`` replaced, those of dataclasses within it likewise.
+    """Return a copy of a dataclass with the fields in ``changes`` replaced, also inside nested dataclasses.
 
     Raises:
-        ValueError: as ``build_dataclass``.
+        ValueError: see ``build_dataclass``.
     """
-    return build_dataclass(type(value), merge(plain(value), changes), root=root)
+    # With defaults: a nested default may differ from the defaults of the fields inside it.
+    return build_dataclass(type(value), merge(plain(value, defaults=True), changes), root=root)
 
 
 def merge(old: Value, new: Value) -> Value:
-    """Return two trees of mappings as one; where both have a value, the new one."""
+    """Return the union of two trees of mappings. If both have a value under a key, the new one is used."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return new
     return {**old, **{key: merge(old.get(key), item) for key, item in new.items()}}
 
 
 def plain(value: Value, defaults: bool = False) -> Value:
-    """Return a value as YAML holds it: dataclasses as mappings, tuples as lists."""
+    """Return a value as YAML has it: dataclasses as mappings, tuples as lists, paths as text."""
     if is_dataclass(value):
         return _plain_fields(value, defaults)
     if isinstance(value, Mapping):
@@ -133,12 +134,12 @@ def plain(value: Value, defaults: bool = False) -> Value:
 
 
 def _plain_fields(value: Value, defaults: bool) -> dict[str, Value]:
-    written = {setting.name: setting for setting in settings_of(value.__class__)}
-    values = {f.name: getattr(value, f.name) for f in fields(value) if f.name in written}
+    settings = {setting.name: setting for setting in settings_of(value.__class__)}
+    values = {f.name: getattr(value, f.name) for f in fields(value) if f.name in settings}
     return {
-        name: _plain_field(written[name], item, defaults)
+        name: _plain_field(settings[name], item, defaults)
         for name, item in values.items()
-        if defaults or item != written[name].default
+        if defaults or item != settings[name].default
     }
 
 

@@ -98,7 +98,7 @@ def test_stages_that_repeat_blocks_stay_short_in_yaml():
         (("stages:", "temporal_padding: mirror\nstages:"), "expected one of zeros, replicate, not 'mirror'"),
         (("stages:", "in_channels: true\nstages:"), "spec.in_channels: expected a whole number, not True"),
         (("name: resnet18_3d", "name: ["), "spec is not valid YAML"),
-        (("name: resnet18_3d", "name: a\nname: b"), "spec is not valid YAML: key 'name' stands twice"),
+        (("name: resnet18_3d", "name: a\nname: b"), "spec is not valid YAML: duplicate key 'name'"),
         (("name: resnet18_3d", "name: " + "[" * 5000), "spec is nested too deeply"),
     ],
 )

@@ -6,16 +6,16 @@ from torch import nn
 
 import res3d
 from res3d.cli import main
-from res3d.cli.benchmark import measure, networks, peers, report
+from res3d.cli.benchmark import measure, networks, peers, report, timing
 from res3d.cli.benchmark.extraction import ExtractionResult
 from res3d.cli.benchmark.peers import PEERS, Peer
 from res3d.video import Preprocessing
 
-VIDEO = "VIDEO"  # stands for the path of one
+VIDEO = "VIDEO"  # placeholder for the path of the video fixture
 
 
 class Broken(nn.Module):
-    """A peer whose forward pass raises; its weights fit."""
+    """A peer whose forward pass raises an error. Its state dict is that of ``inner``."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -30,16 +30,17 @@ class Broken(nn.Module):
 
 @pytest.fixture
 def peer(thin_spec, monkeypatch, tmp_path):
-    """The thin network, as if another library had it."""
-    made = {str(thin_spec): Peer("torch", lambda: res3d.create_classifier(thin_spec, 400), (4, 32, 32))}
+    """Table of peers in which another library has the thin network."""
+    table = {str(thin_spec): Peer("torch", lambda: res3d.create_classifier(thin_spec, 400), (4, 32, 32))}
     for module in (measure, networks, peers):
-        monkeypatch.setattr(module, "PEERS", made)
+        monkeypatch.setattr(module, "PEERS", table)
+    monkeypatch.setattr(timing, "CEILING_SIZE", 128)
     monkeypatch.setattr(measure, "PREPROCESS", Preprocessing(resize=40, crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3))
     monkeypatch.chdir(tmp_path)
-    return made
+    return table
 
 
-def test_contestants_agree_and_results_are_written(peer, video, tmp_path, capsys):
+def test_benchmark_measures_all_contestants_and_writes_results(peer, video, tmp_path, capsys):
     name = next(iter(peer))
     assert (
         main(["benchmark", name, "--repeats", "1", "--batches", "[1, 2]", "--frames", "[4, 6]", "--video", str(video)])
@@ -54,7 +55,7 @@ def test_contestants_agree_and_results_are_written(peer, video, tmp_path, capsys
         ("res3d", "bfloat16"),
     }
     assert sorted({tuple(row["clip"]) for row in rows}) == [(1, 3, 4, 32, 32), (1, 3, 6, 32, 32), (2, 3, 4, 32, 32)]
-    assert len(rows) == 12, "a size that is asked for twice is measured once"
+    assert len(rows) == 12, "a size that is requested twice is measured once"
     for row in rows:
         assert row["failure"] is None
         assert row["difference"] < (1e-4 if row["dtype"] == "float32" else 0.1)
@@ -73,10 +74,10 @@ def test_contestants_agree_and_results_are_written(peer, video, tmp_path, capsys
     assert "wrote benchmark.json, benchmark.md, benchmark.svg" in capsys.readouterr().out
 
 
-def test_threads_seconds_and_type_are_those_asked_for(peer, video, tmp_path, one_thread, monkeypatch):
+def test_threads_seconds_and_dtype_reach_the_measurement(peer, video, tmp_path, one_thread, monkeypatch):
     types = []
-    measured = measure.measure_extraction
-    monkeypatch.setattr(measure, "measure_extraction", lambda *a, **k: types.append(k["dtype"]) or measured(*a, **k))
+    original = measure.measure_extraction
+    monkeypatch.setattr(measure, "measure_extraction", lambda *a, **k: types.append(k["dtype"]) or original(*a, **k))
     settings = ["--threads", "2", "--device", "cpu", "--peers", "none", "--repeats", "1", "--out", "small"]
     extraction = ["--video", str(video), "--seconds", "1", "--length", "4", "--stride", "4", "--dtype", "bfloat16"]
     assert main(["benchmark", next(iter(peer)), *settings, *extraction]) == 0
@@ -87,7 +88,7 @@ def test_threads_seconds_and_type_are_those_asked_for(peer, video, tmp_path, one
     assert content["extraction"]["clips"] == 7
 
 
-def test_a_peer_that_fails_is_a_row_that_says_so(peer, thin_spec):
+def test_error_of_a_peer_is_in_its_row(peer, thin_spec):
     inner = res3d.create_classifier(thin_spec, 400)
     peer[str(thin_spec)] = Peer("torch", lambda: Broken(inner), (4, 32, 32))
     rows = networks.compare(
@@ -97,10 +98,10 @@ def test_a_peer_that_fails_is_a_row_that_says_so(peer, thin_spec):
     assert rows[0].flops is None
     table = report.format_networks(rows, {"float32": 1e9, "bfloat16": 1e9})
     assert "| peer | float32 | RuntimeError: out of luck |" in table
-    assert table.splitlines()[-1].endswith("|  |")  # nothing to differ from
+    assert table.splitlines()[-1].endswith("|  |")  # no reference, so no difference
 
 
-def test_an_error_without_a_message_is_named_too(peer, thin_spec, monkeypatch):
+def test_error_without_a_message_is_reported_by_its_type(peer, thin_spec, monkeypatch):
     monkeypatch.setattr(Broken, "forward", lambda self, clip: (_ for _ in ()).throw(AssertionError))
     inner = res3d.create_classifier(thin_spec, 400)
     peer[str(thin_spec)] = Peer("torch", lambda: Broken(inner), (4, 32, 32))
@@ -110,7 +111,7 @@ def test_an_error_without_a_message_is_named_too(peer, thin_spec, monkeypatch):
     assert [row.failure for row in rows] == ["AssertionError"] * 2 + [None] * 2
 
 
-def test_networks_of_which_no_contestant_ran_have_no_curve(tmp_path, monkeypatch):
+def test_plot_leaves_out_networks_without_times(tmp_path, monkeypatch):
     failed = networks.Row(
         network="r3d_18", contestant="peer", dtype="float32", clip=(1, 3, 4, 32, 32), parameters=1, multiply_adds=1,
         failure="RuntimeError: out of luck",
@@ -119,7 +120,7 @@ def test_networks_of_which_no_contestant_ran_have_no_curve(tmp_path, monkeypatch
     assert (tmp_path / "a.svg").exists()
 
 
-def test_the_gain_that_arithmetic_promises():
+def test_extraction_result_computes_gain_and_formula():
     result = ExtractionResult(
         network="slow_r50",
         frames=100,
@@ -137,14 +138,14 @@ def test_the_gain_that_arithmetic_promises():
     assert result.overlapped == pytest.approx(1.0)
 
 
-@pytest.mark.filterwarnings("ignore")  # PyTorchVideo's and fvcore's own
+@pytest.mark.filterwarnings("ignore")  # warnings of PyTorchVideo and fvcore
 @pytest.mark.parametrize("name", ["r3d_18", "r2plus1d_18", "slow_r50"])
-def test_real_peers_take_our_weights(name):
-    """Both ways of loading: torchvision's network, and PyTorchVideo's."""
+def test_weights_of_real_peers_load_completely(name):
+    """Networks of torchvision and of PyTorchVideo."""
     with torch.device("meta"):
         state = PEERS[name].make().state_dict()
-    ours = res3d.create_classifier(name, 400)
-    report = res3d.load_weights(ours, {key: torch.zeros(value.shape) for key, value in state.items()})
+    model = res3d.create_classifier(name, 400)
+    report = res3d.load_weights(model, {key: torch.zeros(value.shape) for key, value in state.items()})
     assert not report.missing
     assert not report.unexpected
 
@@ -152,38 +153,38 @@ def test_real_peers_take_our_weights(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["r3d_99"], "no peer is known for 'r3d_99' (accepted: r3d_18, "),
+        (["r3d_99"], "no other library has the network 'r3d_99' (accepted: r3d_18, "),
         (["--repeats", "0"], "sizes and repeats must be ≥ 1, not 0"),
         (["--batches", "[]"], "--batches needs at least one size"),
-        (["--video", VIDEO, "r3d_18", "--stride", "2"], "conv5 has a position every 8 frames, so clips must start"),
+        (["--video", VIDEO, "r3d_18", "--stride", "2"], "conv5 has a position every 8 frames, so the clip stride"),
         (["--video", VIDEO, "slow_r50", "--length", "0"], "length must be"),
         (["slow_r50", "--frames", "[8, 4]"], "pools windows of (8, 7, 7)"),
         (
             ["--video", VIDEO, "c2d_r50", "--length", "1"],
             "c2d_r50 needs clips of (T, H, W) ≥ (2, 1, 1), not (1,",
         ),
-        (["--out", "nowhere/b"], "--out nowhere/b: no folder 'nowhere'"),
+        (["--out", "nowhere/b"], "--out nowhere/b: no such folder: 'nowhere'"),
     ],
 )
-def test_wrong_settings_are_refused_before_anything_is_measured(arguments, message, video, capsys, monkeypatch):
+def test_invalid_settings_are_refused_before_measuring(arguments, message, video, capsys, monkeypatch):
     monkeypatch.setattr(measure, "compare", None)
     assert main(["benchmark", *(str(video) if a == VIDEO else a for a in arguments)]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_missing_library_is_named(peer, capsys):
-    name, made = next(iter(peer.items()))
-    peer[name] = made._replace(library="no_such_library")
+def test_error_names_the_missing_library_of_a_peer(peer, capsys):
+    name, entry = next(iter(peer.items()))
+    peer[name] = entry._replace(library="no_such_library")
     assert main(["benchmark", name]) == 2
-    assert "its peer needs no_such_library: pip install no_such_library" in capsys.readouterr().err
+    assert "comparison needs no_such_library: pip install no_such_library" in capsys.readouterr().err
 
 
-def test_peers_at_their_best_and_ours_are_compiled_with_frozen_weights(peer, monkeypatch, capsys):
-    """Compiling itself is tested elsewhere; here it is what would be compiled, and how."""
+def test_best_peers_and_res3d_are_compiled_with_frozen_weights(peer, monkeypatch, capsys):
+    """``torch.compile`` is replaced: the test checks which networks are compiled, and with which settings."""
     frozen = []
 
     def compile(network, **options):
-        if "fullgraph" in options:  # ours
+        if "fullgraph" in options:  # the call in ``optimize``
             frozen.append(options["fullgraph"])
             return network
 
@@ -205,13 +206,13 @@ def test_peers_at_their_best_and_ours_are_compiled_with_frozen_weights(peer, mon
     assert all(frozen)
 
 
-def test_without_peers_ours_are_compared_with_each_other(peer):
+def test_without_peers_res3d_in_float32_is_the_reference(peer):
     name = next(iter(peer))
     rows = networks.compare(name, batch=1, frames=4, peers="none", compile=False, repeats=1, device=torch.device("cpu"))
     assert [(row.contestant, row.dtype) for row in rows] == [("res3d", "float32"), ("res3d", "bfloat16")]
     assert rows[0].difference == 0 < rows[1].difference < 0.1
 
 
-def test_a_missing_video_is_exit_code_1(capsys):
+def test_missing_video_gives_exit_code_1(capsys):
     assert main(["benchmark", "--video", "nowhere.mp4"]) == 1
     assert "nowhere.mp4: no such file" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 import torchvision
-from helpers.parity_peers import randomize
+from helpers.parity_peers import enliven
 from helpers.videos import gray_with_bar, write_h264
 from safetensors.torch import load_file, save_file
 
@@ -27,7 +27,7 @@ def classifier(tmp_path, thin):
     return tmp_path / "c.safetensors", model
 
 
-def test_classes_of_clips_and_video_are_the_models(classifier, video, tmp_path, capsys):
+def test_printed_probabilities_are_those_of_the_model(classifier, video, tmp_path, capsys):
     path, model = classifier
     names = tmp_path / "names.txt"
     names.write_text("\n".join(["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]))
@@ -47,7 +47,7 @@ def test_classes_of_clips_and_video_are_the_models(classifier, video, tmp_path, 
     assert "whole video" in lines[-1]
 
 
-def test_logits_are_a_layer_of_classifiers_alone(video, thin):
+def test_layer_logits_needs_a_classifier(video, thin):
     with pytest.raises(ValueError, match="has no stage 'logits'"):
         res3d.extract_features(video, thin, layer="logits")
     empty = res3d.extract_features(
@@ -56,8 +56,8 @@ def test_logits_are_a_layer_of_classifiers_alone(video, thin):
     assert empty.features.shape == (0, 6)
 
 
-def test_a_foreign_file_needs_the_name_of_its_backbone(video, tmp_path, capsys):
-    torch.save(randomize(torchvision.models.resnet18(num_classes=3)).state_dict(), tmp_path / "f.pth")
+def test_file_of_another_library_needs_the_flag_model(video, tmp_path, capsys):
+    torch.save(enliven(torchvision.models.resnet18(num_classes=3)).state_dict(), tmp_path / "f.pth")
     command = ["classify", str(video), "--weights", str(tmp_path / "f.pth"), *SMALL]
     assert main(command) == 2
     assert "f.pth does not say what classifier it belongs to; name its backbone" in capsys.readouterr().err
@@ -65,7 +65,7 @@ def test_a_foreign_file_needs_the_name_of_its_backbone(video, tmp_path, capsys):
     assert "class 2" in capsys.readouterr().out
 
 
-def test_bad_input_is_one_line_and_the_right_code(classifier, video, tmp_path, capsys, thin):
+def test_invalid_input_gives_one_line_and_its_exit_code(classifier, video, tmp_path, capsys, thin):
     path, _ = classifier
     names = tmp_path / "names.txt"
     names.write_text("one\ntwo")
@@ -74,7 +74,7 @@ def test_bad_input_is_one_line_and_the_right_code(classifier, video, tmp_path, c
     write_h264(short, [gray_with_bar(0)])
     base = ["classify", str(video), *SMALL]
     for arguments, code, message in (
-        (["classify", "--weights", str(path)], 2, "name a video to classify"),
+        (["classify", "--weights", str(path)], 2, "needs at least one video"),
         ([*base, "--weights", str(path), "--top", "0"], 2, "--top must be ≥ 1, not 0"),
         ([*base, "--weights", str(path), "--categories", str(names)], 2, "2 names for 6 classes"),
         ([*base, "--weights", str(path), "--length", "0"], 2, "clip length must be a whole number from 1"),
@@ -93,17 +93,17 @@ def test_bad_input_is_one_line_and_the_right_code(classifier, video, tmp_path, c
     assert main(["classify", str(short), "--weights", str(path), *SMALL]) == 0
 
 
-def test_registered_weights_bring_their_names_clips_and_preprocessing(registered, video, capsys):
+def test_registered_weights_determine_classes_clips_and_preprocessing(registered, video, capsys):
     assert main(["classify", str(video), "--weights", registered, "--top", "5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3  # 20 frames at 12.5 a second make two clips of 8 frames, 2 apart
+    assert len(lines) == 3  # 20 frames at 12.5 frames/s make two clips of 8 frames with step 2
     assert ":    0.00 to    1.16 s  " in lines[0]
     for line in lines:
         assert sorted(re.findall(r"[a-z]+(?= [\d.]+ %)", line)) == ["jump", "run", "sit", "walk", "wave"]
         assert sum(map(float, re.findall(r"([\d.]+) %", line))) == pytest.approx(100, abs=0.3)
 
 
-def test_a_classifier_that_was_trained_here_brings_them_too(video, tmp_path, thin_spec, capsys):
+def test_trained_classifier_determines_classes_clips_and_preprocessing(video, tmp_path, thin_spec, capsys):
     for name in ("walk", "wave"):
         (tmp_path / "videos" / name).mkdir(parents=True)
         shutil.copy(video, tmp_path / "videos" / name / "a.mp4")
@@ -124,7 +124,7 @@ def test_a_classifier_that_was_trained_here_brings_them_too(video, tmp_path, thi
     capsys.readouterr()
     assert main(["classify", str(video), "--weights", str(weights)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5, "40 frames are four clips of 6 frames, 2 apart, and the video"
+    assert len(lines) == 5, "40 frames are four clips of 6 frames with step 2, and one line for the video"
     assert all(sorted(re.findall(r"[a-z]+(?= [\d.]+ %)", line)) == ["walk", "wave"] for line in lines)
     assert main(["extract", str(video), "--weights", str(weights), "--out", str(tmp_path / "out")]) == 0
     meta = res3d.ClipFeatures.load(tmp_path / "out" / f"{video.stem}.npz").meta
@@ -132,17 +132,17 @@ def test_a_classifier_that_was_trained_here_brings_them_too(video, tmp_path, thi
     assert meta["preprocessing"]["resize"] == 40
 
 
-def test_what_a_classifier_was_trained_on_is_checked_when_it_is_read(tmp_path, thin, capsys, video):
+def test_clip_spec_in_a_weights_file_is_checked(tmp_path, thin, capsys, video):
     model = res3d.ClipClassifier(thin, 3, trained_on=ClipSpec(length=4))
     path = tmp_path / "c.safetensors"
     res3d.save_weights(model, path)
     tensors = load_file(path)
-    said = {"kind": "classifier", "spec": thin.spec.to_yaml(), "num_classes": 3, "dropout": 0.0}
-    for wrong, message in (
+    metadata = {"kind": "classifier", "spec": thin.spec.to_yaml(), "num_classes": 3, "dropout": 0.0}
+    for clip, message in (
         ("lenght: 4", "did you mean 'length'"),
         ("length: 0", "clip length must be a whole number from 1 to 2147483647, not 0"),
     ):
-        save_file(tensors, path, metadata={"res3d": json.dumps({**said, "trained_on": wrong})})
+        save_file(tensors, path, metadata={"res3d": json.dumps({**metadata, "trained_on": clip})})
         assert main(["classify", str(video), "--weights", str(path)]) == 1
         assert message in capsys.readouterr().err
     with pytest.raises(ValueError, match="mean and std must be three numbers each, std > 0"):

@@ -1,8 +1,12 @@
 import re
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pytest
+from helpers.processes import take_ctrl_c
 
 from res3d.cli.command import Command, run_command
 from res3d.cli.computing import Computing
@@ -15,19 +19,19 @@ class Greet(Command):
     """Say hello."""
 
     names: Annotated[list[str], Positional("[names ...]")] = field(default_factory=list)
-    """Whom to greet."""
+    """Persons to greet."""
     times: Annotated[int, Deprecated("number")] = 1
-    """How often."""
+    """Number of greetings."""
     mood: Literal["glad", "sad"] = "glad"
-    """In what mood."""
+    """Mood of the greeting."""
     pause: float | None = None
-    """Seconds."""
+    """Pause in seconds."""
     tones: tuple[float, float] = (1.0, 2.0)
     """Two pitches."""
     very_loud: bool = False
     """Shout."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """What is computed on."""
+    """Number of CPU threads."""
 
     def run(self) -> int:
         if self.times == 13:
@@ -37,7 +41,7 @@ class Greet(Command):
         if self.times == 98:
             raise Interrupted("half a greeting is in x")
         if self.times == 97:
-            raise ValueError("a mistake of ours")
+            raise ValueError("a bug in the command")
         print(self.names, self.times, self.mood, self.pause, self.tones, self.very_loud)
         return 0 if self.names else 1
 
@@ -59,17 +63,17 @@ def run(*arguments: object) -> int:
         (["it's {odd}: [x", "ü\\n"], repr(["it's {odd}: [x", "ü\\n"]) + " 1 glad None (1.0, 2.0) False"),
     ],
 )
-def test_the_fields_are_the_command_line(capsys, arguments, printed):
+def test_fields_are_set_from_the_command_line(capsys, arguments, printed):
     assert run(*arguments) == 0
     assert capsys.readouterr().out.strip() == printed
 
 
-def test_what_run_returns_is_the_exit_code(capsys):
+def test_exit_code_is_the_return_value_of_run(capsys):
     assert run() == 1
     assert capsys.readouterr().out.startswith("[] 1")
 
 
-def test_a_config_file_sets_anything_and_flags_override_it(tmp_path, capsys):
+def test_flags_override_the_configuration(tmp_path, capsys):
     config = tmp_path / "c.yaml"
     config.write_text("names: [x, y]\ntimes: 5\nvery_loud: true\ntones: [5, 6]\n")
     assert run("--config", config) == 0
@@ -90,12 +94,12 @@ def test_a_config_file_sets_anything_and_flags_override_it(tmp_path, capsys):
         (["--pause", "long"], "--pause: expected a number, not 'long'"),
         (["--tones", "1"], "--tones: expected 2 values, not [1]"),
         (["--times", "13"], "--times must not be 13"),
-        (["--times"], "--times needs a value (How often)"),
+        (["--times"], "--times needs a value (Number of greetings)"),
         (["--time", "3"], "unknown option '--time'; did you mean '--times'?"),
         (["--threads", "0"], "threads must be ≥ 1, not 0"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments, message):
+def test_invalid_command_line_gives_one_line_and_exit_code_2(capsys, arguments, message):
     assert run("a", *arguments) == 2
     captured = capsys.readouterr()
     assert captured.err == f"res3d greet: error: {message}\n"
@@ -110,7 +114,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments, mes
         ("names: [x", ""),
     ],
 )
-def test_a_wrong_config_is_one_line_and_exit_code_2(tmp_path, capsys, text, message):
+def test_invalid_configuration_gives_one_line_and_exit_code_2(tmp_path, capsys, text, message):
     config = tmp_path / "c.yaml"
     config.write_text(text)
     assert run("--config", config) == 2
@@ -119,38 +123,65 @@ def test_a_wrong_config_is_one_line_and_exit_code_2(tmp_path, capsys, text, mess
     assert re.fullmatch(r"res3d greet: error: [^\n]+\n", error)
 
 
-def test_a_config_whose_aliases_explode_is_refused_at_once(tmp_path, capsys):
+def test_configuration_with_exploding_aliases_is_refused(tmp_path, capsys):
     config = tmp_path / "c.yaml"
     config.write_text(
         "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
     )
     assert run("--config", config) == 2
     error = capsys.readouterr().err
-    assert "aliases stand for more than" in error
+    assert "aliases expand to more than" in error
     assert len(error) < 300
 
 
-def test_a_config_that_is_not_there_is_named(capsys):
+def test_missing_configuration_is_named(capsys):
     assert run("--config", "nowhere.yaml") == 2
     assert "nowhere.yaml" in capsys.readouterr().err
 
 
-def test_ctrl_c_is_exit_code_130(capsys):
+def test_ctrl_c_gives_exit_code_130(capsys):
     assert run("--times", "99") == 130
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_what_became_of_interrupted_work_is_said(capsys):
+def test_ctrl_c_ends_the_process_with_exit_code_130():
+    code = """
+import sys, time
+from dataclasses import dataclass
+from res3d.cli.command import Command, run_command
+from res3d.cli.computing import Computing
+
+@dataclass(frozen=True, kw_only=True)
+class Wait(Command):
+    computing: Computing = Computing()
+    def run(self):
+        print("ready", flush=True)
+        time.sleep(60)
+
+sys.exit(run_command(Wait, "wait", []))
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, preexec_fn=take_ctrl_c
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "\nres3d wait: interrupted; finished files are kept\n"
+
+
+def test_ctrl_c_prints_the_message_of_interrupted(capsys):
     assert run("--times", "98") == 130
     assert capsys.readouterr().err == "\nres3d greet: interrupted; half a greeting is in x\n"
 
 
-def test_a_mistake_of_ours_is_not_taken_for_the_users():
-    with pytest.raises(ValueError, match="a mistake of ours"):
+def test_value_error_of_run_is_not_caught():
+    with pytest.raises(ValueError, match="a bug in the command"):
         run("--times", "97")
 
 
-def test_old_flags_say_what_they_are_called_now_and_configs_take_old_keys(tmp_path, capsys):
+def test_deprecated_flag_prints_the_new_name_and_old_key_is_accepted(tmp_path, capsys):
     assert run("a", "--number", "3") == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("['a'] 3 ")
@@ -163,7 +194,7 @@ def test_old_flags_say_what_they_are_called_now_and_configs_take_old_keys(tmp_pa
 
 
 @pytest.mark.parametrize("flag", ["--print-config", "--print_config"])
-def test_a_printed_config_does_the_same(tmp_path, capsys, flag):
+def test_printed_configuration_gives_the_same_run(tmp_path, capsys, flag):
     with pytest.raises(SystemExit, match="0"):
         run("a", "--times", 3, "--very-loud", flag)
     (tmp_path / "c.yaml").write_text(capsys.readouterr().out)
@@ -171,13 +202,13 @@ def test_a_printed_config_does_the_same(tmp_path, capsys, flag):
     assert capsys.readouterr().out.strip() == "['a'] 3 glad None (1.0, 2.0) True"
 
 
-def test_help_comes_from_the_docstrings(capsys):
+def test_help_is_made_from_docstrings(capsys):
     with pytest.raises(SystemExit) as caught:
         run("--help")
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Say hello." in text
-    for word in ("Whom to greet", "How often", "--very-loud", "default: glad"):
+    for word in ("Persons to greet", "Number of greetings", "--very-loud", "default: glad"):
         assert word in text
     assert "[names ...]" in text
 
@@ -187,13 +218,13 @@ class Cake(Command):
     """A cake."""
 
     layers: int = 2
-    """How many."""
+    """Number of layers."""
     filling: dict[str, Any] = field(default_factory=dict)
-    """What is in it, by layer."""
+    """Filling of each layer."""
     topping: dict[int | str, Any] | None = None
-    """What is on it."""
+    """Ingredients on top."""
     computing: Annotated[Computing, Short()] = field(default_factory=Computing)
-    """What is computed on."""
+    """Number of CPU threads."""
 
     def __post_init__(self) -> None:
         if self.layers < 1:
@@ -215,12 +246,12 @@ class Cake(Command):
         (["--filling.a", "{b: c"], "2 {'a': '{b: c'} None"),
     ],
 )
-def test_mappings_are_set_whole_or_key_by_key(capsys, arguments, printed):
+def test_mapping_is_set_whole_or_key_by_key(capsys, arguments, printed):
     assert run_command(Cake, "bake", arguments) == 0
     assert capsys.readouterr().out.strip() == printed
 
 
-def test_flags_change_mappings_of_the_config_key_by_key(tmp_path, capsys):
+def test_flag_changes_one_key_of_a_mapping_in_the_configuration(tmp_path, capsys):
     config = tmp_path / "c.yaml"
     config.write_text("filling: {a: 1, b: {c: 2, d: 3}, e.f: 4}\n")
     assert run_command(Cake, "bake", ["--config", str(config), "--filling.b.c", "5"]) == 0
@@ -237,6 +268,6 @@ def test_flags_change_mappings_of_the_config_key_by_key(tmp_path, capsys):
         (["--filling", "3"], "--filling: expected a mapping, not 3"),
     ],
 )
-def test_wrong_fields_end_with_one_line(capsys, arguments, message):
+def test_invalid_field_gives_one_line(capsys, arguments, message):
     assert run_command(Cake, "bake", arguments) == 2
     assert capsys.readouterr().err == f"res3d bake: error: {message}\n"

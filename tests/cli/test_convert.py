@@ -1,24 +1,26 @@
 import pytest
 import torch
 import torchvision
-from helpers.parity_peers import HaraResNet, randomize
+from helpers.parity_peers import HaraResNet, enliven
 
 import res3d
 from res3d.cli import main
 
 
-@pytest.fixture
-def checkpoint(tmp_path):
-    network = randomize(torchvision.models.resnet18(num_classes=4))
-    torch.save({"state_dict": network.state_dict()}, tmp_path / "in.pth")
-    return tmp_path / "in.pth", network
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Checkpoint file of a torchvision classifier, and the classifier."""
+    path = tmp_path_factory.mktemp("checkpoint") / "in.pth"
+    network = enliven(torchvision.models.resnet18(num_classes=4))
+    torch.save({"state_dict": network.state_dict()}, path)
+    return path, network
 
 
 def convert(*arguments: object) -> int:
     return main(["convert", *map(str, arguments)])
 
 
-def test_a_checkpoint_becomes_a_file_that_rebuilds_its_model(checkpoint, tmp_path, capsys):
+def test_converted_file_rebuilds_the_model(checkpoint, tmp_path, capsys):
     path, network = checkpoint
     out = tmp_path / "out.safetensors"
     assert convert(path, out, "--model", "resnet18_3d") == 0
@@ -31,7 +33,7 @@ def test_a_checkpoint_becomes_a_file_that_rebuilds_its_model(checkpoint, tmp_pat
     assert torch.equal(model.backbone.stem.conv.weight[:, :, 0], network.conv1.weight)
 
 
-def test_the_head_can_be_dropped_and_every_option_reaches_the_loader(checkpoint, tmp_path):
+def test_every_option_reaches_the_loader(checkpoint, tmp_path):
     path, network = checkpoint
     out = tmp_path / "out.safetensors"
     flags = [
@@ -52,12 +54,12 @@ def test_the_head_can_be_dropped_and_every_option_reaches_the_loader(checkpoint,
     assert model.spec.norm.kind == "frozen_batch"
     assert model.spec.norm.eps == model.stem.norm.eps == 0.001
     assert torch.equal(model.stem.conv.weight[:, :, 0], network.conv1.weight.flip(1))
-    mine = model.get_submodule("conv3.1.branch.a.conv").weight
-    torch.testing.assert_close(mine[:, :, 0], network.layer2[1].conv1.weight / 3)
+    inflated = model.get_submodule("conv3.1.branch.a.conv").weight
+    torch.testing.assert_close(inflated[:, :, 0], network.layer2[1].conv1.weight / 3)
 
 
-def test_shortcuts_of_type_a_and_strides_on_the_1x1_can_be_asked_for(tmp_path, capsys):
-    torch.save(randomize(HaraResNet(10, "A", 4)).state_dict(), tmp_path / "a.pth")
+def test_shortcut_and_stride_on_change_the_backbone(tmp_path, capsys):
+    torch.save(enliven(HaraResNet(10, "A", 4)).state_dict(), tmp_path / "a.pth")
     out = tmp_path / "a.safetensors"
     assert convert(tmp_path / "a.pth", out, "--model", "hara_resnet10") == 1
     assert "missing" in capsys.readouterr().err
@@ -70,7 +72,7 @@ def test_shortcuts_of_type_a_and_strides_on_the_1x1_can_be_asked_for(tmp_path, c
     assert "stride on the 3x3 convolution" in capsys.readouterr().err
 
 
-def test_bad_input_is_one_line_and_writes_nothing(checkpoint, tmp_path, capsys):
+def test_invalid_input_gives_one_line_and_writes_nothing(checkpoint, tmp_path, capsys):
     path, _ = checkpoint
     out = tmp_path / "out.safetensors"
     (tmp_path / "bad.pth").write_text("no weights")
@@ -82,7 +84,7 @@ def test_bad_input_is_one_line_and_writes_nothing(checkpoint, tmp_path, capsys):
         ([path, tmp_path / "out.pth", *model], 2, "OUT must end in .safetensors, not 'out.pth'"),
         ([path, tmp_path / "gone" / "out.safetensors", *model], 2, "no such folder"),
         ([path, tmp_path / "taken.safetensors", *model], 2, "exists (--overwrite replaces it)"),
-        ([path, out], 2, "in.pth does not say what backbone it belongs to; name one"),
+        ([path, out], 2, "in.pth does not record the name of its backbone"),
         ([path, out, "--model", "resnet18"], 2, "no backbone is called 'resnet18'"),
         ([path, out, "--model", "resnet34_3d"], 1, "missing"),
         ([tmp_path / "bad.pth", out, *model], 1, "bad.pth: not a file of weights"),
@@ -100,14 +102,14 @@ def test_bad_input_is_one_line_and_writes_nothing(checkpoint, tmp_path, capsys):
     assert convert(path, tmp_path / "taken.safetensors", *model, "--overwrite") == 0
 
 
-def test_a_file_of_ours_is_copied_in_half_the_space(tmp_path, thin, capsys):
+def test_model_file_is_copied_as_float16(tmp_path, thin, capsys):
     res3d.save_weights(thin, tmp_path / "a.safetensors")
     assert main(["convert", str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors"), "--half"]) == 0
     assert "a ResNet3d of" in capsys.readouterr().out
-    again = res3d.load_model(tmp_path / "b.safetensors")
-    assert again.spec == thin.spec
-    assert torch.equal(again.stem.conv.weight, thin.stem.conv.weight.half().float())
+    copy = res3d.load_model(tmp_path / "b.safetensors")
+    assert copy.spec == thin.spec
+    assert torch.equal(copy.stem.conv.weight, thin.stem.conv.weight.half().float())
     paths = [str(tmp_path / "a.safetensors"), str(tmp_path / "c.safetensors")]
     assert main(["convert", *paths, "--model", "r3d_18"]) == 2
-    assert "says itself what its model is" in capsys.readouterr().err
+    assert "is a res3d model file, which accepts no options of a conversion" in capsys.readouterr().err
     assert not (tmp_path / "c.safetensors").exists()

@@ -4,7 +4,7 @@ from res3d.cli import describe as command
 from res3d.cli import main
 
 
-def test_a_network_is_described(capsys):
+def test_table_has_one_line_per_stage(capsys):
     assert main(["describe", "resnet18_3d", "--clip", "3x8x224x224", "--freeze-at", "2", "--body", "conv4"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "resnet18_3d on a clip of 3×8×224×224 (C×T×H×W)"
@@ -13,7 +13,7 @@ def test_a_network_is_described(capsys):
     assert [line.endswith("frozen") for line in lines[2:]] == [True, True, False, False, False]
 
 
-def test_several_networks_in_markdown_with_a_classifier(capsys, thin_spec):
+def test_markdown_tables_of_several_classifiers(capsys, thin_spec):
     assert main(["describe", "r3d_18", str(thin_spec), "--classes", "400", "--clip", "3×16×112×112", "--markdown"]) == 0
     out = capsys.readouterr().out
     assert "**r3d_18 on a clip of 3×16×112×112 (C×T×H×W)**" in out
@@ -33,29 +33,29 @@ def test_several_networks_in_markdown_with_a_classifier(capsys, thin_spec):
         (["--output-stride", "16"], "512×8×14×14"),
     ],
 )
-def test_every_change_of_the_architecture_shows(capsys, flags, words):
+def test_every_change_of_the_architecture_is_in_the_table(capsys, flags, words):
     assert main(["describe", "resnet18_3d", *flags]) == 0
     assert words in capsys.readouterr().out
 
 
-def test_stride_on_moves_the_cost(capsys):
+def test_stride_on_changes_the_multiply_adds(capsys):
     assert main(["describe", "resnet50_3d", "--stride-on", "1x1"]) == 0
     assert "54.89" in capsys.readouterr().out
 
 
-def test_a_classifier_of_any_size_costs_no_memory(capsys):
+def test_huge_classifier_is_not_allocated(capsys):
     assert main(["describe", "resnet18_3d", "--classes", "99999999999"]) == 0
     assert "51,299,999,999,487" in capsys.readouterr().out
 
 
-def test_a_drawing_is_written_whole(tmp_path, capsys):
+def test_diagram_is_written_as_svg(tmp_path, capsys):
     target = tmp_path / "net.svg"
     assert main(["describe", "resnet18_3d", "--diagram", str(target)]) == 0
     assert target.read_text(encoding="utf-8").startswith("<svg ")
     assert [p.name for p in tmp_path.iterdir()] == ["net.svg"]
 
 
-def test_a_drawing_that_cannot_be_written_leaves_nothing(tmp_path, capsys, monkeypatch):
+def test_failed_write_of_the_diagram_leaves_no_file(tmp_path, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -68,7 +68,7 @@ def test_a_drawing_that_cannot_be_written_leaves_nothing(tmp_path, capsys, monke
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name a backbone; res3d.list_backbones() lists them"),
+        ([], "needs at least one backbone: a name from res3d.list_backbones()"),
         (["resnet19_3d"], "no backbone is called 'resnet19_3d'; did you mean"),
         (["resnet18_3d", "--clip", "8x224x224"], "--clip must be CxTxHxW like 3x8x224x224, not '8x224x224'"),
         (["resnet18_3d", "--clip", "3x0x224x224"], "--clip must be CxTxHxW"),
@@ -77,14 +77,14 @@ def test_a_drawing_that_cannot_be_written_leaves_nothing(tmp_path, capsys, monke
         (["resnet18_3d", "--body", "conv6"], "body must be one of 'conv2', 'conv3', 'conv4', 'conv5', not 'conv6'"),
         (["resnet18_3d", "--freeze-at", "6"], "freeze_at must be one of 0 (nothing) to 5 (everything), not 6"),
         (["resnet18_3d", "--shortcut", "max_pool"], "shortcut 'max_pool' keeps the channels, but 64 become 128"),
-        (["resnet18_3d", "--clip", "3x999999x999999x999999"], "too large to be described"),
+        (["resnet18_3d", "--clip", "3x999999x999999x999999"], "the network or the clip is too large"),
         (["resnet18_3d", "--classes", "0"], "num_classes must be a whole number ≥ 1, not 0"),
         (["resnet18_3d", "--diagram", "net.png"], "--diagram must end in .svg, not 'net.png'"),
         (["resnet18_3d", "--diagram", "nowhere/net.svg"], "no such folder"),
-        (["resnet18_3d", "r3d_18", "--diagram", "net.svg"], "--diagram draws one network, not 2"),
+        (["resnet18_3d", "r3d_18", "--diagram", "net.svg"], "--diagram accepts one network, not 2"),
     ],
 )
-def test_what_cannot_be_described_is_refused_in_one_line(capsys, arguments, message):
+def test_invalid_input_gives_one_line_and_exit_code_2(capsys, arguments, message):
     assert main(["describe", *arguments]) == 2
     err = capsys.readouterr().err
     assert message in err

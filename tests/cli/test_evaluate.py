@@ -1,5 +1,5 @@
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def truth(tmp_path) -> Path:
     return tmp_path / "truth.json"
 
 
-def test_the_truth_against_itself_is_perfect(truth, tmp_path, capsys):
+def test_ground_truth_scores_100_against_itself(truth, tmp_path, capsys):
     assert main(["evaluate", str(truth), str(truth), "--json", str(tmp_path / "scores.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
     totals = [line.split() for line in lines if line.startswith("total")]
@@ -31,33 +31,37 @@ def test_the_truth_against_itself_is_perfect(truth, tmp_path, capsys):
     assert scores["pose"]["videos"]["b"]["HOTA"] == 1
 
 
-def test_the_tool_is_the_command(truth):
-    run = subprocess.run([sys.executable, TOOL, truth, truth], capture_output=True, text=True, check=True)
-    assert "PCK@0.2 fly: head 100.00" in run.stdout
-    assert run.stderr == ""
+def test_script_in_tools_runs_the_command(truth, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [str(TOOL), str(truth), str(truth)])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(TOOL), run_name="__main__")
+    assert caught.value.code == 0
+    captured = capsys.readouterr()
+    assert "PCK@0.2 fly: head 100.00" in captured.out
+    assert captured.err == ""
 
 
 @pytest.mark.parametrize("name", ["mot", "table"])
-def test_formats_may_differ_and_text_files_may_have_any_name(tmp_path, capsys, name):
+def test_files_without_a_video_name_match_a_single_video(tmp_path, capsys, name):
     if name == "table":
         pytest.importorskip("pandas")
     video = random_video(masks=False, poses=False)
     video.to_cocovid(tmp_path / "truth.json")
-    found = tmp_path / f"anything{FORMATS[name].suffixes[0]}"
-    FORMATS[name].write(video, found)
-    assert main(["evaluate", str(found), str(tmp_path / "truth.json")]) == 0
+    predictions = tmp_path / f"anything{FORMATS[name].suffixes[0]}"
+    FORMATS[name].write(video, predictions)
+    assert main(["evaluate", str(predictions), str(tmp_path / "truth.json")]) == 0
     assert "100.00" in capsys.readouterr().out
 
 
-def test_switches_are_printed_with_their_frames(tmp_path, capsys):
+def test_identity_switches_are_printed_with_their_frames(tmp_path, capsys):
     boxes = [[5, 5, 20, 20]] * 10
     VideoTracks(tracks=(track_of(1, range(10), boxes),), num_frames=10).to_mot(tmp_path / "gt.txt")
     halves = (track_of(1, range(5), boxes[:5]), track_of(2, range(5, 10), boxes[5:]))
-    VideoTracks(tracks=halves, num_frames=10).to_mot(tmp_path / "found.txt")
-    assert main(["evaluate", str(tmp_path / "found.txt"), str(tmp_path / "gt.txt")]) == 0
+    VideoTracks(tracks=halves, num_frames=10).to_mot(tmp_path / "predicted.txt")
+    assert main(["evaluate", str(tmp_path / "predicted.txt"), str(tmp_path / "gt.txt")]) == 0
     assert "switch in gt, frame 5: 1 1 was 1, is 2" in capsys.readouterr().out
-    assert main(["evaluate", str(tmp_path / "found.txt"), str(tmp_path / "gt.txt"), "--switches", "0"]) == 0
-    assert "... and 1 more switches" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "predicted.txt"), str(tmp_path / "gt.txt"), "--switches", "0"]) == 0
+    assert "... and 1 switches more" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -68,11 +72,11 @@ def test_switches_are_printed_with_their_frames(tmp_path, capsys):
         (["TRUTH", "TRUTH", "--json", "nowhere/a.json"], 2, "--json nowhere/a.json: no such folder"),
         (["none.json", "TRUTH"], 1, "res3d evaluate: none.json: no such file"),
         (["OTHER", "TRUTH"], 1, "the ground truth has a video 'a' that the predictions lack; they have 'c'"),
-        (["NOTES", "TRUTH"], 1, "line 1 must be numbers separated by commas, not 'hello'"),
-        (["FOLDER", "TRUTH"], 1, "the folder contains no files of tracks (.json or .txt)"),
+        (["NOTES", "TRUTH"], 1, "line 1 is no MOTChallenge text, numbers between commas: 'hello'"),
+        (["FOLDER", "TRUTH"], 1, "a folder without tracks (.json or .txt)"),
     ],
 )
-def test_bad_input_is_one_line(truth, tmp_path, capsys, arguments, code, message):
+def test_invalid_input_gives_one_line_and_its_exit_code(truth, tmp_path, capsys, arguments, code, message):
     random_video(name="c").to_cocovid(tmp_path / "other.json")
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
@@ -84,7 +88,7 @@ def test_bad_input_is_one_line(truth, tmp_path, capsys, arguments, code, message
     assert len(error.splitlines()) == 1
 
 
-def test_a_failed_write_is_no_half_file(truth, tmp_path, capsys):
+def test_failed_write_of_the_scores_leaves_no_file(truth, tmp_path, capsys):
     (tmp_path / "scores.json").mkdir()
     assert main(["evaluate", str(truth), str(truth), "--json", str(tmp_path / "scores.json")]) == 1
     assert "Is a directory" in capsys.readouterr().err

@@ -1,3 +1,6 @@
+import json
+import os
+import runpy
 import subprocess
 import sys
 
@@ -25,11 +28,11 @@ TOOLS = {
 }
 
 
-def test_the_version_is_printed(capsys):
+def test_version_is_printed(capsys):
     assert main(["--version"]) == 0
-    with pytest.raises(SystemExit) as leaving:
+    with pytest.raises(SystemExit) as caught:
         main(["extract", "--version"])
-    assert leaving.value.code == 0
+    assert caught.value.code == 0
     assert capsys.readouterr().out == f"res3d {res3d.__version__}\nres3d extract {res3d.__version__}\n"
 
 
@@ -40,7 +43,7 @@ def test_help_lists_the_commands(capsys, arguments):
     assert all(name in text for name in COMMANDS)
 
 
-def test_an_unknown_command_is_refused(capsys):
+def test_unknown_command_is_refused_with_a_suggestion(capsys):
     assert main(["extrct"]) == 2
     assert (
         capsys.readouterr().err == "res3d: error: unknown command 'extrct'; did you mean 'extract'? "
@@ -49,16 +52,19 @@ def test_an_unknown_command_is_refused(capsys):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_its_script_and_says_what_it_does(name):
-    run = subprocess.run(
-        [sys.executable, ROOT / "tools" / TOOLS[name], "--help"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert run.returncode == 0
-    assert f"usage: res3d {name} [options]" in run.stdout
+def test_script_in_tools_runs_the_command(name, capsys, monkeypatch):
+    script = str(ROOT / "tools" / TOOLS[name])
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(script, run_name="__main__")
+    assert caught.value.code == 0
+    assert f"usage: res3d {name} [options]" in capsys.readouterr().out
+
+
+def test_script_in_tools_runs_as_a_process():
+    script = ROOT / "tools" / TOOLS["describe"]
+    run = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    assert "usage: res3d describe [options]" in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -71,19 +77,19 @@ def test_every_command_has_its_script_and_says_what_it_does(name):
         ("extract", "[videos ...]"),
     ],
 )
-def test_usage_says_what_has_to_be_there(name, needs, capsys):
+def test_usage_line_has_the_positional_words(name, needs, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
     assert capsys.readouterr().out.splitlines()[0] == f"usage: res3d {name} [options] {needs}"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_takes_threads_and_prints_its_settings(name, tmp_path, capsys, one_thread, monkeypatch):
-    needed = {
+def test_every_command_accepts_threads_and_print_config(name, tmp_path, capsys, one_thread, monkeypatch):
+    required = {
         "train": ["--model", "{kind: classifier, backbone: r3d_18}", "--train", "{kind: labelled, source: x}"],
     }
     with pytest.raises(SystemExit, match="0"):
-        main([name, "--threads", "2", "--print-config", *needed.get(name, [])])
+        main([name, "--threads", "2", "--print-config", *required.get(name, [])])
     captured = capsys.readouterr()
     assert yaml.safe_load(captured.out)["computing"]["threads"] == 2
     assert captured.err == ""
@@ -94,40 +100,60 @@ def test_every_command_takes_threads_and_prints_its_settings(name, tmp_path, cap
     assert capsys.readouterr().out == captured.out
 
 
-def test_every_setting_of_every_command_is_documented():
-    for name, (place, _) in COMMANDS.items():
-        for target in targets_of(resolve(place)):
+def test_every_setting_has_a_docstring():
+    for name, (command, _) in COMMANDS.items():
+        for target in targets_of(resolve(command)):
             assert target.setting.doc, f"{name}: {target.path}"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["--version"], ["extrct"], ["extract", "--lenght", "3"], ["convert", "--inflate", "x"]]
-    + [[name, "--help"] for name in COMMANDS if name != "train"],
-)
-def test_neither_help_nor_a_wrong_word_waits_for_torch(arguments):
+WITHOUT_TORCH = [
+    *(["--help"], ["--version"], ["extrct"], ["extract", "--lenght", "3"], ["convert", "--inflate", "x"]),
+    *([name, "--help"] for name in COMMANDS if name != "train"),
+]
+
+
+@pytest.fixture(scope="module")
+def torch_imports() -> list[bool]:
+    """For each command line, whether it imported torch in a new process.
+
+    One process runs all of them, and torch is removed from ``sys.modules`` after each, so that each is independent.
+    """
     code = f"""
-import atexit, sys
+import contextlib, io, json, sys
 from res3d.cli import main
-atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))
-main({arguments})
+imports = []
+for arguments in {WITHOUT_TORCH}:
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        main(arguments)
+    imports.append(sys.modules.pop("torch", None) is not None)
+    for name in [name for name in sys.modules if name.startswith("res3d.") and not name.startswith("res3d.settings")]:
+        del sys.modules[name]
+print(json.dumps(imports))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stderr.splitlines()[-1] == "False"
+    return json.loads(run.stdout)
 
 
-def test_the_package_is_a_command(capsys):
+@pytest.mark.parametrize("number", range(len(WITHOUT_TORCH)), ids=[" ".join(words) for words in WITHOUT_TORCH])
+def test_help_and_invalid_flags_do_not_import_torch(torch_imports, number):
+    assert not torch_imports[number]
+
+
+def test_package_runs_as_a_module(capsys):
     run = subprocess.run([sys.executable, "-m", "res3d", "--version"], capture_output=True, text=True, check=True)
     assert run.stdout == f"res3d {res3d.__version__}\n"
 
 
-def test_idle_threads_sleep_where_a_command_runs():
-    code = "import os; from res3d.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "PASSIVE"
+def test_command_sets_the_waiting_policy_of_idle_threads():
+    code = "import os; from res3d.cli import main; main(['--version']); print(os.environ['GOMP_SPINCOUNT'])"
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "10000"
 
 
-def test_output_that_nobody_reads_any_more_is_no_traceback():
+def test_closed_output_pipe_gives_no_traceback():
     command = f"{sys.executable} -m res3d extract --help | true"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert run.stderr == ""

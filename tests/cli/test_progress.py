@@ -1,7 +1,7 @@
 from res3d.cli.progress import show_progress
 
 
-def test_without_a_terminal_there_is_a_line_now_and_then(capsys):
+def test_progress_without_a_terminal_prints_lines(capsys):
     with show_progress("a.mp4", 50, seconds=0) as progress:
         progress(10)
         progress(5)

@@ -14,7 +14,7 @@ def files(folder) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_video_and_its_exact_tracks_are_written(tmp_path, capsys):
+def test_sample_writes_a_video_and_its_tracks(tmp_path, capsys):
     assert main(["sample", str(tmp_path / "out"), *SMALL]) == 0
     assert files(tmp_path / "out") == ["res3d_sample.mp4", "res3d_sample_truth.json"]
     assert "wrote " in capsys.readouterr().out
@@ -23,13 +23,13 @@ def test_a_video_and_its_exact_tracks_are_written(tmp_path, capsys):
     assert len(list(VideoReader(tmp_path / "out" / "res3d_sample.mp4"))) == 6
 
 
-def test_as_it_is_it_is_the_sample_of_the_other_commands(tmp_path, capsys):
+def test_default_sample_equals_that_of_the_other_commands(tmp_path, capsys):
     assert main(["sample", str(tmp_path)]) == 0
     make_sample(tmp_path)
     assert "using the sample" in capsys.readouterr().out
 
 
-def test_labelled_videos_are_of_one_class_each_and_can_be_trained_on(tmp_path):
+def test_labelled_videos_form_a_dataset(tmp_path):
     assert main(["sample", str(tmp_path), *SMALL, "--per-class", "2", "--seed", "7"]) == 0
     kinds = ("disc", "square", "triangle")
     assert files(tmp_path) == [f"{kind}/{kind}_{number:03d}.mp4" for kind in kinds for number in range(2)]
@@ -48,14 +48,14 @@ def test_labelled_videos_are_of_one_class_each_and_can_be_trained_on(tmp_path):
         (["OUT", "--num-frames", "0"], "num_frames, num_objects and fps must be > 0"),
     ],
 )
-def test_wrong_settings_are_one_line(tmp_path, capsys, arguments, message):
-    given = [str(tmp_path / "x") if word == "OUT" else word for word in arguments]
-    assert main(["sample", *given]) == 2
+def test_invalid_settings_give_exit_code_2_and_no_files(tmp_path, capsys, arguments, message):
+    words = [str(tmp_path / "x") if word == "OUT" else word for word in arguments]
+    assert main(["sample", *words]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 
-def test_files_that_are_there_stay(tmp_path, capsys):
+def test_existing_files_need_overwrite(tmp_path, capsys):
     (tmp_path / "res3d_sample_truth.json").write_text("mine")
     assert main(["sample", str(tmp_path), *SMALL]) == 2
     assert "exists (--overwrite replaces it)" in capsys.readouterr().err

@@ -30,11 +30,11 @@ def tree(tmp_path, monkeypatch):
         (["a.mp4", "./a.mp4", "*.mp4"], ["a.mp4"]),
     ],
 )
-def test_files_folders_and_globs_are_expanded(tree, arguments, expected):
+def test_expand_videos_accepts_files_folders_and_globs(tree, arguments, expected):
     assert [path.as_posix() for path in expand_videos(arguments)] == expected
 
 
-def test_a_file_whose_name_looks_like_a_glob_is_a_file(tree):
+def test_existing_file_with_brackets_is_not_a_glob(tree):
     (tree / "what[1].mp4").touch()
     assert [str(p) for p in expand_videos(["what[1].mp4"])] == ["what[1].mp4"]
 
@@ -42,16 +42,16 @@ def test_a_file_whose_name_looks_like_a_glob_is_a_file(tree):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([""], "an empty name is no video"),
-        (["none"], "folder 'none' holds no video (.3gp, .asf"),
+        ([""], "the name of a video must not be empty"),
+        (["none"], "folder 'none' contains no video (.3gp, .asf"),
         (["*.mov"], "no file matches '*.mov'"),
         (["a.mp4", "*.mov"], "no file matches '*.mov'"),
         (
             ["a.mp4", "deep/a.avi"],
-            "a.mp4 and deep/a.avi have one name, and so would their results; run them into two folders",
+            "a.mp4 and deep/a.avi have the same name, so their results would too; use a different --out for each",
         ),
     ],
 )
-def test_what_means_no_video_or_one_result_for_two_is_refused(tree, arguments, message):
+def test_expand_videos_refuses_empty_results_and_equal_stems(tree, arguments, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         expand_videos(arguments)

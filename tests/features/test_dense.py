@@ -1,4 +1,4 @@
-"""Windows of a video's map are those of the network run on the whole video at once."""
+"""The windows of ``DenseWindows`` equal those of the map of the whole video, computed at once."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ from res3d.video import ClipSampler, FramePlace, Preprocessing, StreamFrame
 SMALL = Preprocessing(resize=(36, 48), crop=(32, 32), mean=(0.4,) * 3, std=(0.2,) * 3)
 
 
-def made(name: str, **overrides) -> res3d.ResNet3d:
+def create(name: str, **overrides) -> res3d.ResNet3d:
     return res3d.create_backbone(name, width=0.0625, **overrides).eval().double()
 
 
 def whole_video(video: torch.Tensor, sampler: ClipSampler) -> torch.Tensor:
-    """[C, n, H, W] -> the frames that clips are made of, borders repeated as clips repeat them."""
+    """Return the frames that the clips consist of, with repeated border frames: [C, n, H, W] -> [C, m, H, W]."""
     n = video.shape[1]
     end = n
     if sampler.tail == "pad":
@@ -43,16 +43,16 @@ def whole_video(video: torch.Tensor, sampler: ClipSampler) -> torch.Tensor:
     ids=str,
 )
 @torch.no_grad()
-def test_windows_are_those_of_the_whole_videos_map(name, layer, sampler, n):
-    model = made(name)
+def test_windows_equal_the_map_of_the_whole_video(name, layer, sampler, n):
+    model = create(name)
     video = torch.randn(3, n, 32, 32).double()
     expected = model.compute_maps(whole_video(video, sampler)[None], model.spec.stage_names, [layer])[layer][0]
     grid = MapGrid(spec=model.spec, layer=layer, sampler=sampler)
-    stretches = []
+    segments = []
 
-    def run(stretch):
-        stretches.append(stretch.shape[2])
-        return model.compute_maps(stretch, model.spec.stage_names, [layer])[layer]
+    def run(segment):
+        segments.append(segment.shape[2])
+        return model.compute_maps(segment, model.spec.stage_names, [layer])[layer]
 
     dense = DenseWindows(grid, run, core=4, batch=3)
     places = [FramePlace(i, i, i / 10, (i + 1) / 10, True) for i in range(n)]
@@ -71,7 +71,7 @@ def test_windows_are_those_of_the_whole_videos_map(name, layer, sampler, n):
         first = start // grid.stride
         torch.testing.assert_close(window, expected[:, first : first + length], rtol=1e-9, atol=1e-9)
     if n > 3 and sum(grid.reach) * 8 < n:
-        assert len(stretches) > 1
+        assert len(segments) > 1
 
 
 @pytest.mark.parametrize(
@@ -81,69 +81,72 @@ def test_windows_are_those_of_the_whole_videos_map(name, layer, sampler, n):
             "r3d_18",
             {},
             ClipSampler(16, 4),
-            "a position every 8 frames, so clips must start at multiples .* not every 4",
+            "a position every 8 frames, so the clip stride must be a multiple of it, not 4",
         ),
-        ("resnet18_3d", {}, ClipSampler(8, 3, 2), "a position every 2 frames, so clips must .* not every 3"),
+        ("resnet18_3d", {}, ClipSampler(8, 3, 2), "a position every 2 frames, so the clip stride must .* not 3"),
         ("r3d_18", {}, ClipSampler(16, 8, tail="shift"), "tail='shift' moves the last clip off them"),
         ("resnet18_3d", {"norm": "group"}, ClipSampler(), "resnet18_3d averages over all frames of a clip"),
     ],
     ids=str,
 )
-def test_what_it_is_not_defined_for_is_refused(name, overrides, sampler, message):
+def test_context_video_refuses_undefined_combinations(name, overrides, sampler, message):
     with pytest.raises(ValueError, match=message):
-        FeatureExtractor(made(name, **overrides), sampler=sampler, context="video")
+        FeatureExtractor(create(name, **overrides), sampler=sampler, context="video")
 
 
 @pytest.mark.parametrize("pool", ["avg", "max", "none"])
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_extraction_gives_windows_of_the_whole_video(video, thin, pool, batch_size):
+def test_extraction_with_context_video_pools_windows(video, thin, pool, batch_size):
     sampler = ClipSampler(8, 4)
-    got = res3d.extract_features(
+    result = res3d.extract_features(
         video, thin, sampler=sampler, pool=pool, preprocess=SMALL, batch_size=batch_size, context="video"
     )
-    assert got.meta["context"] == "video"
-    assert got.frame_indices.tolist() == sampler.indices(40).tolist()
+    assert result.meta["context"] == "video"
+    assert result.frame_indices.tolist() == sampler.indices(40).tolist()
     pools = {"avg": lambda m: m.mean(axis=(1, 2, 3)), "max": lambda m: m.max(axis=(1, 2, 3)), "none": lambda m: m}
     maps = res3d.extract_features(video, thin, sampler=ClipSampler(40, 40), pool="none", preprocess=SMALL).features[0]
-    for k, features in enumerate(got.features):
+    for k, features in enumerate(result.features):
         np.testing.assert_allclose(features, pools[pool](maps[:, 4 * k : 4 * k + 8]), rtol=1e-4, atol=1e-5)
 
 
-def test_logits_of_windows(video, thin):
+def test_logits_of_a_window_of_the_whole_video(video, thin):
     classifier = res3d.ClipClassifier(thin, 5)
     torch.nn.init.normal_(classifier.fc.weight)
-    one = res3d.extract_features(video, classifier, sampler=ClipSampler(40, 40), layer="logits", preprocess=SMALL)
+    clip = res3d.extract_features(video, classifier, sampler=ClipSampler(40, 40), layer="logits", preprocess=SMALL)
     window = res3d.extract_features(
         video, classifier, sampler=ClipSampler(40, 40), layer="logits", preprocess=SMALL, context="video"
     )
-    np.testing.assert_allclose(window.features, one.features, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(window.features, clip.features, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["thin", "slow_r50", "c2d_r50"])
 @pytest.mark.parametrize("layer", ["stem", "conv2", "conv4", "conv5"])
-def test_sharing_frames_changes_nothing(video, thin, name, layer):
-    model = thin if name == "thin" else made(name).float()
+def test_shared_frames_give_the_same_features(video, thin, name, layer):
+    model = thin if name == "thin" else create(name).float()
     settings = {"sampler": ClipSampler(8, 3, 2), "layer": layer, "preprocess": SMALL, "pool": "none"}
-    shared, alone = (
-        ExtractionRun(
-            FeatureExtractor(model, **settings, options=NetworkOptions(share_frames=share)),
-            res3d.video.VideoReader(video),
-        ).extract()
-        for share in (True, False)
+    sharing, other = (
+        FeatureExtractor(model, **settings, options=NetworkOptions(share_frames=share)) for share in (True, False)
     )
-    assert FeatureExtractor(model, **settings).network.shared
-    np.testing.assert_allclose(shared.features, alone.features, rtol=1e-4, atol=1e-5)
-    shifted = {**settings, "sampler": ClipSampler(4, 4, 2, "shift")}  # the last clip may hold any of the last frames
+    shared, separate = (
+        ExtractionRun(extractor, res3d.video.VideoReader(video)).extract() for extractor in (sharing, other)
+    )
+    assert sharing.network.shared
+    assert not other.network.shared
+    np.testing.assert_allclose(shared.features, separate.features, rtol=1e-4, atol=1e-5)
+    shifted = {
+        **settings,
+        "sampler": ClipSampler(4, 4, 2, "shift"),
+    }  # the last clip may start at any of the last frames
     assert not FeatureExtractor(model, **shifted).network.shared
 
 
-def test_stages_are_timed_one_after_the_other(video, thin):
+def test_time_alone_measures_every_part(video, thin):
     extractor = FeatureExtractor(thin, sampler=ClipSampler(4, 2), preprocess=SMALL)
     times = ExtractionRun(extractor, res3d.video.VideoReader(video)).time_alone()
     assert list(times) == ["decode", "preprocess", "network"]
     assert min(times.values()) > 0
 
 
-def test_an_unknown_context_is_named(thin):
+def test_unknown_context_is_refused(thin):
     with pytest.raises(ValueError, match="context must be one of 'clip', 'video', not 'all'"):
         FeatureExtractor(thin, context="all")

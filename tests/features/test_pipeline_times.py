@@ -3,7 +3,7 @@ import time
 from res3d.features import PipelineTimes
 
 
-def test_shares_are_of_the_time_that_passed():
+def test_shares_are_relative_to_the_elapsed_time():
     times = PipelineTimes()
     with times.measure("decode"):
         time.sleep(0.05)

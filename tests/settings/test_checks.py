@@ -9,7 +9,7 @@ from res3d.settings import Choice, Range, check_fields
 
 
 @dataclass(frozen=True)
-class Some:
+class Numbers:
     share: Annotated[float, Range(0, 1)] = 0.5
     overlap: Annotated[float | None, Range(0, 1, above=True)] = None
     area: Annotated[float, Range(0, unit="pixels²")] = 0.0
@@ -38,11 +38,11 @@ class Some:
         ({"way": "up"}, "way must be one of 'near', 'far', not 'up'"),
     ],
 )
-def test_numbers_outside_their_range_and_words_of_no_choice_are_refused(changes, message):
+def test_check_fields_refuses_values_outside_range_and_choice(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        Some(**changes)
+        Numbers(**changes)
 
 
-def test_numbers_in_their_range_are_accepted():
-    Some(share=0, overlap=1, area=1e9, count=np.int64(3), most=9)
-    Some(share=np.float32(1), overlap=None, most=None)
+def test_check_fields_accepts_values_in_range():
+    Numbers(share=0, overlap=1, area=1e9, count=np.int64(3), most=9)
+    Numbers(share=np.float32(1), overlap=None, most=None)

@@ -33,13 +33,13 @@ class Clips:
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """How objects are linked."""
+    """Linking of detections."""
 
     max_tracks: int | None = None
-    """Number of objects, where it is known."""
+    """Number of objects, if it is known."""
     costs: tuple[Clips, ...] = ()
     motion: Literal["velocity", "none"] = "velocity"
-    """Where objects are looked for."""
+    """Motion model of tracks."""
 
     def __post_init__(self) -> None:
         if self.max_tracks == 0:
@@ -51,7 +51,7 @@ DATA = {"clips": Clips, "link": Link}
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """Follow objects.
+    """Track objects.
 
     A second paragraph, which
     is filled.
@@ -66,11 +66,11 @@ class Track:
     formats: Annotated[list[Annotated[str, Choice({"mot": 1, "table": 2})]], Group("output")] = field(
         default_factory=list
     )
-    """More files."""
+    """Formats of the files."""
     dtype: Annotated[str, Choice(TYPES, {"bf16": "bfloat16"}), Alias("number_type"), Deprecated("precision")] = "auto"
-    """Computing type."""
+    """Number type."""
     clips: Annotated[Clips, Short("clip_{}", "{}")] = Clips()
-    """How videos are cut."""
+    """Sampling of clips."""
     link: Annotated[Link, Short()] = Link()
     rates: dict[str, float] = field(default_factory=dict)
     unfreeze: dict[int, int] = field(default_factory=dict)
@@ -113,20 +113,20 @@ def read(*arguments: str) -> Track:
         (["--", "--out", "-1"], {"videos": ["--out", "-1"]}),
     ],
 )
-def test_flags_set_fields_by_every_name(arguments, changes):
+def test_every_name_of_a_flag_sets_its_field(arguments, changes):
     assert read(*arguments) == Track(**changes)
 
 
-def test_configs_are_the_same_tree_and_take_the_short_names_too(tmp_path):
+def test_configurations_are_merged_and_accept_short_names(tmp_path):
     (tmp_path / "a.yaml").write_text("out: x\nlength: 3\nlink: {max_tracks: 2}\nmodel: {a: 1, b: 2}\n")
     (tmp_path / "b.yaml").write_text("clips: {crop: [1, 2]}\nlink.motion: none\nmodel: {b: 3}\n")
-    both = read("--max-tracks", "4", "--config", str(tmp_path / "a.yaml"), "--config", str(tmp_path / "b.yaml"))
-    assert both == Track(
+    merged = read("--max-tracks", "4", "--config", str(tmp_path / "a.yaml"), "--config", str(tmp_path / "b.yaml"))
+    assert merged == Track(
         out="x", clips=Clips(length=3, crop=(1, 2)), link=Link(max_tracks=4, motion="none"), model={"b": 3}
     )
 
 
-def test_flags_change_mappings_of_configs_and_leave_what_aliases_share(tmp_path):
+def test_flags_change_single_keys_of_a_mapping_but_not_its_aliases(tmp_path):
     (tmp_path / "a.yaml").write_text("model: &m {a: {b: 1}}\ndata: {kind: clips, length: 4}\nrates: {x: 1}\n")
     run = read("--config", str(tmp_path / "a.yaml"), "--model.a.c", "2", "--data.crop", "1,2", "--data.length", "5")
     assert run.model == {"a": {"b": 1, "c": 2}}
@@ -134,11 +134,10 @@ def test_flags_change_mappings_of_configs_and_leave_what_aliases_share(tmp_path)
     assert run.rates == {"x": 1.0}
 
 
-def test_what_is_printed_as_a_config_is_read_as_one(tmp_path):
+def test_dumped_settings_are_read_back(tmp_path):
     run = read("--max-tracks", "2", "--data", "{kind: link, max_tracks: 3}", "--no-draw", "a")
     (tmp_path / "c.yaml").write_text(dump_dataclass(run, defaults=True))
-    again = read("--config", str(tmp_path / "c.yaml"))
-    assert again == run
+    assert read("--config", str(tmp_path / "c.yaml")) == run
     assert "max_tracks: 2" in (tmp_path / "c.yaml").read_text()
 
 
@@ -167,7 +166,7 @@ def test_what_is_printed_as_a_config_is_read_as_one(tmp_path):
         (["--config", "nowhere.yaml"], "--config nowhere.yaml: No such file or directory"),
     ],
 )
-def test_a_wrong_command_line_is_named_in_one_line(arguments, message):
+def test_error_of_a_command_line_names_the_flag_in_one_line(arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         read(*arguments)
     assert "\n" not in str(caught.value)
@@ -180,32 +179,32 @@ def test_a_wrong_command_line_is_named_in_one_line(arguments, message):
         ("link: {max_track: 2}", "c.yaml: link: unknown key 'max_track'; did you mean 'max_tracks'?"),
         ("link: {max_tracks: x}", "c.yaml: link.max_tracks: expected a whole number, not 'x'"),
         ("link: 3", "c.yaml: link: expected the keys of Link, not 3"),
-        ("length: 3\nclips: {length: 4}", "c.yaml: 'clips.length' stands twice"),
+        ("length: 3\nclips: {length: 4}", "c.yaml: 'clips.length' is set twice"),
         ("data: {kind: clip}", "data.kind must be one of clips, link, not 'clip'; did you mean 'clips'?"),
         ("- a", "c.yaml: expected a mapping of settings, not ['a']"),
         ("out: [x", "c.yaml is not valid YAML"),
     ],
 )
-def test_a_wrong_config_is_named_with_its_file(tmp_path, monkeypatch, text, message):
+def test_error_of_a_configuration_names_the_file_and_key(tmp_path, monkeypatch, text, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ValueError, match=re.escape(message)):
         read("--config", "c.yaml")
 
 
-def test_a_config_that_is_no_text_is_named(tmp_path):
+def test_error_of_a_binary_configuration_names_the_file(tmp_path):
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"c\.yaml: not UTF-8 text"):
         read("--config", str(tmp_path / "c.yaml"))
 
 
-def test_old_flags_say_what_they_are_called_now():
+def test_deprecation_line_has_the_new_name():
     assert deprecation_lines(split_words(Track, ["--precision", "auto", "--length", "3"])) == [
         "--precision is now called --dtype"
     ]
 
 
-def test_two_settings_of_one_name_are_a_mistake_of_ours():
+def test_two_settings_with_the_same_name_raise_type_error():
     @dataclass(frozen=True)
     class Twice:
         length: int = 3
@@ -215,22 +214,22 @@ def test_two_settings_of_one_name_are_a_mistake_of_ours():
         split_words(Twice, ["--length", "3"])
 
 
-def test_help_has_headings_sentences_words_and_defaults(monkeypatch):
+def test_help_has_headings_docstrings_choices_and_defaults(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     text = format_help(Track, "res3d track")
     assert text.startswith(
-        "usage: res3d track [options] [VIDEO ...]\n\nFollow objects.\n\nA second paragraph, which is filled.\n"
+        "usage: res3d track [options] [VIDEO ...]\n\nTrack objects.\n\nA second paragraph, which is filled.\n"
     )
     for line in (
         "output:",
         "  --out FOLDER            Folder for the results. (default: tracks)",
         "  --draw, --no-draw       Draw the tracks. (default: on)",
-        "  --formats mot|table,...\n                          More files.",
-        "  --dtype auto|float32|bfloat16\n                          Computing type. (default: auto)",
-        "clips (how videos are cut, also as --clips.NAME):",
+        "  --formats mot|table,...\n                          Formats of the files.",
+        "  --dtype auto|float32|bfloat16\n                          Number type. (default: auto)",
+        "clips (sampling of clips, also as --clips.NAME):",
         "  --clip-length N         Frames per clip. (default: 8)",
         "  --clip-crop N,N",
-        "  --max-tracks N          Number of objects, where it is known.",
+        "  --max-tracks N          Number of objects, if it is known.",
         "  --data {kind: clips|link, ...}",
         "general:",
     ):

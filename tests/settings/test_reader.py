@@ -13,10 +13,10 @@ POOLS = {"avg": 1, "max": 2}
 
 @dataclass(frozen=True, kw_only=True)
 class Sprites:
-    """Made-up clips."""
+    """Synthetic clips."""
 
     seed: int
-    """Decides what moves."""
+    """Seed of the motion."""
     size: tuple[int, int] = (8, 8)
 
     def __post_init__(self) -> None:
@@ -26,7 +26,7 @@ class Sprites:
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """Clips of files."""
+    """Clips from files."""
 
     path: Path
     """A folder
@@ -35,7 +35,7 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True)
 class Still:
-    """Nothing moves."""
+    """Clips without motion."""
 
 
 MOVERS = {"sprites": Sprites, "still": Still}
@@ -57,14 +57,14 @@ def read(text: str) -> Run:
     return parse_dataclass(Run, text, root="run")
 
 
-def test_every_type_is_read():
+def test_values_are_converted_to_the_type_of_the_field():
     run = read("pool: max\nrates: {a: 1e-3}\nnames: [x, y]\nanything: {b: [1]}\ndata: {kind: sprites, seed: 3}")
     assert run == Run(pool="max", rates={"a": 0.001}, names=["x", "y"], anything={"b": [1]}, data=Sprites(seed=3))
     assert read("data: {kind: folder, path: a/b}").data == Folder(path=Path("a/b"))
     assert read("pool: mean").pool == "avg"
 
 
-def test_a_variant_is_checked_at_once_and_built_later():
+def test_variant_checks_types_when_read_and_values_when_built():
     later = read("later: {kind: sprites, seed: -1, size: [2, 3]}").later
     assert (later.tag, later.kind, later.given) == ("sprites", Sprites, {"seed": -1, "size": [2, 3]})
     assert later.arguments == {"seed": -1, "size": (2, 3)}
@@ -73,7 +73,7 @@ def test_a_variant_is_checked_at_once_and_built_later():
     assert read("later: {kind: sprites, seed: 1}").later.build() == Sprites(seed=1)
 
 
-def test_a_tag_alone_stands_for_a_member_with_its_defaults_where_it_may():
+def test_bare_tag_is_a_member_with_its_defaults():
     run = read("mover: still")
     assert run.mover == Still() == read("mover: {kind: still}").mover
     assert dump_dataclass(run) == "mover: still\n"
@@ -83,11 +83,11 @@ def test_a_tag_alone_stands_for_a_member_with_its_defaults_where_it_may():
         ValueError, match=re.escape("run.mover.kind must be one of sprites, still, not 'stil'; did you")
     ):
         read("mover: stil")
-    with pytest.raises(ValueError, match=re.escape("run.mover: key 'seed' is missing (Decides what moves)")):
+    with pytest.raises(ValueError, match=re.escape("run.mover: key 'seed' is missing (Seed of the motion)")):
         read("mover: sprites")
 
 
-def test_what_is_written_is_read_again():
+def test_dump_and_parse_round_trip():
     run = read("later: {kind: sprites, seed: 1, size: [2, 3]}\ndata: {kind: folder, path: x}\nnames: [a, b]")
     assert read(dump_dataclass(run)) == run
     assert read(dump_dataclass(run, defaults=True)) == run
@@ -107,7 +107,7 @@ def test_what_is_written_is_read_again():
         ("data: {kind: [1]}", "run.data.kind must be one of sprites, folder, not [1]"),
         ("data: {kind: sprites, sede: 3}", "run.data: unknown key 'sede'; did you mean 'seed'? (accepted: seed, size)"),
         ("later: {kind: sprites, seed: x}", "run.later.seed: expected a whole number, not 'x'"),
-        ("later: {kind: sprites}", "run.later: key 'seed' is missing (Decides what moves)"),
+        ("later: {kind: sprites}", "run.later: key 'seed' is missing (Seed of the motion)"),
         ("later: {kind: folder, path: 3}", "run.later.path: expected a path, not 3"),
         ("rates: {a: fast}", "run.rates.a: expected a number, not 'fast'"),
         ("rates: 3", "run.rates: expected a mapping, not 3"),
@@ -116,7 +116,7 @@ def test_what_is_written_is_read_again():
         ("[1, 2]", "run: expected the keys of Run, not [1, 2]"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_path(text, message):
+def test_error_names_the_path_of_the_value_in_one_line(text, message):
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         read(text)
     assert "\n" not in str(caught.value)
@@ -126,25 +126,25 @@ def test_what_is_wrong_is_named_with_its_path(text, message):
     ("text", "message"),
     [
         ("a: &a [x, x]\nb: &b " + "[*a, *a]\nc: " + "[" * 3 + "*b" + "]" * 3, "unknown key 'a'"),
-        ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)), "aliases stand for"),
-        ("anything: &a [*a]", "an alias stands for something that holds it"),
-        ("pool: avg\npool: max", "key 'pool' stands twice"),
-        ("[" * 5000, "is nested too deeply"),
+        ("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)), "aliases expand to"),
+        ("anything: &a [*a]", "an alias refers to a value that contains it"),
+        ("pool: avg\npool: max", "duplicate key 'pool'"),
+        ("[" * 1000, "is nested too deeply"),
         ("anything: 2020-99-99", "is not valid YAML"),
         ("a: [b", "run is not valid YAML"),
     ],
 )
-def test_yaml_that_is_none_or_explodes_is_refused_at_once(text, message):
+def test_invalid_or_exploding_yaml_is_refused(text, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         read(text)
 
 
-def test_yaml_merges_mappings():
+def test_yaml_merge_key_is_supported():
     text = "anything: &a {x: 1, y: 2}\nrates: {<<: *a, y: 3}"
     assert read(text).rates == {"x": 1, "y": 3}
 
 
-def test_messages_are_short_whatever_the_value():
+def test_messages_are_short_for_large_values():
     with pytest.raises(ValueError, match="expected text") as caught:
         build_value(str, list(range(10**5)), "x")
     assert len(str(caught.value)) < 200
@@ -153,10 +153,10 @@ def test_messages_are_short_whatever_the_value():
     assert len(str(caught.value)) < 400
 
 
-def test_sentences_are_read_from_below_the_fields():
+def test_field_docs_returns_the_docstrings_under_the_fields():
     assert field_docs(Folder) == {"path": "A folder of videos."}
     assert {setting.name: setting.doc for setting in settings_of(Sprites)} == {
-        "seed": "Decides what moves.",
+        "seed": "Seed of the motion.",
         "size": "",
     }
 

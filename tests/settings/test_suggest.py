@@ -15,6 +15,6 @@ from res3d.settings import did_you_mean, nearest_name
         ("a", (), None),
     ],
 )
-def test_the_nearest_name_is_suggested(name, accepted, nearest):
+def test_nearest_name_prefers_case_then_prefix_then_similarity(name, accepted, nearest):
     assert nearest_name(name, accepted) == nearest
     assert did_you_mean(name, accepted) == ("" if nearest is None else f"; did you mean {nearest!r}?")

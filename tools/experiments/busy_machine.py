@@ -1,10 +1,11 @@
 #!/usr/bin/env python
-"""Frames per second of extraction and tracking, alone and beside other processes, by how idle threads wait.
+"""Frames per second of extraction and tracking, alone and beside other processes, for several spin counts.
 
     python tools/experiments/busy_machine.py [--jobs extract track] [--threads 1 2] [--spins 300000 10000] [--rounds 3]
 
-"run": a second process does the same job beside it; "busy": two processes that compute without a pause. `spins` are
-values of GOMP_SPINCOUNT; OpenMP's own is 300000. Settings take turns, `--rounds` times; medians, in a Markdown table.
+An idle OpenMP thread spins before it sleeps; `--spins` are values of GOMP_SPINCOUNT, whose default is 300000. The jobs
+run beside "nothing", beside a second process with the same job ("run"), and beside two processes that compute without a
+pause ("busy"). All settings run in turns, `--rounds` times. Prints the medians as a Markdown table.
 """
 
 import argparse
@@ -23,7 +24,7 @@ BESIDE = ("nothing", "run", "busy")
 
 
 def extraction(folder: Path, threads: int) -> Callable[[], int]:
-    """A function that extracts features once and returns the number of frames."""
+    """Return a function that extracts features once and returns the number of frames."""
     import res3d
     from res3d.features import ExtractionRun, FeatureExtractor
     from res3d.video import VideoReader
@@ -31,14 +32,14 @@ def extraction(folder: Path, threads: int) -> Callable[[], int]:
     extractor = FeatureExtractor(res3d.create_backbone("r3d_18"))
 
     def run() -> int:
-        found = ExtractionRun(extractor, VideoReader(folder / "sample.mp4", threads=threads)).extract()
-        return int(found.frame_indices.max()) + 1
+        features = ExtractionRun(extractor, VideoReader(folder / "sample.mp4", threads=threads)).extract()
+        return int(features.frame_indices.max()) + 1
 
     return run
 
 
 def tracking(folder: Path, threads: int) -> Callable[[], int]:
-    """A function that tracks once and returns the number of frames."""
+    """Return a function that tracks once and returns the number of frames."""
     from res3d.detection import DEMO_WEIGHTS, load_detector
     from res3d.inference import optimize
     from res3d.tracking import track_video
@@ -52,7 +53,7 @@ JOBS = {"extract": extraction, "track": tracking}
 
 
 def work(job: str, folder: Path, threads: int, seconds: float) -> None:
-    """Warm up, say so, wait for a line, and print the frames per second over that time."""
+    """Warm up, print "ready", wait for a line on stdin, run for ``seconds``, and print the frames per second."""
     from res3d.threads import use_threads
 
     use_threads(threads)
@@ -60,17 +61,18 @@ def work(job: str, folder: Path, threads: int, seconds: float) -> None:
     run()
     print("ready", flush=True)
     sys.stdin.readline()
-    frames, began = 0, time.perf_counter()
-    while (spent := time.perf_counter() - began) < seconds:
+    frames, start_time = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start_time) < seconds:
         frames += run()
-    print(frames / spent)
+    print(frames / elapsed)
 
 
 def start(job: str, folder: Path, threads: int, seconds: float, spin: str) -> "subprocess.Popen[str]":
-    names = [job, str(folder), str(threads), str(seconds)]
+    """Start a process that runs ``work``."""
+    arguments = [job, str(folder), str(threads), str(seconds)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
     return subprocess.Popen(
-        [sys.executable, __file__, "work", *names],
+        [sys.executable, __file__, "work", *arguments],
         env=environment | {"GOMP_SPINCOUNT": spin},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -80,17 +82,18 @@ def start(job: str, folder: Path, threads: int, seconds: float, spin: str) -> "s
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    started = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    """Run processes that compute without a pause until the block ends."""
+    children = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         yield
     finally:
-        for process in started:
-            process.kill()
-            process.wait()
+        for child in children:
+            child.kill()
+            child.wait()
 
 
 def measure(job: str, folder: Path, threads: int, seconds: float, spin: str, beside: str) -> float:
-    """Frames per second, the mean of the processes that do the job."""
+    """Return the frames per second, averaged over the processes with the job."""
     processes = [start(job, folder, threads, seconds, spin) for _ in range(1 + (beside == "run"))]
     for process in processes:
         if process.stdout is None or process.stdout.readline().strip() != "ready":
@@ -110,21 +113,21 @@ def main() -> None:
     parser.add_argument("--spins", nargs="+", default=["300000", "10000"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6)
-    wanted = parser.parse_args()
+    options = parser.parse_args()
     from res3d.data import SyntheticVideo
 
-    found: dict[tuple[str, int, str, str], list[float]] = {}
+    rates: dict[tuple[str, int, str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         SyntheticVideo().write(Path(name) / "sample.mp4")
-        for _ in range(wanted.rounds):
-            for setting in itertools.product(wanted.jobs, wanted.threads, BESIDE, wanted.spins):
+        for _ in range(options.rounds):
+            for setting in itertools.product(options.jobs, options.threads, BESIDE, options.spins):
                 job, threads, beside, spin = setting
-                found.setdefault(setting, []).append(measure(job, Path(name), threads, wanted.seconds, spin, beside))
-                print(*setting, f"{found[setting][-1]:.1f}", file=sys.stderr, flush=True)
-    print("| job | threads | beside it |", *(f"spin {spin} |" for spin in wanted.spins))
-    print("|---|---|---|" + "---|" * len(wanted.spins))
-    for job, threads, beside in itertools.product(wanted.jobs, wanted.threads, BESIDE):
-        speeds = (statistics.median(found[job, threads, beside, spin]) for spin in wanted.spins)
+                rates.setdefault(setting, []).append(measure(job, Path(name), threads, options.seconds, spin, beside))
+                print(*setting, f"{rates[setting][-1]:.1f}", file=sys.stderr, flush=True)
+    print("| job | threads | beside it |", *(f"spin {spin} |" for spin in options.spins))
+    print("|---|---|---|" + "---|" * len(options.spins))
+    for job, threads, beside in itertools.product(options.jobs, options.threads, BESIDE):
+        speeds = (statistics.median(rates[job, threads, beside, spin]) for spin in options.spins)
         print(f"| {job} | {threads} | {beside} |", *(f"{speed:.1f} |" for speed in speeds))
 
 

@@ -1,12 +1,14 @@
 #!/usr/bin/env python
-"""Time and memory of one forward pass: the 3D detector, its 2D mode, and torchvision's detector frame by frame.
+"""Time and memory of one forward pass: a 3D detector, its 2D mode, and torchvision's detector frame by frame.
 
     python tools/experiments/detector_cost.py [--frames 8] [--size 256] [--repeat 5] [--threads 1]
 
-All are Mask R-CNNs on a ResNet-50 with a feature pyramid, with torchvision's weights as they are drawn at random (ours
-inflated from them), on the same clip of noise, with the same counts of proposals and detections. Prints a Markdown
-table: seconds of a pass, the median of several that are taken in turn, so that other load on the machine falls on all;
-multiply-adds of convolutions and linear layers; how far the resident memory of a fresh process rises in a pass (Linux).
+All are Mask R-CNNs on a ResNet-50 with a feature pyramid, with the same random weights of torchvision (inflated for
+res3d), the same clip of noise, and the same numbers of proposals and detections. Prints a Markdown table with
+
+- the seconds of a pass: the median of several, in turns, so that other load on the machine slows all equally;
+- the multiply-adds of convolutions and linear layers;
+- the increase of the resident memory of a new process during one pass (Linux).
 """
 
 import argparse
@@ -30,29 +32,30 @@ CLASSES = 91
 
 
 def build(way: str, size: int, proposals: int) -> Callable[[Tensor], object]:
-    """What takes a clip [3, T, H, W]."""
+    """Return a function that runs one of ``WAYS`` on a clip [3, T, H, W]."""
     torch.manual_seed(0)
     settings: dict[str, Any] = {"min_size": size, "max_size": size, "rpn_pre_nms_top_n_test": proposals}
     settings |= {"rpn_post_nms_top_n_test": proposals, "rpn_nms_thresh": 0.9, "box_score_thresh": 0.0}
     settings |= {"box_detections_per_img": 20}
-    theirs = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=CLASSES, **settings).eval()
-    lively(theirs)
+    peer = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=CLASSES, **settings).eval()
+    scale_predictors(peer)
     if way == "torchvision, T passes":
-        return lambda clip: [theirs([frame]) for frame in clip.unbind(1)]
+        return lambda clip: [peer([frame]) for frame in clip.unbind(1)]
     kernel = 1 if way == "2D mode" else None
-    ours = mask_rcnn_3d("resnet50_3d", CLASSES, weights=theirs.state_dict(), temporal_kernel=kernel, **settings).eval()
-    return lambda clip: ours([clip])
+    model = mask_rcnn_3d("resnet50_3d", CLASSES, weights=peer.state_dict(), temporal_kernel=kernel, **settings).eval()
+    return lambda clip: model([clip])
 
 
 @torch.no_grad()
-def lively(model: Any) -> None:
-    """Predictors whose outputs differ from place to place, so that boxes spread over the frame."""
+def scale_predictors(model: Any) -> None:
+    """Scale the weights of the predictors so that scores vary over the frame and boxes spread over it."""
     model.rpn.head.cls_logits.weight.mul_(50)
     model.roi_heads.box_predictor.cls_score.weight.mul_(20)
 
 
 @torch.no_grad()
 def measure(arguments: argparse.Namespace) -> None:
+    """Measure all ways and print the table."""
     clip = torch.rand(3, arguments.frames, arguments.size, arguments.size)
     runs = {way: build(way, arguments.size, arguments.proposals) for way in WAYS}
     adds = {}
@@ -82,23 +85,24 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 def memory_of(way: str) -> float:
-    """Megabytes that one pass needs, measured in a process of its own."""
+    """Return the megabytes that one pass needs, measured in a new process."""
     command = [sys.executable, *sys.argv, "--memory-of", way]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 @torch.no_grad()
 def print_memory(arguments: argparse.Namespace) -> None:
+    """Run one pass and print the megabytes that it needs."""
     run = build(arguments.memory_of, arguments.size, arguments.proposals)
     clip = torch.rand(3, arguments.frames, arguments.size, arguments.size)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of building the models
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak, which is that of building the models
     before = resident("VmRSS")
     run(clip)
     print(resident("VmHWM") - before)
 
 
 def resident(name: str) -> float:
-    """Megabytes, as Linux counts them."""
+    """Return a memory size of this process in megabytes, from Linux's /proc/self/status."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition(f"{name}:")[2].split()[0]) / 1024
 

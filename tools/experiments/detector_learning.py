@@ -1,17 +1,18 @@
 #!/usr/bin/env python
-"""Does the detector learn, and does time help? Learning curves on made-up clips, 3D against its 2D twin.
+"""Learning curves of a small detector on synthetic clips, in 3D and in 2D.
 
     python tools/experiments/detector_learning.py run --labels shape --mode 3d --seed 0 --steps 2000 --out runs
     python tools/experiments/detector_learning.py report --out runs [--plot docs/detector_learning.png]
 
-Clips of 8 × 128² show 2 to 4 sprites; two meet in the middle, one behind the other. With ``--labels shape`` the
-classes are disc, square and triangle; with ``--labels heading`` they are the four directions of motion, which no single
-frame shows. Training is under bfloat16 autocast, scoring in
-float32. The 2D twin has a temporal kernel of 1 everywhere, and is otherwise the same.
+Clips of 8 × 128² show 2 to 4 sprites; two of them cross in the middle, one behind the other. With ``--labels shape``
+the classes are disc, square and triangle; with ``--labels heading`` they are the four directions of motion, which a
+single frame does not show. Training runs under bfloat16 autocast, evaluation in float32. The 2D detector has temporal
+kernel 1 in all layers and is otherwise the same.
 
-``run`` writes OUT/LABELS_MODE_seedN.json after every evaluation, and a checkpoint beside it from which the same command
-goes on, to more steps if asked. ``report`` prints Markdown tables of what is there. Scores are of weights averaged over
-the last few hundred steps, on clips that training never sees; budgets are in steps, as time on shared cores is noise.
+``run`` writes OUT/LABELS_MODE_seedN.json after every evaluation, and a checkpoint beside it. The same command resumes
+from the checkpoint, also to more steps. ``report`` prints Markdown tables of all runs in OUT. Scores are those of
+weights averaged over the last few hundred steps, on clips that are not in the training data. Budgets are in steps,
+because times on shared cores vary.
 """
 
 import argparse
@@ -30,16 +31,16 @@ from res3d.detection import MaskRCNN3d, mask_rcnn_3d
 from res3d.evaluation import score_tubes
 
 CHANNELS = 64  # of the feature pyramid and the heads
-BATCH = 2  # clips a step
+BATCH = 2  # clips per step
 LEARNING_RATE, WARM_UP, WEIGHT_DECAY, LARGEST_GRADIENT = 1e-3, 100, 0.05, 10.0
-AVERAGING = 0.995  # of the weights that are scored
-HELD_OUT = 1_000_000  # the seed of the clips that are scored; training seeds are below
+AVERAGING = 0.995  # decay of the averaged weights, which are scored
+HELD_OUT = 1_000_000  # seed of the evaluation clips; training seeds are smaller
 KEYPOINTS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One curve."""
+    """One run: its classes, its mode (2d or 3d) and its seed."""
 
     labels: str
     mode: str
@@ -51,7 +52,7 @@ class Run:
 
 
 def build(run: Run) -> MaskRCNN3d:
-    """A detector that is quick on a CPU: half of ResNet-18's width, a pyramid of 64 channels, two layers a head."""
+    """Build a detector that is quick on a CPU: ResNet-18 of half width, 64 pyramid channels, two layers per head."""
     classes = SyntheticClips(labels=run.labels).num_classes  # type: ignore[arg-type]
     model = mask_rcnn_3d(
         "resnet18_3d",
@@ -88,7 +89,7 @@ def build(run: Run) -> MaskRCNN3d:
 
 
 class Trainer:
-    """AdamW at a constant rate after a short warm-up, and an average of the weights for scoring."""
+    """Training with AdamW at a constant learning rate after a short warm-up; averaged weights for evaluation."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -100,7 +101,7 @@ class Trainer:
         self.step_number = 0
 
     def step(self) -> dict[str, float]:
-        """One step on the next clips; the losses."""
+        """Make one step on the next clips, and return the losses."""
         numbers = range(BATCH * self.step_number, BATCH * (self.step_number + 1))
         clips, targets = zip(*(self.clips[n] for n in numbers), strict=True)
         with torch.autocast("cpu", torch.bfloat16):
@@ -117,7 +118,7 @@ class Trainer:
 
     @torch.no_grad()
     def score(self, num_clips: int) -> dict[str, Any]:
-        """Scores on held-out clips."""
+        """Return the scores on evaluation clips."""
         held_out = SyntheticClips(seed=HELD_OUT, num_clips=num_clips, labels=self.run.labels)  # type: ignore[arg-type]
         model = self.averaged.module.eval()
         results, targets = [], []
@@ -149,7 +150,7 @@ class Trainer:
 
 
 def train(run: Run, steps: int, every: int, num_clips: int, out: Path) -> list[dict[str, Any]]:
-    """Train to ``steps``, scoring ``every`` so many; the curve, which is also on the disk."""
+    """Train to ``steps``, evaluate after ``every`` steps, and return the curve, which is also written to ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     record, checkpoint = out / f"{run.name}.json", out / f"{run.name}.pt"
     trainer = Trainer(run)
@@ -157,27 +158,27 @@ def train(run: Run, steps: int, every: int, num_clips: int, out: Path) -> list[d
     if checkpoint.exists():
         trainer.restore(checkpoint)
         curve = json.loads(record.read_text())["curve"]
-    started, totals, since = time.monotonic(), dict[str, float](), 0
+    start, totals, count = time.monotonic(), dict[str, float](), 0  # since the last evaluation
     while trainer.step_number < steps:
         for name, loss in trainer.step().items():
             totals[name] = totals.get(name, 0.0) + loss
-        since += 1
+        count += 1
         if trainer.step_number % every and trainer.step_number < steps:
             continue
-        losses = {name: total / since for name, total in totals.items()}
+        losses = {name: total / count for name, total in totals.items()}
         curve.append({"step": trainer.step_number, **trainer.score(num_clips), "losses": losses})
         record.write_text(json.dumps({**asdict(run), "clips": num_clips, "curve": curve}, indent=1))
         trainer.save(checkpoint)
-        seconds = (time.monotonic() - started) / since
-        shown = {name: curve[-1][name] for name in ("box_ap", "mask_ap", "recall", "keypoint_error")}
-        values = ", ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in shown.items())
-        print(f"{run.name} step {trainer.step_number}: {values} ({seconds:.2f} s a step)", flush=True)
-        started, totals, since = time.monotonic(), {}, 0
+        seconds = (time.monotonic() - start) / count
+        scores = {name: curve[-1][name] for name in ("box_ap", "mask_ap", "recall", "keypoint_error")}
+        values = ", ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in scores.items())
+        print(f"{run.name} step {trainer.step_number}: {values} ({seconds:.2f} s per step)", flush=True)
+        start, totals, count = time.monotonic(), {}, 0
     return curve
 
 
 def report(out: Path, plot: Path | None) -> None:
-    """Markdown of all runs in ``out``: a row a run, and 3D against 2D at equal steps and seeds."""
+    """Print Markdown tables of all runs in ``out``: all scores, and 3D compared with 2D at equal steps and seeds."""
     runs = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
     print("| labels | mode | seed | step | box AP50 | mask AP50 | recall | keypoint error | visibility error |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -209,9 +210,9 @@ def _plot(runs: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    kinds = sorted({run["labels"] for run in runs})
-    figure, axes = pyplot.subplots(1, len(kinds), figsize=(5 * len(kinds), 3.5), squeeze=False, sharey=True)
-    for axis, labels in zip(axes[0], kinds, strict=True):
+    label_sets = sorted({run["labels"] for run in runs})
+    figure, axes = pyplot.subplots(1, len(label_sets), figsize=(5 * len(label_sets), 3.5), squeeze=False, sharey=True)
+    for axis, labels in zip(axes[0], label_sets, strict=True):
         for run in (r for r in runs if r["labels"] == labels):
             steps, scores = ([point[name] for point in run["curve"]] for name in ("step", "box_ap"))
             color, style = {"3d": "C0", "2d": "C1"}[run["mode"]], "-" if run["seed"] % 2 == 0 else "--"
@@ -232,8 +233,8 @@ def main() -> None:
     running.add_argument("--mode", choices=("3d", "2d"), default="3d")
     running.add_argument("--seed", type=int, default=0)
     running.add_argument("--steps", type=int, default=2000)
-    running.add_argument("--every", type=int, default=400, help="steps between scores")
-    running.add_argument("--clips", type=int, default=100, help="held-out clips that are scored")
+    running.add_argument("--every", type=int, default=400, help="steps between evaluations")
+    running.add_argument("--clips", type=int, default=100, help="number of evaluation clips")
     running.add_argument("--threads", type=int, default=torch.get_num_threads())
     reporting = commands.add_parser("report")
     reporting.add_argument("--plot", type=Path)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Peak memory of feature extraction against the length of the video.
+"""Peak memory of feature extraction for videos of several lengths.
 
-    python tools/experiments/extraction_memory.py --minutes 1 10 [--source VIDEO] [extract's own flags ...]
+    python tools/experiments/extraction_memory.py --minutes 1 10 [--source VIDEO] [flags of res3d extract ...]
 
-The videos are the source (by default a generated one) looped to each length by copying its packets. Each extraction
-runs in a process of its own; its peak is what the operating system says of it (ru_maxrss).
+The videos are the source (by default a generated one), looped to each length by copying its packets. Each extraction
+runs in a new process; its peak memory is ru_maxrss of the operating system.
 """
 
 import argparse
@@ -24,16 +24,16 @@ EXTRACT = Path(__file__).parent.parent / "extract_features.py"
 
 
 def loop(source: Path, target: Path, seconds: float) -> None:
-    """Copy the packets of ``source`` again and again until ``target`` lasts ``seconds``."""
+    """Repeat the packets of ``source`` until ``target`` lasts ``seconds``."""
     frames = list(VideoReader(source).frames())
     length = frames[-1].time + frames[-1].duration
     with av.open(str(target), "w") as output:
         stream = None
-        for turn in range(-(-int(seconds * 1000) // int(length * 1000))):
+        for repeat in range(-(-int(seconds * 1000) // int(length * 1000))):
             with av.open(str(source)) as container:
                 video = container.streams.video[0]
                 stream = stream or output.add_stream_from_template(video)
-                shift = round(turn * length / Fraction(video.time_base))
+                shift = round(repeat * length / Fraction(video.time_base))
                 for packet in container.demux(video):
                     if packet.dts is None:
                         continue
@@ -42,7 +42,7 @@ def loop(source: Path, target: Path, seconds: float) -> None:
 
 
 def peak_of(command: list[str]) -> tuple[float, str]:
-    """(MiB at the process's peak, its line about the video)."""
+    """Run a command, and return its peak memory in MiB and its line about the video."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     output = process.stdout.read()
@@ -72,8 +72,8 @@ def main() -> None:
             loop(source, video, 60 * minutes)
             peak, line = peak_of([sys.executable, str(EXTRACT), str(video), "--out", folder, *flags])
             first = first or peak
-            told = line.split(": ", 1)[-1].replace(f"{folder}/", "")
-            print(f"| {minutes:g} | {peak:,.0f} MiB | {peak / first:.3f} | {told} |", flush=True)
+            summary = line.split(": ", 1)[-1].replace(f"{folder}/", "")
+            print(f"| {minutes:g} | {peak:,.0f} MiB | {peak / first:.3f} | {summary} |", flush=True)
 
 
 if __name__ == "__main__":

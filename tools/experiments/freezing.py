@@ -1,17 +1,18 @@
 #!/usr/bin/env python
-"""What freezing costs in accuracy after fine-tuning, and what the cache of frozen features buys, at every freeze_at.
+"""Accuracy after fine-tuning with frozen stages, and time of a step with cached frozen features, per freeze_at.
 
     python tools/experiments/freezing.py run --target heading --out runs/freezing
     python tools/experiments/freezing.py run --target shape --out runs/freezing
     python tools/experiments/freezing.py cache VIDEO VIDEO --out runs/freezing
     python tools/experiments/freezing.py report --out runs/freezing --plot docs/freezing.png
 
-``run``: a small detector learns to tell discs, squares and triangles apart. Its backbone then starts detectors that
-learn from other clips either the same, or something else: where things go, which no single frame shows. Each is trained
-for the same number of epochs with the first ``freeze_at`` stages frozen.
-``cache``: r3d_18 learns to tell videos apart, with and without the cache; what counts is how long a step takes.
+``run``: a small detector is trained on discs, squares and triangles. Its backbone then initializes detectors that are
+trained on other clips, either with the same classes (``--target shape``) or with the direction of motion as the class
+(``--target heading``), which a single frame does not show. Each is trained for the same number of epochs with the first
+``freeze_at`` stages frozen.
+``cache``: r3d_18 is trained to classify videos, with and without the cache, to measure the time of a step.
 
-Runs that are finished are kept: the same command goes on. For memory see ``freezing_memory.py``.
+Finished runs are skipped, so that the same command resumes the experiment. For memory see ``freezing_memory.py``.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from res3d.settings import build_dataclass
 from res3d.training import TrainingResult, TrainingSettings, train
 
 DEPTHS = range(6)
-TARGETS = ("heading", "shape")  # the classes that are learned in fine-tuning
+TARGETS = ("heading", "shape")  # classes of the fine-tuning data
 SIZE = {"length": 6, "side": 96, "seconds": [0.6, 0.6]}
 MODEL = {
     "kind": "detector",
@@ -65,7 +66,7 @@ def train_with(**settings: object) -> TrainingResult:
 
 
 def pretrain(out: Path, steps: int) -> Path:
-    """The weights of a backbone that knows shapes."""
+    """Train a detector of shapes, and return the file of its backbone."""
     result = train_with(
         model=MODEL,
         train={"kind": "synthetic", "seed": 1, "num_clips": 2 * steps, "labels": "shape", **SIZE},
@@ -79,7 +80,7 @@ def pretrain(out: Path, steps: int) -> Path:
 
 
 def fine_tune(out: Path, backbone: Path, target: str, freeze_at: int, clips: int, epochs: int) -> None:
-    """One run, whose last scores say how it went."""
+    """Fine-tune one detector, and evaluate it after the last epoch."""
     train_with(
         model={**MODEL, "weights_backbone": str(backbone)},
         train={"kind": "synthetic", "seed": 2, "num_clips": clips, "labels": target, **SIZE},
@@ -93,6 +94,7 @@ def fine_tune(out: Path, backbone: Path, target: str, freeze_at: int, clips: int
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Pretrain the backbone if necessary, and fine-tune with every freeze_at."""
     backbone = arguments.out / "backbone.safetensors"
     if not backbone.exists():
         backbone = pretrain(arguments.out, arguments.pretrain)
@@ -101,7 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def time_cache(arguments: argparse.Namespace) -> None:
-    """Runs whose curves say how long a step takes. Videos are decoded once before, so that decoding is left out."""
+    """Train with and without the cache; the curves contain the times. Videos are decoded once, before the steps."""
     out = arguments.out
     clips = out / "clips.csv"
     videos = [Path(video).resolve() for video in arguments.videos]
@@ -129,13 +131,13 @@ def read_curve(folder: Path, name: str) -> list[dict[str, float]]:
 
 
 def step_seconds(folder: Path) -> float:
-    """Of the faster half of what was logged after the first epoch: cores are shared."""
+    """Return the mean time of the faster half of the steps after the first epoch, because the cores are shared."""
     seconds = sorted(row["step_seconds"] for row in read_curve(folder, "train") if row["epoch"] >= 1)
     return sum(seconds[: len(seconds) // 2]) / max(1, len(seconds) // 2)
 
 
 def table(out: Path) -> list[dict[str, float]]:
-    """A row a freeze_at, of what has run."""
+    """Return one row per freeze_at, with the results of the finished runs."""
     rows = []
     for freeze_at in DEPTHS:
         row: dict[str, float] = {"freeze_at": freeze_at}
@@ -148,15 +150,16 @@ def table(out: Path) -> list[dict[str, float]]:
 
 
 def report(arguments: argparse.Namespace) -> None:
+    """Print the table and draw the plot."""
     rows = table(arguments.out)
     names = res3d.backbone.find_spec("resnet18_3d").stage_names
-    print(f"| freeze_at | frozen | {' | '.join(TARGETS)} | s a step | s a step, cached | times faster |")
+    print(f"| freeze_at | frozen | {' | '.join(TARGETS)} | s per step | s per step, cached | speedup |")
     print("|---" * (5 + len(TARGETS)) + "|")
     for row in rows:
-        faster = f"{row['steps'] / row['cached']:.1f}" if "cached" in row else ""
+        speedup = f"{row['steps'] / row['cached']:.1f}" if "cached" in row else ""
         frozen = ", ".join(names[: int(row["freeze_at"])]) or "nothing"
         cells = [f"{row[name]:.3f}" if name in row else "" for name in (*TARGETS, "steps", "cached")]
-        print(f"| {' | '.join([str(row['freeze_at']), frozen, *cells, faster])} |")
+        print(f"| {' | '.join([str(row['freeze_at']), frozen, *cells, speedup])} |")
     if arguments.plot:
         _plot(rows, arguments.plot)
 
@@ -169,18 +172,18 @@ def _plot(rows: list[dict[str, float]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.4))
     for axis, lines in (
-        (axes[0], {"heading": "heading: new to the backbone", "shape": "shape: what it knows"}),
+        (axes[0], {"heading": "heading: new classes", "shape": "shape: classes of the pretraining"}),
         (axes[1], {"steps": "from clips", "cached": "from the cache"}),
     ):
         for name, label in lines.items():
-            known = [row for row in rows if name in row]
-            axis.plot([row["freeze_at"] for row in known], [row[name] for row in known], "o-", label=label)
+            points = [row for row in rows if name in row]
+            axis.plot([row["freeze_at"] for row in points], [row[name] for row in points], "o-", label=label)
         axis.set_ylim(bottom=0)
         axis.set_xlabel("freeze_at")
         axis.grid(alpha=0.3)
         axis.legend()
     axes[0].set_ylabel("tube AP50 after equal epochs")
-    axes[1].set_ylabel("seconds a step, r3d_18")
+    axes[1].set_ylabel("seconds per step, r3d_18")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
@@ -189,12 +192,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     running, caching, reporting = (commands.add_parser(name) for name in ("run", "cache", "report"))
-    running.add_argument("--pretrain", type=int, default=1200, help="steps of two clips that the backbone learns from")
-    running.add_argument("--clips", type=int, default=600, help="to fine-tune on")
+    running.add_argument("--pretrain", type=int, default=1200, help="steps of two clips to pretrain the backbone")
+    running.add_argument("--clips", type=int, default=600, help="clips to fine-tune on")
     running.add_argument("--epochs", type=int, default=4)
     running.add_argument("--target", choices=TARGETS, required=True)
     caching.add_argument("videos", nargs="+")
-    caching.add_argument("--clips", type=int, default=6, help="of each video")
+    caching.add_argument("--clips", type=int, default=6, help="clips per video")
     reporting.add_argument("--plot", type=Path)
     for command in (running, caching, reporting):
         command.add_argument("--out", type=Path, default=Path("runs/freezing"))

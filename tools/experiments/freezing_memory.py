@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""What freezing stages saves in one training step: memory kept for the backward pass, peak memory, time.
+"""Memory and time of one training step with frozen stages: activations for the backward pass, peak memory, seconds.
 
     python tools/experiments/freezing_memory.py --model resnet50_3d --clip 3x8x224x224 --batch 2
     python tools/experiments/freezing_memory.py --model resnet18_3d --detector
 
-Each setting runs in a process of its own, so that peaks do not mix. Prints a Markdown table.
+Each setting runs in a new process, because the peak memory is that of the process. Prints a Markdown table.
 """
 
 import argparse
@@ -27,47 +27,52 @@ Loss = Callable[[], Tensor]
 
 
 def backbone_loss(name: str, clip_size: list[int], batch: int, **settings: Any) -> tuple[nn.Module, Loss]:
+    """Return a backbone, and a function that computes a loss of its last feature map."""
     model = res3d.create_backbone(name, **settings).train()
     clip = torch.randn(batch, *clip_size)
     return model, lambda: model(clip)["conv5"].square().mean()
 
 
 def detector_loss(name: str, clip_size: list[int], batch: int, **settings: Any) -> tuple[nn.Module, Loss]:
-    """Boxes and masks of 64 tubes a clip, with a feature pyramid, on made-up clips at their own size."""
+    """Return a detector of boxes and masks, and a function that computes its losses.
+
+    The detector has a feature pyramid and samples 64 tubes per clip; the synthetic clips are not resized.
+    """
     _, length, side, _ = clip_size
     data = SyntheticClips(num_clips=batch, length=length, side=side)
     clips, targets = zip(*(data[n] for n in range(batch)), strict=True)
     sizes: dict[str, Any] = {"min_size": side, "max_size": side, "box_batch_size_per_image": 64}
     model = res3d.detection.mask_rcnn_3d(name, num_classes=4, **sizes, **settings).train()
-    used = [{name: target[name] for name in ("boxes", "visible", "labels", "masks")} for target in targets]
-    return model, lambda: torch.stack(list(model(list(clips), used).values())).sum()
+    needed = [{name: target[name] for name in ("boxes", "visible", "labels", "masks")} for target in targets]
+    return model, lambda: torch.stack(list(model(list(clips), needed).values())).sum()
 
 
 def measure(model: nn.Module, loss: Loss, steps: int) -> dict[str, float]:
+    """Return the MiB of saved activations, the MiB of the peak above the start, and the median seconds of a step."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trainable, lr=1e-3) if trainable else None
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}  # bytes of each storage by its address
 
     def pack(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     seconds = []
     for step in range(steps):
-        began = time.perf_counter()
+        start = time.perf_counter()
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             value = loss()
         if step == 0:
             weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-            activations = sum(size for place, size in kept.items() if place not in weights)
+            activations = sum(size for address, size in saved.items() if address not in weights)
         if optimizer is not None:
             optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"kept": activations / 2**20, "peak": peak / 1024, "seconds": statistics.median(seconds)}
+    return {"saved": activations / 2**20, "peak": peak / 1024, "seconds": statistics.median(seconds)}
 
 
 def main() -> None:
@@ -75,9 +80,9 @@ def main() -> None:
     parser.add_argument("--model", default="resnet50_3d")
     parser.add_argument("--clip", default="3x8x224x224", help="CxTxHxW")
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--detector", action="store_true", help="of a whole detector, square clips")
+    parser.add_argument("--detector", action="store_true", help="measure a whole detector, on square clips")
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--one", help=argparse.SUPPRESS)  # JSON: one setting, measured in this process
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # one setting as JSON, measured in this process
     arguments = parser.parse_args()
     size = [int(n) for n in arguments.clip.split("x")]
     if arguments.one:
@@ -85,12 +90,12 @@ def main() -> None:
         torch.manual_seed(0)
         stages = res3d.backbone.find_spec(arguments.model).stage_names if checkpoint else ()
         make = detector_loss if arguments.detector else backbone_loss
-        made = make(arguments.model, size, arguments.batch, freeze_at=freeze_at, checkpoint_stages=stages)
-        print(json.dumps(measure(*made, arguments.steps)))
+        model, loss = make(arguments.model, size, arguments.batch, freeze_at=freeze_at, checkpoint_stages=stages)
+        print(json.dumps(measure(model, loss, arguments.steps)))
         return
-    kind = "a detector on " if arguments.detector else ""
+    prefix = "a detector on " if arguments.detector else ""
     print(
-        f"{kind}{arguments.model}, {arguments.batch} clips of {arguments.clip}, torch {torch.__version__}, CPU, "
+        f"{prefix}{arguments.model}, {arguments.batch} clips of {arguments.clip}, torch {torch.__version__}, CPU, "
         f"{torch.get_num_threads()} threads, median of {arguments.steps} steps\n"
     )
     print("| freeze_at | frozen | kept for backward | peak over the start | time per step |")
@@ -102,7 +107,7 @@ def main() -> None:
         row = json.loads(run.stdout)
         frozen = ", ".join(names[:freeze_at]) or ("nothing; all stages checkpointed" if checkpoint else "nothing")
         print(
-            f"| {freeze_at} | {frozen} | {row['kept']:,.0f} MiB | {row['peak']:,.0f} MiB | {row['seconds']:.2f} s |",
+            f"| {freeze_at} | {frozen} | {row['saved']:,.0f} MiB | {row['peak']:,.0f} MiB | {row['seconds']:.2f} s |",
             flush=True,
         )
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python
-"""What each mode of inflation does to a network: conv5 of a 3D network against its 2D one, on clips of equal frames.
+"""Error of each mode of inflation: conv5 of an inflated 3D network against its 2D network, on clips of equal frames.
 
     python tools/experiments/inflation_error.py [--model resnet18_3d]
 
-The 2D network has random weights and batch-norm statistics calibrated on random images, so that activations keep their
-scale as in a trained one. The error is max|a - b| / max|b| over a map of one frame. Prints a Markdown table.
+The 2D network has random weights and batch-norm statistics computed on random images, so that activations have the same
+scale in all layers, as in a trained network. The error is max|a - b| / max|b| over the map of one frame. Prints a
+Markdown table.
 """
 
 import argparse
@@ -16,16 +17,16 @@ import res3d
 from res3d.backbone import apply_overrides, find_spec
 from res3d.weights.inflation import INFLATIONS
 
-CLIPS = [(1, 0), (3, 1), (8, 4), (8, 0), (16, 8), (16, 0)]  # (frames, the frame that is compared)
+CLIPS = [(1, 0), (3, 1), (8, 4), (8, 0), (16, 8), (16, 0)]  # (frames of the clip, compared frame)
 
 
 @torch.no_grad()
 def calibrated(spec: res3d.BackboneSpec) -> res3d.ResNet3d:
-    """The spec's 2D twin, random, with the statistics of random images in its norms."""
+    """Return the 2D network of a spec, with random weights, and norm statistics of random images."""
     twin = res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1))
     for module in twin.modules():
         if isinstance(module, nn.BatchNorm3d):
-            module.momentum = None  # a plain average over what it sees
+            module.momentum = None  # cumulative average over all batches
             module.weight.uniform_(0.5, 1.5)
             module.bias.uniform_(-0.5, 0.5)
     for _ in range(4):

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""How fast single convolutions are on a CPU, each way in which they can be computed.
+"""Speed of single convolutions on a CPU, for each implementation.
 
     python tools/experiments/layer_speed.py [--threads 2] [--repeats 15]
 
-GFLOP/s in float32, in a Markdown table: two a multiply-add of the plain convolution, whatever is computed in its place.
-*eager* is PyTorch's convolution, *packed* oneDNN's with weights laid out once, *optimized* what ``optimize`` puts there
-and *compiled* what it does with ``compile=True``; a star marks half of the products (``res3d.inference.winograd``). The
-error is the compiled one's from float64, relative to the largest output, beside the eager one's.
+Prints a Markdown table of GFLOP/s in float32. All implementations are rated by the multiply-adds of the direct
+convolution, two operations each. *eager* is PyTorch's convolution, *packed* is oneDNN's with weights reordered once,
+*optimized* is the result of ``optimize``, and *compiled* that of ``optimize(compile=True)``. A star marks Winograd
+filtering, which needs half of the multiplications (``res3d.inference.winograd``). The errors of the eager and the
+compiled convolution are relative to the largest output in float64.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from res3d.inference import optimize
 from res3d.inference.fused_conv import PackedConv
 from res3d.inference.winograd import WinogradConv
 
-LAYERS = [  # network, in, out, kernel, stride, T × H × W
+LAYERS = [  # network and stage, input channels, output channels, kernel, stride, T × H × W of the input
     ("r3d_18 stem", 3, 64, (3, 7, 7), (1, 2, 2), (16, 112, 112)),
     ("r3d_18 conv2", 64, 64, (3, 3, 3), (1, 1, 1), (16, 56, 56)),
     ("r3d_18 conv3", 128, 128, (3, 3, 3), (1, 1, 1), (8, 28, 28)),
@@ -41,7 +42,7 @@ LAYERS = [  # network, in, out, kernel, stride, T × H × W
 
 
 class Layer(nn.Module):
-    """One convolution as a network that ``optimize`` compiles."""
+    """A network of one convolution, for ``optimize``."""
 
     def __init__(self, conv: nn.Conv3d) -> None:
         super().__init__()
@@ -55,16 +56,18 @@ class Layer(nn.Module):
         return y
 
 
-def is_filtered(module: nn.Module) -> bool:
+def uses_winograd(module: nn.Module) -> bool:
+    """Return whether a network contains a Winograd convolution."""
     return any(isinstance(part, WinogradConv) for part in module.modules())
 
 
 @torch.no_grad()
 def row(layer: tuple[Any, ...], repeats: int) -> str:
-    name, into, out, kernel, stride, size = layer
+    """Measure one layer and return its row of the table."""
+    name, in_channels, out_channels, kernel, stride, size = layer
     torch._dynamo.reset()
-    conv = nn.Conv3d(into, out, kernel, stride=stride, padding=tuple(k // 2 for k in kernel))
-    plain = torch.randn(1, into, *size)
+    conv = nn.Conv3d(in_channels, out_channels, kernel, stride=stride, padding=tuple(k // 2 for k in kernel))
+    plain = torch.randn(1, in_channels, *size)
     clip = plain.contiguous(memory_format=torch.channels_last_3d)
     optimized, compiled = optimize(Layer(conv)), optimize(Layer(conv), compile=True, example=clip)
     packed = PackedConv(conv, rectified=False, dtype=None)
@@ -80,16 +83,16 @@ def row(layer: tuple[Any, ...], repeats: int) -> str:
     conv.float()
     rates = {way: f"{operations / timing.median / 1e9:.0f}" for way, timing in timings.items()}
     for way, module in (("optimized", optimized), ("compiled", compiled)):
-        rates[way] += "*" if is_filtered(module) else ""
+        rates[way] += "*" if uses_winograd(module) else ""
     errors = [float((ways[way]() - exact).abs().max() / exact.abs().max()) for way in ("eager", "compiled")]
-    kind = f"{'×'.join(map(str, kernel))}, {into} → {out}, {'×'.join(map(str, size))}"
-    return "| " + " | ".join([kind, name, *rates.values(), *(f"{error:.0e}" for error in errors)]) + " |"
+    text = f"{'×'.join(map(str, kernel))}, {in_channels} → {out_channels}, {'×'.join(map(str, size))}"
+    return "| " + " | ".join([text, name, *rates.values(), *(f"{error:.0e}" for error in errors)]) + " |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=None, help="of the CPU; by default PyTorch's")
-    parser.add_argument("--repeats", type=int, default=15, help="turns; the median counts")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads; by default those of PyTorch")
+    parser.add_argument("--repeats", type=int, default=15, help="number of turns; the result is the median")
     arguments = parser.parse_args()
     for name in ("threads", "repeats"):
         value = getattr(arguments, name)
@@ -98,7 +101,7 @@ def main() -> None:
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    print("| layer, T×H×W that comes in | of | eager | packed | optimized | compiled | error, eager | compiled |")
+    print("| layer, T×H×W of the input | of | eager | packed | optimized | compiled | error, eager | compiled |")
     print("|---|---|---|---|---|---|---|---|")
     for layer in LAYERS:
         print(row(layer, arguments.repeats), flush=True)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""How many frames a second are linked, on one thread.
+"""Frames per second of linking, on one thread.
 
     OMP_NUM_THREADS=1 python tools/experiments/linking_speed.py [--objects 5 20 80]
 
-Boxes that move about, 5 % of them missed, one false one a frame; tubes of 8 frames at a stride of 4 of the same. The
-best of three runs, in a Markdown table.
+The input are moving boxes, of which 5 % are missing, with one false positive per frame; and tubes of 8 frames with
+stride 4 of the same boxes. Prints the best of three runs as a Markdown table.
 """
 
 import argparse
@@ -21,33 +21,35 @@ LENGTH, STRIDE = 8, 4
 
 
 def paths(objects: int, frames: int) -> np.ndarray:
-    """[frames, objects, 4] xyxy."""
+    """Return the boxes of moving objects: [frames, objects, 4] xyxy."""
     rng = np.random.default_rng(0)
     sides = rng.uniform(40, 120, (objects, 2))
     start, speed = rng.uniform(0, SIDE, (objects, 2)), rng.normal(0, 3, (objects, 2))
-    way = np.abs((start + speed * np.arange(frames)[:, None, None]) % (2 * SIDE) - SIDE)  # bounces between two walls
-    return np.concatenate([way - sides / 2, way + sides / 2], axis=2)
+    center = np.abs((start + speed * np.arange(frames)[:, None, None]) % (2 * SIDE) - SIDE)  # reflected at the border
+    return np.concatenate([center - sides / 2, center + sides / 2], axis=2)
 
 
 def detections(boxes: np.ndarray) -> list[FrameDetections]:
+    """Return noisy detections of each frame: 5 % of the boxes are missing, and there is one false positive."""
     rng = np.random.default_rng(1)
     frames = []
     for frame in boxes:
         corner = rng.uniform(0, SIDE, (1, 2))
-        seen = frame[rng.random(len(frame)) > 0.05]
-        found = np.concatenate([seen + rng.normal(0, 1, seen.shape), np.concatenate([corner, corner + 60], axis=1)])
-        scores = np.append(rng.uniform(0.6, 1, len(seen)), rng.uniform(0.1, 0.4))
+        true = frame[rng.random(len(frame)) > 0.05]
+        noisy = np.concatenate([true + rng.normal(0, 1, true.shape), np.concatenate([corner, corner + 60], axis=1)])
+        scores = np.append(rng.uniform(0.6, 1, len(true)), rng.uniform(0.1, 0.4))
         frames.append(
             FrameDetections(
-                boxes=found.astype(np.float32),
+                boxes=noisy.astype(np.float32),
                 scores=scores.astype(np.float32),
-                labels=np.ones(len(found), np.int64),
+                labels=np.ones(len(noisy), np.int64),
             )
         )
     return frames
 
 
 def tubes(boxes: np.ndarray) -> list[ClipDetections]:
+    """Return noisy tubes of each clip: 5 % of the tubes are missing."""
     rng = np.random.default_rng(2)
     clips = []
     for start in range(0, len(boxes) - LENGTH + 1, STRIDE):
@@ -66,11 +68,12 @@ def tubes(boxes: np.ndarray) -> list[ClipDetections]:
 
 
 def best_seconds(run: Callable[[], object]) -> float:
+    """Return the shortest of three runs, in seconds."""
     seconds = []
     for _ in range(3):
-        began = time.perf_counter()
+        start = time.perf_counter()
         run()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - start)
     return min(seconds)
 
 
@@ -79,7 +82,7 @@ def main() -> None:
     parser.add_argument("--objects", type=int, nargs="+", default=[5, 20, 80])
     parser.add_argument("--frames", type=int, default=2000)
     arguments = parser.parse_args()
-    print("| objects a frame | detections, frames/s | tubes of 8 at stride 4, frames/s |\n|---|---|---|")
+    print("| objects per frame | detections, frames/s | tubes of 8 at stride 4, frames/s |\n|---|---|---|")
     for objects in arguments.objects:
         boxes = paths(objects, arguments.frames)
         frames, clips = detections(boxes), tubes(boxes)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The learning curves of a run: its losses, and its scores.
+"""Plot the learning curves of a training run: losses and scores.
 
 python tools/experiments/plot_run.py runs/flies_r18_fpn docs/flies_curves.png
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """By column, (step, value) where there is one."""
+    """Return the (step, value) pairs of each column that has a value."""
     curves: dict[str, list[tuple[int, float]]] = {}
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):

@@ -1,21 +1,21 @@
 #!/usr/bin/env python
-"""What res3d computes from saved weights and fixed inputs, kept in a file, to compare two versions of the code.
+"""Record the outputs of res3d for saved weights and fixed inputs, and compare those of another version with them.
 
     python tools/experiments/recorded_outputs.py write FILE.npz [--only features tracks ...]
     python tools/experiments/recorded_outputs.py compare FILE.npz [--only ...] [--tolerance 1e-6]
 
-``compare`` prints a line for each entry, with the largest difference, absolute and relative to the entry's largest
-value, and exits with 1 if any differs. Floating-point numbers may then differ by ``--tolerance``, relative; with the
-default, 0, and for whole numbers and texts always, they must be equal. Compare on the machine that wrote the file:
-others round differently. Weights are those in tests/fixtures/written_by_0_1_0 and the package's demo detector.
+``compare`` prints one line per entry with the largest difference, absolute and relative to the largest value of the
+entry, and exits with 1 if an entry differs. Floating-point numbers may differ by ``--tolerance``, relative; the default
+is 0. Integers and texts must be equal. Compare on the machine that wrote the file, because others round differently.
+The weights are those in tests/fixtures/written_by_0_1_0 and the demonstration detector of the package.
 
-Only the public names and the commands in tools/ are used; the few that may move stand in functions of their own under
-"Names that may move". One thread, about a minute.
+The script uses public names and the commands in tools/ only. The few names that may be renamed are in functions under
+"Names that may be renamed". It runs on one thread and takes about a minute.
 """
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: sums are added up in one order
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; the order of summation is then fixed
 
 import argparse
 import contextlib
@@ -47,39 +47,39 @@ import res3d
 TOOLS = Path(__file__).resolve().parent.parent
 WEIGHTS = TOOLS.parent / "tests" / "fixtures" / "written_by_0_1_0"
 BACKBONES = ("resnet18_3d", "slow_r50", "resnet18v2_3d")
-CLOCKS = ("step_seconds", "data_wait")  # columns of a run's curves that are never the same twice
+CLOCKS = ("step_seconds", "data_wait")  # times in the curves of a run, which differ in every run
 
 Array = NDArray[Any]
 Entry = Array | str
 Entries = dict[str, Entry]
 
 
-# Names that may move, one function each.
+# Names that may be renamed, one function each.
 
 
 def preprocessing(resize: tuple[int, int], crop: tuple[int, int]) -> Any:
-    """How frames are prepared, for ``extract_features(preprocess=...)``."""
+    """Return the preprocessing for ``extract_features(preprocess=...)``."""
     from res3d.video import Preprocessing
 
     return Preprocessing(resize=resize, crop=crop, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 
 
 def demo_detector() -> Any:
-    """The detector that the package brings."""
+    """Return the demonstration detector of the package."""
     from res3d.detection import DEMO_WEIGHTS
 
     return res3d.load_model(DEMO_WEIGHTS).eval()
 
 
 def cost_terms(*terms: tuple[str, float, float]) -> Any:
-    """(name, weight, gate) of each, for ``link_detections(costs=...)``."""
+    """Return cost terms for ``link_detections(costs=...)`` from (name, weight, gate)."""
     from res3d.tracking import CostTerm
 
     return tuple(CostTerm(*term) for term in terms)
 
 
 def link_clips(clips: list[tuple[list[int], dict[str, Any]]], **changes: Any) -> Any:
-    """Tracks of (frame numbers, a detector's result) of overlapping clips."""
+    """Return the tracks of overlapping clips, each (frame numbers, result of a detector)."""
     from res3d.structures import ClipDetections
     from res3d.tracking import link_tubes
 
@@ -98,18 +98,18 @@ def plain_tracks(path: Path) -> Any:
     return res3d.structures.VideoTracks.from_cocovid(path)
 
 
-# Inputs: whole numbers of seeded generators, the same on every machine.
+# Inputs: integers of seeded generators, which are the same on every machine.
 
 
 def clip_of(seed: int, *, size: int = 48, length: int = 4) -> Tensor:
-    """[3, T, H, W] in 0..1."""
+    """Return a clip of coarse noise: [3, T, H, W] in 0..1."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (3, length, size // 8, size // 8))
     return torch.from_numpy(coarse.repeat(8, axis=2).repeat(8, axis=3)).float() / 255
 
 
 def write_video(path: Path, *, frames: int = 30, height: int = 64, width: int = 80) -> None:
-    """Coarse noise that moves, at 25 frames a second."""
+    """Write a video of moving coarse noise at 25 frames per second."""
     rng = np.random.default_rng(3)
     wide = rng.integers(0, 256, (height // 8, (width + 2 * frames) // 8 + 1, 3)).astype(np.uint8)
     wide = wide.repeat(8, axis=0).repeat(8, axis=1)
@@ -123,7 +123,7 @@ def write_video(path: Path, *, frames: int = 30, height: int = 64, width: int = 
 
 
 def targets_of(seed: int, *, size: int = 48, length: int = 4, count: int = 2) -> dict[str, Tensor]:
-    """``count`` objects that drift, each hidden in one frame, with masks and five keypoints."""
+    """Return the target of ``count`` drifting objects, invisible in one frame, with masks and five keypoints."""
     rng = np.random.default_rng(seed)
     corner = rng.integers(0, size // 2, (count, 1, 2)) + np.arange(length)[None, :, None]
     boxes = np.concatenate([corner, corner + rng.integers(12, 20, (count, 1, 2))], axis=2)
@@ -132,61 +132,62 @@ def targets_of(seed: int, *, size: int = 48, length: int = 4, count: int = 2) ->
     y, x = np.arange(size)[:, None], np.arange(size)
     x1, y1, x2, y2 = (boxes[..., n, None, None] for n in range(4))
     points = np.stack([boxes[..., 0, None] + [1, 3, 5, 7, 9], boxes[..., 1, None] + [2, 4, 2, 4, 2]], axis=-1)
-    seen = np.full((*points.shape[:3], 1), 2)
+    visibility = np.full((*points.shape[:3], 1), 2)
     return {
         "boxes": torch.from_numpy(boxes).float(),
         "visible": torch.from_numpy(visible),
         "labels": torch.from_numpy(np.arange(count) % 3 + 1),
         "track_ids": torch.from_numpy(np.arange(count) + 1),
         "masks": torch.from_numpy((x >= x1) & (x < x2) & (y >= y1) & (y < y2)),
-        "keypoints": torch.from_numpy(np.concatenate([points, seen], axis=3)).float(),
+        "keypoints": torch.from_numpy(np.concatenate([points, visibility], axis=3)).float(),
     }
 
 
 def wandering(seed: int, *, frames: int = 60, objects: int = 5) -> list[dict[str, Array]]:
-    """Detections of objects of three classes that wander, are missed, and false alarms, with all optional fields."""
+    """Return the detections of wandering objects of three classes, with misses, false positives and all fields."""
     rng = np.random.default_rng(seed)
-    place, speed = rng.uniform(50, 250, (objects, 2)), rng.normal(0, 2, (objects, 2))
-    looks = rng.normal(0, 1, (objects, 8))
-    found = []
+    position, speed = rng.uniform(50, 250, (objects, 2)), rng.normal(0, 2, (objects, 2))
+    appearance = rng.normal(0, 1, (objects, 8))
+    detections = []
     for _ in range(frames):
         speed = speed + rng.normal(0, 0.3, speed.shape)
-        place = place + speed
-        seen = np.flatnonzero(rng.random(objects) > 0.12)
+        position = position + speed
+        detected = np.flatnonzero(rng.random(objects) > 0.12)
         alarms = rng.uniform(0, 300, (rng.poisson(0.5), 2))
-        center = np.concatenate([place[seen], alarms])
-        scores = np.concatenate([rng.uniform(0.3, 1, len(seen)), rng.uniform(0.05, 0.7, len(alarms))])
-        look = np.concatenate([looks[seen], rng.normal(0, 1, (len(alarms), 8))]) + rng.normal(0, 0.2, (len(center), 8))
+        center = np.concatenate([position[detected], alarms])
+        scores = np.concatenate([rng.uniform(0.3, 1, len(detected)), rng.uniform(0.05, 0.7, len(alarms))])
+        embeddings = np.concatenate([appearance[detected], rng.normal(0, 1, (len(alarms), 8))])
+        embeddings = embeddings + rng.normal(0, 0.2, (len(center), 8))
         offsets = np.array([[0, 0], [6, 0], [-6, 0], [0, 8]])
         points = center[:, None] + offsets + rng.normal(0, 1, (len(center), 4, 2))
-        found.append(
+        detections.append(
             {
                 "boxes": np.concatenate([center - 15, center + 15], axis=1).astype(np.float32),
                 "scores": scores.astype(np.float32),
-                "labels": np.concatenate([seen % 3, rng.integers(0, 3, len(alarms))]) + 1,
-                "embeddings": (look / np.linalg.norm(look, axis=1, keepdims=True)).astype(np.float32),
+                "labels": np.concatenate([detected % 3, rng.integers(0, 3, len(alarms))]) + 1,
+                "embeddings": (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32),
                 "keypoints": np.concatenate([points, np.ones((len(center), 4, 1))], axis=2).astype(np.float32),
                 "keypoints_scores": rng.normal(0, 3, (len(center), 4)).astype(np.float32),
             }
         )
-    return found
+    return detections
 
 
 def write_pictures(folder: Path) -> None:
-    """FOLDER/CLASS/VIDEO/FRAME.png of two classes, and FOLDER.json, tracks of the square in each video."""
+    """Write videos of two classes as FOLDER/CLASS/VIDEO/FRAME.png, and the tracks of a square in FOLDER.json."""
     rng = np.random.default_rng(5)
     data: dict[str, Any] = {"categories": [], "videos": [], "images": [], "annotations": []}
     data["categories"] = [{"id": n, "name": name} for n, name in enumerate(("first", "second", "third"), start=1)]
     for number in range(8):
         name = ("bright", "dark")[number % 2]
-        place = folder / name / f"video{number}"
-        place.mkdir(parents=True)
+        video = folder / name / f"video{number}"
+        video.mkdir(parents=True)
         data["videos"].append({"id": number, "name": f"video{number}", "width": 48, "height": 48})
         for frame in range(8):
             image = rng.integers(90, 150, (48, 48, 3)).astype(np.uint8)
             x, y, side = 2 + 2 * frame + number, 4 + frame + number, 14
             image[y : y + side, x : x + side] = 230 if name == "bright" else 20
-            Image.fromarray(image).save(place / f"{frame:03d}.png")
+            Image.fromarray(image).save(video / f"{frame:03d}.png")
             key = {"id": 100 * number + frame, "video_id": number}
             data["images"].append(
                 {**key, "frame_id": frame, "file_name": f"{frame:03d}.png", "width": 48, "height": 48}
@@ -200,20 +201,24 @@ def write_pictures(folder: Path) -> None:
             }
             data["annotations"].append({**key, "image_id": key["id"], **box})
     folder.with_suffix(".json").write_text(json.dumps(data))
-    for place in folder.glob("*/*"):  # tracked videos stand side by side
-        shutil.copytree(place, folder.with_name(f"{folder.name}_flat") / place.name)
+    for video in folder.glob("*/*"):  # a dataset of tracks has all videos in one folder
+        shutil.copytree(video, folder.with_name(f"{folder.name}_flat") / video.name)
 
 
 # Helpers
 
 
 def run_tool(name: str, *arguments: object) -> str:
-    """What a script in tools/ prints; it must end well."""
+    """Run a script in tools/ and return its output.
+
+    Raises:
+        RuntimeError: its exit code is not 0.
+    """
     argv, sys.argv = sys.argv, [name, *map(str, arguments)]
-    printed, errors = io.StringIO(), io.StringIO()
+    output, errors = io.StringIO(), io.StringIO()
     code: object = 0
     try:
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             runpy.run_path(str(TOOLS / name), run_name="__main__")
     except SystemExit as stop:
         code = stop.code
@@ -221,7 +226,7 @@ def run_tool(name: str, *arguments: object) -> str:
         sys.argv = argv
     if code:
         raise RuntimeError(f"{name} {' '.join(map(str, arguments))}: exit code {code}\n{errors.getvalue()}")
-    return printed.getvalue()
+    return output.getvalue()
 
 
 def digest(path: Path) -> str:
@@ -247,23 +252,23 @@ def feature_arrays(name: str, features: Any) -> Entries:
 
 
 def track_arrays(name: str, tracks: Any) -> Entries:
-    """All tracks one behind the other, a row an object and frame, and masks as text."""
+    """Return all tracks in one array per field, with one row per object and frame, and the masks as text."""
     entries: Entries = {}
-    held = tracks.tracks
-    entries[f"{name} ids"] = np.concatenate([[t.id] * len(t.frames) for t in held] or [[]]).astype(np.int64)
-    entries[f"{name} labels"] = np.array([t.label for t in held], np.int64)
+    items = tracks.tracks
+    entries[f"{name} ids"] = np.concatenate([[t.id] * len(t.frames) for t in items] or [[]]).astype(np.int64)
+    entries[f"{name} labels"] = np.array([t.label for t in items], np.int64)
     for field in ("frames", "boxes", "scores", "keypoints", "keypoints_scores"):
-        arrays = [array for t in held if (array := getattr(t, field)) is not None]
+        arrays = [array for t in items if (array := getattr(t, field)) is not None]
         if arrays:
             entries[f"{name} {field}"] = np.concatenate(arrays)
-    masks = [None if m is None else [*m.size, m.counts] for t in held if t.masks is not None for m in t.masks]
-    facts = [tracks.num_frames, tracks.name, tracks.fps, tracks.size]
-    entries[f"{name} masks and facts"] = json.dumps([masks, facts])
+    masks = [None if m is None else [*m.size, m.counts] for t in items if t.masks is not None for m in t.masks]
+    metadata = [tracks.num_frames, tracks.name, tracks.fps, tracks.size]
+    entries[f"{name} masks and facts"] = json.dumps([masks, metadata])
     return entries
 
 
 def curve_arrays(name: str, path: Path) -> Entries:
-    """Columns of a run's losses or scores, less what a clock says."""
+    """Return the columns of the losses or scores of a run, without times."""
     with path.open() as file:
         rows = list(csv.DictReader(file))
     columns = [column for column in rows[0] if column not in CLOCKS]
@@ -272,12 +277,12 @@ def curve_arrays(name: str, path: Path) -> Entries:
 
 
 def sums_of(model: nn.Module) -> Array:
-    """Of each tensor, in the order of names: the sum and the sum of squares."""
+    """Return the sum and the sum of squares of each tensor, in the order of names: [tensors, 2]."""
     state = sorted(model.state_dict().items())
     return np.array([[float(t.double().sum()), float(t.double().square().sum())] for _, t in state])
 
 
-# What is recorded: a function for each part, given a folder of its own.
+# Recorded parts: one function each, which gets an empty folder.
 
 
 def record_features(folder: Path) -> Iterator[Entries]:
@@ -335,8 +340,8 @@ def record_features(folder: Path) -> Iterator[Entries]:
         "overlapping": {"layer": "logits"},
         "maps of conv4": {"layer": "conv4", "pool": "none"},
     }
-    run = run_tool("classify.py", video, weights_flag("classifier"), "--resize=36x48", "--dtype=float32")
-    yield {"command classify": run.replace(str(folder), "FOLDER").replace(str(WEIGHTS), "WEIGHTS")}
+    output = run_tool("classify.py", video, weights_flag("classifier"), "--resize=36x48", "--dtype=float32")
+    yield {"command classify": output.replace(str(folder), "FOLDER").replace(str(WEIGHTS), "WEIGHTS")}
     for way, keywords in heads.items():
         features = res3d.extract_features(
             video,
@@ -350,7 +355,7 @@ def record_features(folder: Path) -> Iterator[Entries]:
 
 
 def stable_meta(meta: Mapping[str, Any]) -> str:
-    """Without times, versions and paths of this machine."""
+    """Return the metadata as text, without times, versions and paths of this machine."""
     video = {key: value for key, value in meta["video"].items() if key != "modified"}
     rest = {key: value for key, value in meta.items() if key != "version"}
     return json.dumps({**rest, "video": video, "weights": Path(meta["weights"]).name}, sort_keys=True, indent=1)
@@ -378,7 +383,7 @@ def record_detections(folder: Path) -> Iterator[Entries]:
         model = load(name).train()
         torch.manual_seed(0)
         targets = [targets_of(1), targets_of(2, size=56)]
-        if name == "detector_c4":  # has no masks
+        if name == "detector_c4":  # it has no mask head
             targets = [{field: value for field, value in target.items() if field != "masks"} for target in targets]
         losses = model(clips, targets)
         yield arrays_of(f"{name} loss", losses)
@@ -399,7 +404,7 @@ def sample_frames(folder: Path) -> list[NDArray[np.uint8]]:
 
 
 def sample(folder: Path) -> Path:
-    """The video that commands use when they are given none; shared by all parts, with its tracks and true tracks."""
+    """Return the sample video, with its tracks and ground truth beside it. All parts share it."""
     out = folder.parent / "sample"
     if not out.exists():
         run_tool(
@@ -414,7 +419,7 @@ def record_tracks(folder: Path) -> Iterator[Entries]:
     yield {f"sample {path.name}": digest(path) for path in sorted(video.parent.iterdir()) if path != result}
     data = json.loads(result.read_text())
     info = data.pop("info")
-    del info["path"], info["video"]["modified"]  # of this run
+    del info["path"], info["video"]["modified"]  # they differ in every run
     yield {"sample res3d_sample.json": json.dumps(data), "sample info": json.dumps(info, indent=1)}
     yield track_arrays("sample", plain_tracks(result))
     model = demo_detector()
@@ -459,32 +464,33 @@ def record_links(folder: Path) -> Iterator[Entries]:
         "appearance": {"costs": cost_terms(("overlap", 0.5, 0.9), ("appearance", 1.0, 0.5)), "min_area": 10.0},
     }
     for seed in (1, 2):
-        found = wandering(seed)
+        detections = wandering(seed)
         for way, keywords in ways.items():
-            yield track_arrays(f"{seed} {way}", res3d.tracking.link_detections(found, **keywords))
+            yield track_arrays(f"{seed} {way}", res3d.tracking.link_detections(detections, **keywords))
     clips = wandering_clips(4)
     for way in ("default", "max_tracks", "no gaps filled", "greedy, no motion", "oks", "appearance"):
         yield track_arrays(f"clips {way}", link_clips(clips, **ways[way]))
 
 
 def wandering_clips(seed: int, *, length: int = 6, stride: int = 3) -> list[tuple[list[int], dict[str, Any]]]:
-    """Tubes of objects on straight ways, some missed in a clip, some not visible in a frame."""
+    """Return tubes of objects on straight paths, with misses and frames in which an object is not visible."""
     rng = np.random.default_rng(seed)
-    start, speed, looks = rng.uniform(40, 260, (5, 2)), rng.normal(0, 3, (5, 2)), rng.normal(0, 1, (5, 8))
+    start, speed, appearance = rng.uniform(40, 260, (5, 2)), rng.normal(0, 3, (5, 2)), rng.normal(0, 1, (5, 8))
     clips = []
     for first in range(0, 49, stride):
         frames = np.arange(first, first + length)
-        seen = np.flatnonzero(rng.random(5) > 0.15)
+        objects = np.flatnonzero(rng.random(5) > 0.15)
+        count = len(objects)
         center = (
-            start[seen, None] + speed[seen, None] * frames[None, :, None] + rng.normal(0, 1, (len(seen), length, 2))
+            start[objects, None] + speed[objects, None] * frames[None, :, None] + rng.normal(0, 1, (count, length, 2))
         )
-        points = center[:, :, None] + np.array([[0, 0], [6, 0], [0, 8]]) + rng.normal(0, 1, (len(seen), length, 3, 2))
+        points = center[:, :, None] + np.array([[0, 0], [6, 0], [0, 8]]) + rng.normal(0, 1, (count, length, 3, 2))
         result = {
             "boxes": np.concatenate([center - 12, center + 12], axis=2).astype(np.float32),
-            "visible": rng.uniform(0.3, 1, (len(seen), length)).astype(np.float32),
-            "scores": rng.uniform(0.3, 1, len(seen)).astype(np.float32),
-            "labels": seen % 2 + 1,
-            "embeddings": looks[seen].astype(np.float32),
+            "visible": rng.uniform(0.3, 1, (count, length)).astype(np.float32),
+            "scores": rng.uniform(0.3, 1, count).astype(np.float32),
+            "labels": objects % 2 + 1,
+            "embeddings": appearance[objects].astype(np.float32),
             "keypoints": np.concatenate([points, np.ones((*points.shape[:3], 1))], axis=3).astype(np.float32),
             "keypoints_scores": rng.normal(0, 3, points.shape[:3]).astype(np.float32),
         }
@@ -528,7 +534,7 @@ COMMON: Mapping[str, Any] = {
 
 
 def training_runs() -> dict[str, dict[str, Any]]:
-    """20 steps each: 5 epochs of 4 steps of 2 clips."""
+    """Return the settings of all training runs. Each has 20 steps: 5 epochs of 4 steps with 2 clips."""
     spec = str(WEIGHTS / "backbone.yaml")
     classifier = {"kind": "classifier", "backbone": spec, "weights": str(WEIGHTS / "classifier_thin.safetensors")}
     small = yaml.safe_load((WEIGHTS / "detector_run" / "config.yaml").read_text())["model"]
@@ -614,15 +620,15 @@ def write_sensor(folder: Path) -> None:
 
 def record_scores(folder: Path) -> Iterator[Entries]:
     video = sample(folder)
-    found, truth = video.with_suffix(".json"), video.with_name("res3d_sample_truth.json")
+    predictions, truth = video.with_suffix(".json"), video.with_name("res3d_sample_truth.json")
     pairs = {
-        "sample": (found, truth),
+        "sample": (predictions, truth),
         "sample, boxes": (video.with_suffix(".txt"), truth),
         "sample, poses": (video.with_name("res3d_sample.posetrack.json"), truth),
         "flies, boxes": (WEIGHTS / "tracks" / "flies.txt", WEIGHTS / "tracks" / "flies.json"),
     }
-    for name, (one, other) in pairs.items():
-        run_tool("evaluate.py", one, other, f"--json={folder / 'scores.json'}")
+    for name, (predicted, true) in pairs.items():
+        run_tool("evaluate.py", predicted, true, f"--json={folder / 'scores.json'}")
         yield {name: json.dumps(json.loads((folder / "scores.json").read_text()), indent=1)}
     targets = [targets_of(seed, count=4) for seed in range(6)]
     rng = np.random.default_rng(7)
@@ -645,7 +651,7 @@ def record_scores(folder: Path) -> Iterator[Entries]:
 def record_reports(folder: Path) -> Iterator[Entries]:
     import torchvision
 
-    for name, ours, make, keywords in (
+    for name, backbone, make, keywords in (
         ("torchvision r3d_18", "r3d_18", torchvision.models.video.r3d_18, {}),
         ("torchvision r2plus1d_18", "r2plus1d_18", torchvision.models.video.r2plus1d_18, {}),
         ("torchvision resnet18", "resnet18_3d", torchvision.models.resnet18, {}),
@@ -654,18 +660,18 @@ def record_reports(folder: Path) -> Iterator[Entries]:
     ):
         torch.manual_seed(0)
         state = make().state_dict()
-        model = res3d.create_backbone(ours)
+        model = res3d.create_backbone(backbone)
         yield report_entries(name, model, state, **keywords)
         if name.endswith("resnet18"):
             yield {f"{name} map": model.eval()(clip_of(1)[None])["conv5"].detach().numpy()}
         if name.endswith("r3d_18"):
-            yield report_entries(f"{name}, classifier", res3d.create_classifier(ours, 400), state)
-            yield report_entries(f"{name}, to conv3", res3d.create_backbone(ours, body="conv3"), state)
-            stranger = {**state, "strange.weight": torch.zeros(2)}
-            yield report_entries(f"{name}, strange", res3d.create_backbone(ours), stranger, strict=False)
+            yield report_entries(f"{name}, classifier", res3d.create_classifier(backbone, 400), state)
+            yield report_entries(f"{name}, to conv3", res3d.create_backbone(backbone, body="conv3"), state)
+            extended = {**state, "strange.weight": torch.zeros(2)}
+            yield report_entries(f"{name}, strange", res3d.create_backbone(backbone), extended, strict=False)
             path = folder / "r3d_18.pth"
             torch.save({"state_dict": state}, path)
-            yield report_entries(f"{name}, file", res3d.create_backbone(ours), path)
+            yield report_entries(f"{name}, file", res3d.create_backbone(backbone), path)
             run_tool("convert_weights.py", path, folder / "r3d_18.safetensors", "--model=r3d_18")
             yield {f"{name}, converted: weights": sums_of(res3d.load_model(folder / "r3d_18.safetensors"))}
     yield report_entries("our backbone", load("resnet18_3d"), WEIGHTS / "resnet18_3d.safetensors")
@@ -678,10 +684,10 @@ def record_reports(folder: Path) -> Iterator[Entries]:
     )
     torch.manual_seed(0)
     peer = torchvision.models.detection.maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=5)
-    ours_3d = res3d.detection.mask_rcnn_3d("resnet50_3d", 5)
-    yield report_entries("torchvision maskrcnn_resnet50_fpn", ours_3d, peer.state_dict())
+    detector_3d = res3d.detection.mask_rcnn_3d("resnet50_3d", 5)
+    yield report_entries("torchvision maskrcnn_resnet50_fpn", detector_3d, peer.state_dict())
     yield report_entries(
-        "torchvision resnet50 to a detector", ours_3d, torchvision.models.resnet50().state_dict(), strict=False
+        "torchvision resnet50 to a detector", detector_3d, torchvision.models.resnet50().state_dict(), strict=False
     )
     name = "torchvision/r3d_18.kinetics400"
     assert name in res3d.list_weights()
@@ -706,13 +712,14 @@ def report_entries(name: str, model: nn.Module, source: Any, **keywords: Any) ->
     if isinstance(source, Path):
         text = text.replace(str(source.parent), "FOLDER")
     entries: Entries = {f"{name}: report": text, f"{name}: keys": keys}
-    return entries if report.missing else {**entries, f"{name}: weights": sums_of(model)}  # else some are random
+    # Missing weights are random, so their sums are not recorded.
+    return entries if report.missing else {**entries, f"{name}: weights": sums_of(model)}
 
 
 def record_tables(folder: Path) -> Iterator[Entries]:
     yield {"list_backbones": "\n".join(res3d.list_backbones())}
     for name in res3d.list_backbones():
-        with torch.device("meta"):  # shapes are all that a table needs
+        with torch.device("meta"):  # a table needs shapes only
             model = res3d.create_backbone(name)
         yield {f"{name} yaml": model.spec.to_yaml()}
         yield {f"{name} table": str(res3d.describe(model, (model.spec.in_channels, 8, 64, 64)))}
@@ -736,21 +743,21 @@ PARTS: Mapping[str, Callable[[Path], Iterator[Entries]]] = {
 
 
 def record(only: list[str]) -> Entries:
-    """All entries, under PART/NAME."""
+    """Return the entries of the parts ``only``, by PART/NAME."""
     entries: Entries = {}
-    with TemporaryDirectory() as made:
+    with TemporaryDirectory() as temporary:
         for part in only:
-            began = time.perf_counter()
-            torch.set_num_threads(1)  # commands may have set it
+            start = time.perf_counter()
+            torch.set_num_threads(1)  # commands change it
             torch.use_deterministic_algorithms(True, warn_only=True)
-            folder = Path(made) / part
+            folder = Path(temporary) / part
             folder.mkdir()
             count = len(entries)
             for group in PARTS[part](folder):
-                if twice := [name for name in group if f"{part}/{name}" in entries]:
-                    raise RuntimeError(f"two entries are called {part}/{twice[0]}")
+                if duplicates := [name for name in group if f"{part}/{name}" in entries]:
+                    raise RuntimeError(f"two entries have the name {part}/{duplicates[0]}")
                 entries |= {f"{part}/{name}": value for name, value in group.items()}
-            print(f"{part}: {len(entries) - count} entries in {time.perf_counter() - began:.1f} s", file=sys.stderr)
+            print(f"{part}: {len(entries) - count} entries in {time.perf_counter() - start:.1f} s", file=sys.stderr)
     return entries
 
 
@@ -769,20 +776,20 @@ def read(path: Path) -> Entries:
 
 
 def difference(before: Entry | None, now: Entry | None, tolerance: float) -> tuple[bool, str]:
-    """(whether two entries may pass for the same, what differs)."""
+    """Return whether two entries are equal within the tolerance, and a description of the difference."""
     if before is None or now is None:
         return False, "is new" if before is None else "is missing"
     if isinstance(before, str) or isinstance(now, str):
         if isinstance(before, str) and isinstance(now, str) and before != now:
             return False, first_difference(before, now)
-        return (True, "equal text") if type(before) is type(now) else (False, "is of another kind")
+        return (True, "equal text") if type(before) is type(now) else (False, "has another type")
     if before.shape != now.shape or before.dtype != now.dtype:
         return False, f"is {now.dtype} {list(now.shape)}, was {before.dtype} {list(before.shape)}"
     if np.array_equal(before, now, equal_nan=before.dtype.kind == "f"):
         return True, "max abs 0, max rel 0"
     a, b = before.astype(np.float64), now.astype(np.float64)
     if not np.array_equal(np.isfinite(a), np.isfinite(b)):
-        return False, "is finite elsewhere"
+        return False, "has infinity or NaN at other positions"
     finite = np.isfinite(a)
     largest, scale = float(np.abs(a - b)[finite].max()), float(np.abs(a)[finite].max())
     relative = largest / scale if scale else float("inf")
@@ -799,7 +806,7 @@ def first_difference(before: str, now: str) -> str:
 
 
 def compare(before: Entries, now: Entries, tolerance: float) -> int:
-    """Print a line for each entry; how many differ."""
+    """Print one line per entry, and return how many differ."""
     count = 0
     for name in [*before, *(name for name in now if name not in before)]:
         same, text = difference(before.get(name), now.get(name), tolerance)
@@ -814,17 +821,17 @@ def main() -> int:
     parser.add_argument("action", choices=["write", "compare"])
     parser.add_argument("file", type=Path)
     parser.add_argument("--only", nargs="+", choices=[*PARTS], default=[*PARTS], help="parts to record")
-    parser.add_argument("--tolerance", type=float, default=0.0, help="relative difference of floats that is none")
+    parser.add_argument("--tolerance", type=float, default=0.0, help="accepted relative difference of floats")
     options = parser.parse_args()
-    before = read(options.file) if options.action == "compare" else {}  # a wrong name is known at once
+    before = read(options.file) if options.action == "compare" else {}  # fails before the work if there is no file
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         now = record(options.only)
     if options.action == "write":
         write(now, options.file)
         return 0
-    wanted = {name: value for name, value in before.items() if any(fnmatchcase(name, f"{p}/*") for p in options.only)}
-    return 1 if compare(wanted, now, options.tolerance) else 0
+    selected = {name: value for name, value in before.items() if any(fnmatchcase(name, f"{p}/*") for p in options.only)}
+    return 1 if compare(selected, now, options.tolerance) else 0
 
 
 if __name__ == "__main__":

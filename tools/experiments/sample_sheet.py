@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""A picture of the generated sample video with its ground truth: boxes, visible keypoints, ids by color.
+"""Draw six frames of the sample video with its ground truth: boxes and visible keypoints, one color per object.
 
 python tools/experiments/sample_sheet.py docs/sample.png
 """
@@ -15,6 +15,7 @@ COLORS = np.array([[255, 90, 90], [90, 255, 90], [110, 160, 255], [255, 220, 60]
 
 
 def draw(frame: SyntheticFrame) -> np.ndarray:
+    """Return the image of a frame, [H, W, 3], with boxes and visible keypoints."""
     image: np.ndarray = frame.image.copy()
     for n in np.flatnonzero(frame.visible):
         x1, y1, x2, y2 = frame.boxes[n].astype(int)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Scores of tracks in a range of frames: those that a detector was not trained on.
+"""Scores of tracks in a range of frames, for example the frames that a detector was not trained on.
 
-    python tools/experiments/score_frames.py tracks/flies.json ../shared/data/flies/flies.json --frames 1500 2000
+    python tools/experiments/score_frames.py tracks/flies.json annotations/flies.json --frames 1500 2000
 
-Both files are of one video. Tracks are cut to the range; ids stay as they are.
+Both files have one video. Tracks are cut to the range and keep their ids.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from res3d.structures.formats import read_tracks
 
 
 def cut(video: VideoTracks, first: int, stop: int) -> VideoTracks:
-    """The part of a video in frames [first, stop)."""
+    """Return the tracks of a video in the frames [first, stop)."""
     inside = [(track, (track.frames >= first) & (track.frames < stop)) for track in video.tracks]
     tracks = tuple(track.at(rows) for track, rows in inside if rows.any())
     annotated = None if video.annotated is None else video.annotated[np.isin(video.annotated, range(first, stop))]
@@ -30,11 +30,11 @@ def main() -> None:
     parser.add_argument("truth", type=Path)
     parser.add_argument("--frames", type=int, nargs=2, required=True, metavar=("FIRST", "STOP"))
     arguments = parser.parse_args()
-    found, true = (
+    predicted, truth = (
         cut(next(iter(read_tracks(path).values())), *arguments.frames)
         for path in (arguments.predicted, arguments.truth)
     )
-    print(evaluate(found, true).table())
+    print(evaluate(predicted, truth).table())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Our linking beside the trackers of roboflow's package, on the same disturbed detections.
+"""Compare res3d's linking with the trackers of Roboflow's package ``trackers``, on the same noisy detections.
 
-    python tools/experiments/tracker_comparison.py ../shared/data/flies/flies.json [--seeds 5]
+    python tools/experiments/tracker_comparison.py annotations/flies.json [--seeds 5]
 
-The true boxes of a CocoVID file lose their ids; 5 % of them are dropped, corners are moved by 3 pixels (standard
-deviation), and 5 % of false positives of low score are added. Scores of true boxes are drawn from 0.7 to 1, of false
-ones from 0.1 to 0.5. Every tracker has its defaults. Prints a Markdown table: mean and range over the seeds.
+The detections are the boxes of a CocoVID file without their ids. 5 % of them are dropped, their corners are moved by
+Gaussian noise of 3 pixels, and 5 % of false positives are added. Scores are uniform in 0.7..1 for true boxes and in
+0.1..0.5 for false ones. Every tracker has its default settings. Prints a Markdown table with the mean and the range
+over the seeds.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from res3d.evaluation import evaluate
 from res3d.structures import FrameDetections, VideoTracks
 from res3d.tracking import link_detections
 
-# name in the table: how detections are linked
+# name in the table: keyword arguments of ``link_detections``
 TRACKERS: Mapping[str, Mapping[str, Any]] = {
     "res3d": {},
     "res3d, gaps not filled": {"fill_gaps": 0},
@@ -38,13 +39,14 @@ FALSE_SIDES_PIXELS = (60.0, 160.0)
 
 
 def disturb(truth: VideoTracks, seed: int) -> list[FrameDetections]:
+    """Return noisy detections of each frame of the ground truth."""
     rng = np.random.default_rng(seed)
     assert truth.size is not None
     height, width = truth.size
     frames = []
     for frame in truth.frames():
-        kept = frame.boxes[rng.random(len(frame)) >= DROPPED]
-        moved = kept + rng.normal(0, JITTER_PIXELS, kept.shape)
+        boxes = frame.boxes[rng.random(len(frame)) >= DROPPED]
+        moved = boxes + rng.normal(0, JITTER_PIXELS, boxes.shape)
         count = int((rng.random(len(frame)) < FALSE_POSITIVES).sum())
         sides = rng.uniform(*FALSE_SIDES_PIXELS, (count, 2))
         corners = rng.uniform(0, np.array([width, height]) - sides)
@@ -63,14 +65,16 @@ def disturb(truth: VideoTracks, seed: int) -> list[FrameDetections]:
 
 
 def score(truth: VideoTracks, detections: list[FrameDetections], arguments: Mapping[str, Any]) -> dict[str, float]:
-    began = time.perf_counter()
-    found = link_detections(detections, **arguments)
-    seconds = time.perf_counter() - began
-    total = evaluate(found, truth).kinds["box"].total
-    return {**total, "ids": len(found), "frames/s": len(detections) / seconds}
+    """Link the detections, and return the scores, the number of ids and the frames per second."""
+    start = time.perf_counter()
+    tracks = link_detections(detections, **arguments)
+    seconds = time.perf_counter() - start
+    total = evaluate(tracks, truth).kinds["box"].total
+    return {**total, "ids": len(tracks), "frames/s": len(detections) / seconds}
 
 
 def cell(name: str, values: list[float]) -> str:
+    """Return one cell of the table: the mean and the range of the values."""
     mean, low, high = float(np.mean(values)), min(values), max(values)
     if name in ("switches", "ids"):
         return f"{mean:.1f} ({low:.0f} to {high:.0f})"
@@ -88,8 +92,8 @@ def main() -> None:
     print(f"{truth.name}: {truth.num_frames} frames, {len(truth)} objects; mean (range) of {arguments.seeds} seeds\n")
     print("| tracker | " + " | ".join([*COLUMNS, "frames/s"]) + " |")
     print("|---|" + "---|" * (len(COLUMNS) + 1))
-    for name, how in TRACKERS.items():
-        scores = [score(truth, frames, how) for frames in inputs]
+    for name, keywords in TRACKERS.items():
+        scores = [score(truth, frames, keywords) for frames in inputs]
         cells = [cell(column, [s[key] for s in scores]) for column, key in COLUMNS.items()]
         speed = np.mean([s["frames/s"] for s in scores])
         print(f"| {name} | " + " | ".join(cells) + f" | {speed:,.0f} |", flush=True)

@@ -1,4 +1,4 @@
-"""``res3d benchmark``: how fast networks and extraction are, beside other libraries' networks with the same weights."""
+"""``res3d benchmark``: speed of networks, compared with other libraries' networks, and of feature extraction."""
 
 from res3d.cli.benchmark.command import BenchmarkCommand
 

@@ -1,4 +1,4 @@
-"""Extraction from a real video: what sharing frames and dense maps gain, and how well its stages overlap."""
+"""Measurement of feature extraction from a video: gain of shared frames and of dense maps, overlap of its stages."""
 
 import time
 from dataclasses import dataclass
@@ -18,75 +18,82 @@ from res3d.video import VideoReader
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionResult:
-    """Seconds for one video, and what follows from them."""
+    """Times of the extraction from one video, and numbers computed from them.
+
+    The keys of ``seconds`` and ``network_seconds`` are the modes: "clip" runs the whole network on every clip, "shared"
+    runs frame-wise stages once per frame, "video" runs the network once over the whole video.
+    """
 
     network: str
     frames: int
     clips: int
-    overlap: float  # k: clips that hold a frame, on average
-    shared: float  # p: the frame-wise stages' part of a clip's time
-    seconds: dict[str, float]  # of whole runs
-    network_seconds: dict[str, float]  # of the network in them
-    alone: dict[str, float]  # seconds of each stage by itself
-    difference: float  # shared frames from whole clips: largest of all features, relative to the largest
-    cosine: float  # dense windows with whole clips, mean
+    overlap: float  # k: mean number of clips that contain a frame
+    shared: float  # p: share of the frame-wise stages in the time of a clip
+    seconds: dict[str, float]  # wall time of the whole run, by mode
+    network_seconds: dict[str, float]  # busy time of the network, by mode
+    alone: dict[str, float]  # wall time of each pipeline stage, run alone
+    difference: float  # "shared" from "clip": max|a - b| / max|b| over all features
+    cosine: float  # mean cosine between the features of "video" and "clip"
 
     @property
     def formula(self) -> float:
-        """The gain that sharing frames should bring the network: 1 / (1 - p + p / k)."""
+        """Expected speedup of the network with shared frames: 1 / (1 - p + p / k)."""
         return 1 / (1 - self.shared + self.shared / self.overlap)
 
-    def gain(self, way: str) -> float:
-        """How many times faster the network is with "shared" or "video" than clip by clip."""
-        return self.network_seconds["clip"] / self.network_seconds[way]
+    def gain(self, mode: str) -> float:
+        """Return the speedup of the network in the mode "shared" or "video", relative to "clip"."""
+        return self.network_seconds["clip"] / self.network_seconds[mode]
 
     @property
     def overlapped(self) -> float:
-        """Time of the stages one after the other, each by itself, over that of the whole run: 1 where they add up."""
+        """Sum of the times of the pipeline stages run alone, divided by the time of the whole run; 1 is no overlap."""
         return sum(self.alone.values()) / self.seconds["shared"]
 
 
 def measure_extraction(
     model: ResNet3d, reader: VideoReader, *, sampler: ClipSampler, preprocess: Preprocessing, repeats: int, dtype: str
 ) -> ExtractionResult:
-    """Extraction clip by clip, with shared frames, and dense, and each stage alone; in turns; medians."""
+    """Measure the extraction in all modes, and each pipeline stage alone.
+
+    The modes run in turns, ``repeats`` times; the result has the medians.
+    """
     settings: Keywords = {"sampler": sampler, "preprocess": preprocess}
     computing: Keywords = {"dtype": dtype}
-    alone_each, shared_once = (NetworkOptions(**computing, share_frames=share) for share in (False, True))
-    ways = {
-        "clip": FeatureExtractor(model, **settings, options=alone_each),
-        "shared": FeatureExtractor(model, **settings, options=shared_once),
-        "video": FeatureExtractor(model, **settings, options=shared_once, context="video"),
+    per_clip, per_frame = (NetworkOptions(**computing, share_frames=share) for share in (False, True))
+    extractors = {
+        "clip": FeatureExtractor(model, **settings, options=per_clip),
+        "shared": FeatureExtractor(model, **settings, options=per_frame),
+        "video": FeatureExtractor(model, **settings, options=per_frame, context="video"),
     }
-    whole: dict[str, list[float]] = {way: [] for way in ways}
-    network: dict[str, list[float]] = {way: [] for way in ways}
+    whole: dict[str, list[float]] = {mode: [] for mode in extractors}
+    network: dict[str, list[float]] = {mode: [] for mode in extractors}
     alone: dict[str, list[float]] = {}
     features: dict[str, ClipFeatures] = {}
     for _ in range(repeats):
-        for way, extractor in ways.items():
-            times, began = PipelineTimes(), time.perf_counter()
-            features[way] = ExtractionRun(extractor, reader, times).extract()
-            whole[way].append(time.perf_counter() - began)
-            network[way].append(times.busy_seconds["network"])
-        for stage, seconds in ExtractionRun(ways["shared"], reader).time_alone().items():
+        for mode, extractor in extractors.items():
+            times, start = PipelineTimes(), time.perf_counter()
+            features[mode] = ExtractionRun(extractor, reader, times).extract()
+            whole[mode].append(time.perf_counter() - start)
+            network[mode].append(times.busy_seconds["network"])
+        for stage, seconds in ExtractionRun(extractors["shared"], reader).time_alone().items():
             alone.setdefault(stage, []).append(seconds)
-    clip, shared, video = (features[way].features for way in ways)
+    clip, shared, video = (features[mode].features for mode in extractors)
     return ExtractionResult(
         network=model.spec.name,
         frames=sum(1 for _ in reader.frames()),
         clips=len(clip),
         overlap=features["clip"].frame_indices.size / len(np.unique(features["clip"].frame_indices)),
-        shared=_shared_part(ways["shared"], sampler.length, preprocess),
-        seconds={way: median(values) for way, values in whole.items()},
-        network_seconds={way: median(values) for way, values in network.items()},
+        shared=_frame_wise_share(extractors["shared"], sampler.length, preprocess),
+        seconds={mode: median(values) for mode, values in whole.items()},
+        network_seconds={mode: median(values) for mode, values in network.items()},
         alone={stage: median(values) for stage, values in alone.items()},
         difference=float(np.abs(shared - clip).max() / np.abs(clip).max()),
         cosine=float(np.mean((clip * video).sum(1) / np.linalg.norm(clip, axis=1) / np.linalg.norm(video, axis=1))),
     )
 
 
-def _shared_part(extractor: FeatureExtractor, length: int, preprocess: Preprocessing) -> float:
-    """The frame-wise stages' part of the time of a batch of clips."""
+def _frame_wise_share(extractor: FeatureExtractor, length: int, preprocess: Preprocessing) -> float:
+    """Return the share of the frame-wise stages in the time of a batch of clips."""
     split = extractor.network
     rows, columns = preprocess.output_size(256, 256)
     frames = torch.randn(length * extractor.options.batch_size, 3, rows, columns, device=extractor.device)

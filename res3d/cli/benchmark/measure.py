@@ -1,4 +1,4 @@
-"""The work of ``res3d benchmark``: what is measured, in which order, and what is written."""
+"""Work of ``res3d benchmark``: plan the measurements, run them, and write the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,33 +30,37 @@ from res3d.files import write_whole
 from res3d.video import ClipSampler, Preprocessing, VideoError, VideoReader
 from res3d.weights import create_backbone
 
-# Extraction is measured as the peer's users would set it: frames of 256 pixels, a crop of 224
+# Preprocessing of PyTorchVideo's models: shorter side 256 pixels, center crop 224
 PREPROCESS = Preprocessing(resize=256, crop=(224, 224), mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
 CEILINGS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-Run = tuple[str, int, int]  # network, clips in a batch, frames of a clip
+Run = tuple[str, int, int]  # network, batch size, frames per clip
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionRun:
-    """Extraction that is to be measured."""
+    """Feature extraction to measure."""
 
     backbone: ResNet3d
     reader: VideoReader
     sampler: ClipSampler
 
     def check(self) -> None:
-        """Refuse clips that the network does not take, or whose windows it does not have; ValueError says why."""
+        """Check that the network accepts the clips, and that context="video" is defined for them.
+
+        Raises:
+            ValueError: see ``BackboneSpec.check_size`` and ``MapGrid``.
+        """
         spec = self.backbone.spec
         spec.check_size((self.sampler.length, *PREPROCESS.output_size(256, 256)))
         MapGrid(spec=spec, layer=spec.stage_names[-1], sampler=self.sampler)
 
 
 def measure(settings: BenchmarkSettings) -> int:
-    """Measure everything that the settings ask for, print it and write it; return the exit code.
+    """Measure everything that the settings request, print and write the results, and return the exit code.
 
     Raises:
-        UsageError: settings that cannot be measured, before anything is.
+        UsageError: the settings are invalid. They are checked before the first measurement.
     """
     _check_names(settings)
     figure = find_figure()
@@ -80,15 +84,18 @@ def measure(settings: BenchmarkSettings) -> int:
 
 
 def plan_runs(names: Sequence[str], batches: Sequence[int], frames: Sequence[int]) -> list[Run]:
-    """Return what is measured, each once: every batch with the published frames, every length with the first batch.
+    """Return the runs without duplicates.
+
+    For each network these are all batch sizes with its published number of frames, and all numbers of frames with the
+    first batch size.
 
     Raises:
-        ValueError: clips that a network does not take.
+        ValueError: a network does not accept clips of this length.
     """
     runs: dict[Run, None] = {}
     for name in names:
-        usual = PEERS[name].clip[0]
-        runs |= {(name, batch, usual): None for batch in batches}
+        published = PEERS[name].clip[0]
+        runs |= {(name, batch, published): None for batch in batches}
         runs |= {(name, batches[0], count): None for count in frames}
     for name, count in dict.fromkeys((name, count) for name, _, count in runs):
         check_size(name, count)
@@ -98,18 +105,18 @@ def plan_runs(names: Sequence[str], batches: Sequence[int], frames: Sequence[int
 def _check_names(settings: BenchmarkSettings) -> None:
     for name in settings.names:
         if name not in PEERS:
-            raise UsageError(f"no peer is known for {name!r} (accepted: {', '.join(PEERS)})")
+            raise UsageError(f"no other library has the network {name!r} (accepted: {', '.join(PEERS)})")
     if settings.peers != "none":
         check_peers(settings.names)
 
 
 def _open_extraction(settings: BenchmarkSettings) -> ExtractionRun | None:
-    wanted = settings.extraction
-    if wanted.video is None:
+    extraction = settings.extraction
+    if extraction.video is None:
         return None
     run = ExtractionRun(
-        reader=VideoReader(wanted.video, end=wanted.seconds, threads=settings.computing.threads),
-        sampler=ClipSampler(wanted.clip_length, wanted.clip_stride),
+        reader=VideoReader(extraction.video, end=extraction.seconds, threads=settings.computing.threads),
+        sampler=ClipSampler(extraction.clip_length, extraction.clip_stride),
         backbone=create_backbone(settings.names[-1]),
     )
     run.check()
@@ -119,12 +126,12 @@ def _open_extraction(settings: BenchmarkSettings) -> ExtractionRun | None:
 def _measure_networks(
     settings: BenchmarkSettings, runs: Sequence[Run], ceilings: dict[str, float], device: torch.device
 ) -> list[Row]:
-    how: Keywords = {"peers": settings.peers, "compile": settings.compile, "repeats": settings.repeats}
+    options: Keywords = {"peers": settings.peers, "compile": settings.compile, "repeats": settings.repeats}
     rows: list[Row] = []
     for name, batch, frames in runs:
-        found = compare(name, batch=batch, frames=frames, device=device, **how)
-        print(format_networks(found, ceilings), flush=True)
-        rows += found
+        run_rows = compare(name, batch=batch, frames=frames, device=device, **options)
+        print(format_networks(run_rows, ceilings), flush=True)
+        rows += run_rows
     return rows
 
 

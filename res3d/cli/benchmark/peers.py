@@ -1,4 +1,4 @@
-"""Networks of other libraries that compute the same functions."""
+"""Networks of other libraries that compute the same functions as res3d's."""
 
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -11,11 +11,14 @@ from res3d.cli.errors import UsageError
 
 
 class Peer(NamedTuple):
-    """A network of another library, and the (frames, height, width) of the clips it was published with."""
+    """A network of another library."""
 
     library: str
+    """Package that has the network, as ``pip install`` names it."""
     make: Callable[[], nn.Module]
+    """Builds the network with random weights."""
     clip: tuple[int, int, int]
+    """(frames, height, width) of the clips that the network was published with."""
 
 
 def _torchvision(name: str) -> nn.Module:
@@ -28,7 +31,7 @@ def _pytorchvideo(name: str) -> nn.Module:
     return network
 
 
-# by the names of res3d's own backbones
+# keys: names of res3d's backbones
 PEERS = {
     **{
         name: Peer("torchvision", lambda name=name: _torchvision(name), (16, 112, 112))  # type: ignore[misc]
@@ -48,10 +51,14 @@ PEERS = {
 
 
 def check_peers(names: Iterable[str]) -> None:
-    """UsageError if a network's peer needs a library that is not there."""
+    """Check that the libraries of the peers of these networks are installed.
+
+    Raises:
+        UsageError: one is not.
+    """
     for name in names:
         library = PEERS[name].library
         if find_spec(library) is None:
             raise UsageError(
-                f"{name}: its peer needs {library}: pip install {library} (or --peers none measures res3d alone)"
+                f"{name}: comparison needs {library}: pip install {library} (or measure res3d alone with --peers none)"
             )

@@ -1,4 +1,4 @@
-"""What was measured, as JSON, as Markdown and as a plot."""
+"""Results of a benchmark as JSON, Markdown and a plot."""
 
 import json
 import platform
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
-Machine: TypeAlias = Mapping[str, str | int]  # what figures were measured on, by name
+Machine: TypeAlias = Mapping[str, str | int]  # device, threads and versions of libraries
 
 
 def describe_machine(device: torch.device) -> Machine:
-    """What the figures are of."""
+    """Return the name of the device, the number of threads, and the versions of Python and the libraries."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
@@ -50,7 +50,7 @@ def write_json(
     rows: Sequence[Row],
     extraction: ExtractionResult | None,
 ) -> None:
-    """Everything, unrounded."""
+    """Write all results, unrounded, to a JSON file."""
     content = {
         "machine": machine,
         "ceilings_flops": ceilings,
@@ -61,7 +61,10 @@ def write_json(
 
 
 def format_networks(rows: Sequence[Row], ceilings: dict[str, float]) -> str:
-    """A Markdown table; ratios are to the peer as its users run it in the same type."""
+    """Return a Markdown table of all rows.
+
+    The ratio is the speed relative to the peer, run as its users run it, in the same number type.
+    """
     lines = [
         "| network | clip | contestant | type | ms | ratio | GFLOP/s | of ceiling | MiB | difference |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -82,13 +85,13 @@ def format_networks(rows: Sequence[Row], ceilings: dict[str, float]) -> str:
 
 
 def format_costs(rows: Sequence[Row]) -> str:
-    """Markdown: how large the networks are, and how much they compute on one clip of each length."""
+    """Return a Markdown list of the parameters and the multiply-adds of each network, for one clip of each length."""
     lines = []
     for name in dict.fromkeys(row.network for row in rows):
-        mine = [row for row in rows if row.network == name]
-        costs = {"×".join(map(str, row.clip[2:])): row.multiply_adds / row.clip[0] for row in mine}
-        on = ", ".join(f"{macs / 1e9:.3g} G multiply-adds on {clip}" for clip, macs in costs.items())
-        lines.append(f"- {name}: {mine[0].parameters / 1e6:.1f} M parameters; {on}")
+        network_rows = [row for row in rows if row.network == name]
+        costs = {"×".join(map(str, row.clip[2:])): row.multiply_adds / row.clip[0] for row in network_rows}
+        texts = ", ".join(f"{macs / 1e9:.3g} G multiply-adds on {clip}" for clip, macs in costs.items())
+        lines.append(f"- {name}: {network_rows[0].parameters / 1e6:.1f} M parameters; {texts}")
     return "\n".join(lines)
 
 
@@ -99,7 +102,7 @@ def _ratio(row: Row, rows: Sequence[Row]) -> float | None:
 
 
 def format_extraction(result: ExtractionResult) -> str:
-    """Markdown: what was gained, beside what arithmetic promises."""
+    """Return a Markdown table of the extraction: times and speedup of each mode, with the expected speedup."""
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.alone.items())
     return "\n".join(
         [
@@ -108,10 +111,10 @@ def format_extraction(result: ExtractionResult) -> str:
             "| way | whole, s | frames/s | network, s | gain | formula |",
             "|---|---|---|---|---|---|",
             *(
-                f"| {way} | {result.seconds[way]:.1f} | {result.frames / result.seconds[way]:.1f} "
-                f"| {result.network_seconds[way]:.1f} | {result.gain(way):.2f} "
-                f"| {f'{result.formula:.2f}' if way == 'shared' else ''} |"
-                for way in result.seconds
+                f"| {mode} | {result.seconds[mode]:.1f} | {result.frames / result.seconds[mode]:.1f} "
+                f"| {result.network_seconds[mode]:.1f} | {result.gain(mode):.2f} "
+                f"| {f'{result.formula:.2f}' if mode == 'shared' else ''} |"
+                for mode in result.seconds
             ),
             "",
             f"Frame-wise stages: {100 * result.shared:.0f} % of a clip's time; each frame in {result.overlap:g} clips. "
@@ -123,7 +126,11 @@ def format_extraction(result: ExtractionResult) -> str:
 
 
 def find_figure() -> "type[Figure]":
-    """Matplotlib's ``Figure``; UsageError where it is not installed, best known before anything is measured."""
+    """Return Matplotlib's ``Figure``. Call it before measuring, to fail early.
+
+    Raises:
+        UsageError: Matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -132,24 +139,27 @@ def find_figure() -> "type[Figure]":
 
 
 def draw(path: Path, rows: Sequence[Row], make_figure: "type[Figure]") -> None:
-    """Milliseconds a clip over batch and frames; colours tell whose, markers the type, dashes what is compiled."""
+    """Plot the milliseconds per clip over the batch size and over the number of frames.
+
+    Colors distinguish res3d and the peer, markers the number types, and dashed lines are compiled networks.
+    """
     networks = list(dict.fromkeys(row.network for row in rows))
     figure = make_figure(figsize=(9, 3 * len(networks) + 1), layout="constrained")
     axes = figure.subplots(len(networks), 2, squeeze=False)
     legend: dict[str, Artist] = {}
     for network, (by_batch, by_frames) in zip(networks, axes, strict=True):
-        mine = [row for row in rows if row.network == network and row.seconds is not None]
-        if not mine:  # none of its contestants ran
+        timed = [row for row in rows if row.network == network and row.seconds is not None]
+        if not timed:  # all contestants failed
             continue
-        fewest, usual = min(row.clip[0] for row in mine), mine[0].clip[2]
-        for axis, place, kept in (
-            (by_batch, 0, [row for row in mine if row.clip[2] == usual]),
-            (by_frames, 2, [row for row in mine if row.clip[0] == fewest]),
+        batch, frames = min(row.clip[0] for row in timed), timed[0].clip[2]
+        for axis, dimension, points in (
+            (by_batch, 0, [row for row in timed if row.clip[2] == frames]),
+            (by_frames, 2, [row for row in timed if row.clip[0] == batch]),
         ):
-            for contestant, dtype in dict.fromkeys((row.contestant, row.dtype) for row in kept):
+            for contestant, dtype in dict.fromkeys((row.contestant, row.dtype) for row in points):
                 line = sorted(
-                    (row.clip[place], 1e3 * (row.seconds or 0) / row.clip[0])
-                    for row in kept
+                    (row.clip[dimension], 1e3 * (row.seconds or 0) / row.clip[0])
+                    for row in points
                     if (row.contestant, row.dtype) == (contestant, dtype)
                 )
                 (legend[f"{contestant}, {dtype}"],) = axis.plot(
@@ -158,8 +168,9 @@ def draw(path: Path, rows: Sequence[Row], make_figure: "type[Figure]") -> None:
                     linestyle="--" if "compiled" in contestant else "-",
                     marker="o" if dtype == "float32" else "^",
                 )
-            axis.set(xlabel="clips a batch" if place == 0 else "frames a clip", ylabel="ms a clip", title=network)
-            axis.set_xticks(sorted({row.clip[place] for row in kept}))
+            label = "clips per batch" if dimension == 0 else "frames per clip"
+            axis.set(xlabel=label, ylabel="ms per clip", title=network)
+            axis.set_xticks(sorted({row.clip[dimension] for row in points}))
             axis.set_ylim(bottom=0)
     if legend:
         figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=2)

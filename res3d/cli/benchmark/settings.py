@@ -1,4 +1,4 @@
-"""What ``res3d benchmark`` measures, and on what."""
+"""Settings of ``res3d benchmark``."""
 
 from dataclasses import dataclass, field
 from itertools import chain
@@ -9,17 +9,17 @@ from res3d.cli.computing import DTYPES, NetworkComputing
 from res3d.cli.errors import UsageError
 from res3d.settings import Alias, Choice, Group, Positional, Short, Shown
 
-NETWORKS = ("r3d_18", "r2plus1d_18", "slow_r50")  # what is measured where none is named
+NETWORKS = ("r3d_18", "r2plus1d_18", "slow_r50")  # default networks
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
-    """Extraction of features from a video with the last network."""
+    """Measurement of feature extraction from a video."""
 
     video: Annotated[str | None, Shown("FILE")] = None
-    """A video; without, extraction is not measured."""
+    """Video file to extract features from. Without it, extraction is not measured."""
     seconds: float = 4.0
-    """How much of it is read."""
+    """Seconds that are read from the start of the video."""
     clip_length: Annotated[int, Alias("length")] = 8
     """Frames per clip."""
     clip_stride: Annotated[int, Alias("stride")] = 2
@@ -28,46 +28,48 @@ class Extraction:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkComputing(NetworkComputing):
-    """What is computed on; networks are measured in float32 and bfloat16."""
+    """Computing settings of a benchmark. Networks are always measured in float32 and bfloat16."""
 
     dtype: Annotated[str, DTYPES] = "auto"
-    """Computing type of the extraction; auto is bfloat16 on CUDA, float32 elsewhere."""
+    """Number type of the feature extraction. auto is bfloat16 on CUDA and float32 on the CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings:
-    """What is measured, how often, and where the results go."""
+    """Networks, clip sizes, repeats and output of a benchmark."""
 
     networks: Annotated[list[str], Positional("[networks ...]")] = field(default_factory=list)
-    """Names that have a peer; without, r3d_18, r2plus1d_18 and slow_r50."""
+    """Networks that torchvision or PyTorchVideo also has: r3d_18, mc3_18, r2plus1d_18, slow_r50, c2d_r50, i3d_r50,
+    r2plus1d_r50, csn_r101. By default r3d_18, r2plus1d_18 and slow_r50."""
     peers: Annotated[str, Choice(("usual", "best", "none")), Group("contestants")] = "usual"
-    """Other libraries' networks as their users run them, in float32 and under autocast; at their best, compiled too; or
-    none."""
+    """Networks of the other library to compare with. usual: in float32 and under bfloat16 autocast. best: also compiled
+    with torch.compile. none: measure res3d alone."""
     compile: Annotated[bool, Group("contestants")] = False
-    """Measure res3d's networks compiled too."""
+    """Also measure res3d's networks compiled."""
     batches: Annotated[list[int], Group("contestants")] = field(default_factory=lambda: [1])
-    """Clips that run together, one size after the other."""
+    """Batch sizes to measure, for example 1,4: clips per batch."""
     frames: Annotated[list[int], Group("contestants")] = field(default_factory=list)
-    """Frames per clip, one size after the other; by default as the network was published."""
+    """Clip lengths to measure, in frames, for example 8,16,32. By default the length that the network was published
+    with."""
     repeats: Annotated[int, Group("contestants")] = 9
-    """Turns; the median counts."""
+    """Number of times that each network is measured, in turns with the others. The result is the median."""
     extraction: Annotated[Extraction, Short()] = field(default_factory=Extraction)
-    """Extraction of features with the last network."""
+    """Feature extraction from a video, with the last network."""
     out: Annotated[str, Group("output"), Shown("PATH")] = "benchmark"
-    """Path of the results, without suffix."""
+    """Path of the results without suffix: benchmark writes benchmark.json, benchmark.md and benchmark.svg."""
     computing: Annotated[BenchmarkComputing, Short()] = field(default_factory=BenchmarkComputing)
-    """What is computed on."""
+    """Threads, device and number type."""
 
     @property
     def names(self) -> list[str]:
-        """The networks to measure, each once."""
+        """The networks to measure, without duplicates."""
         return list(dict.fromkeys(self.networks or NETWORKS))
 
     def check(self) -> None:
-        """Refuse sizes that nothing can be measured with.
+        """Check the sizes and the folder of the results.
 
         Raises:
-            UsageError: naming the flag.
+            UsageError: a value is invalid.
         """
         if not self.batches:
             raise UsageError("--batches needs at least one size")
@@ -75,4 +77,4 @@ class BenchmarkSettings:
             if value < 1:
                 raise UsageError(f"sizes and repeats must be ≥ 1, not {value}")
         if not Path(self.out).parent.is_dir():
-            raise UsageError(f"--out {self.out}: no folder {str(Path(self.out).parent)!r}")
+            raise UsageError(f"--out {self.out}: no such folder: {str(Path(self.out).parent)!r}")

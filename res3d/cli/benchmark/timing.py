@@ -1,4 +1,4 @@
-"""Timing that a busy machine disturbs as little as possible: runs take turns, and medians are compared."""
+"""Timing on a busy machine: contestants run in turns, and medians are compared."""
 
 import re
 import time
@@ -12,12 +12,16 @@ import torch
 
 from res3d.inference import give_back_freed
 
-CEILING_SIZE = 2048  # rows and columns of the matrices whose product is taken for the most that a machine does
+CEILING_SIZE = 2048  # rows and columns of the matrices whose product measures the peak speed of a machine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """Seconds of each run of one contestant, in the order in which they ran."""
+    """Times of the runs of one contestant, in order.
+
+    Raises:
+        ValueError: there is no run.
+    """
 
     seconds: tuple[float, ...]
 
@@ -27,6 +31,7 @@ class Timing:
 
     @property
     def median(self) -> float:
+        """Median time in seconds."""
         return median(self.seconds)
 
 
@@ -37,13 +42,19 @@ def time_in_turns(
     device: torch.device,
     under: Callable[[str], AbstractContextManager[object]] = lambda name: nullcontext(),
 ) -> dict[str, Timing]:
-    """Run all ``repeats`` times in turns, so that whatever slows the machine slows all alike.
+    """Run all contestants in turns and return the times of each, so that other load slows all of them equally.
 
-    Each is run twice in its turn, and the second time counts: caches and freed memory are then its own. ``under`` gives
-    what a contestant's turn happens in.
+    A contestant runs twice in its turn, and only the second run is timed: the first one fills the caches and the pools
+    of freed memory with its own data.
+
+    Args:
+        contestants: functions to time, by name.
+        repeats: number of turns.
+        device: the device that the functions compute on. CUDA is synchronized before and after the timed run.
+        under: returns the context manager in which the contestant of a name runs.
 
     Raises:
-        ValueError: ``repeats`` below 1.
+        ValueError: ``repeats`` is below 1.
     """
     if repeats < 1:
         raise ValueError(f"repeats must be ≥ 1, not {repeats}")
@@ -53,22 +64,22 @@ def time_in_turns(
             with under(name):
                 run()
                 _wait(device)
-                began = time.perf_counter()
+                start = time.perf_counter()
                 run()
                 _wait(device)
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(time.perf_counter() - start)
     return {name: Timing(seconds=tuple(values)) for name, values in seconds.items()}
 
 
 def measure_ceiling(dtype: torch.dtype, device: torch.device, *, repeats: int = 5) -> float:
-    """FLOP/s (two a multiply-add) of a 2048³ matrix product, the median of ``repeats``."""
+    """Return the FLOP/s, two per multiply-add, of a 2048³ matrix product: the median of ``repeats`` runs."""
     a, b = (torch.randn(CEILING_SIZE, CEILING_SIZE, device=device).to(dtype) for _ in range(2))
     timing = time_in_turns({"product": lambda: a @ b}, repeats=repeats, device=device)["product"]
     return 2 * CEILING_SIZE**3 / timing.median
 
 
 def measure_memory(run: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes that ``run`` takes at its peak beyond what was held before; None where the system does not tell."""
+    """Return the peak memory of ``run`` in bytes, beyond what was allocated before; None if it cannot be measured."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -76,8 +87,8 @@ def measure_memory(run: Callable[[], object], device: torch.device) -> int | Non
         return torch.cuda.max_memory_allocated(device) - before
     clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
     try:
-        give_back_freed()  # else it would hide what is allocated again
-        clear.write_text("5")  # Linux: forget the highest resident size so far
+        give_back_freed()  # else ``run`` would reuse freed memory that still counts as resident
+        clear.write_text("5")  # Linux: reset the peak resident size
         before = _resident(status.read_text(), "VmRSS")
         run()
         return max(0, _resident(status.read_text(), "VmHWM") - before)
@@ -86,10 +97,10 @@ def measure_memory(run: Callable[[], object], device: torch.device) -> int | Non
 
 
 def _resident(status: str, field: str) -> int:
-    found = re.search(rf"^{field}:\s*(\d+) kB", status, re.M)
-    if found is None:
+    match = re.search(rf"^{field}:\s*(\d+) kB", status, re.M)
+    if match is None:
         raise OSError(f"/proc/self/status has no {field}")
-    return 1024 * int(found[1])
+    return 1024 * int(match[1])
 
 
 def _wait(device: torch.device) -> None:

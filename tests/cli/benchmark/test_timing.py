@@ -8,7 +8,7 @@ from res3d.cli.benchmark.timing import Timing, measure_ceiling, measure_memory, 
 CPU = torch.device("cpu")
 
 
-def test_contestants_take_turns_and_warm_up_in_each():
+def test_contestants_run_in_turns_with_a_warm_up():
     order = []
     runs = {"slow": lambda: (order.append("slow"), time.sleep(0.03)), "quick": lambda: order.append("quick")}
     timings = time_in_turns(runs, repeats=3, device=CPU)
@@ -17,21 +17,21 @@ def test_contestants_take_turns_and_warm_up_in_each():
     assert timings["slow"].median >= 0.03 > timings["quick"].median
 
 
-def test_the_median_counts():
+def test_median_of_a_timing():
     assert Timing(seconds=(3.0, 1.0, 100.0)).median == 3.0
 
 
-def test_nothing_measured_is_refused():
+def test_empty_timing_is_refused():
     with pytest.raises(ValueError, match="repeats must be ≥ 1, not 0"):
         time_in_turns({}, repeats=0, device=CPU)
     with pytest.raises(ValueError, match="at least one run"):
         Timing(seconds=())
 
 
-def test_the_ceiling_is_a_rate():
+def test_ceiling_is_a_plausible_rate():
     assert 1e8 < measure_ceiling(torch.float32, CPU, repeats=1) < 1e15
 
 
-def test_memory_at_the_peak():
-    found = measure_memory(lambda: torch.ones(64, 2**20).sum(), CPU)
-    assert found is None or 0.8 * 2**28 < found < 2 * 2**28
+def test_measure_memory_returns_the_peak():
+    peak = measure_memory(lambda: torch.ones(64, 2**20).sum(), CPU)
+    assert peak is None or 0.8 * 2**28 < peak < 2 * 2**28
