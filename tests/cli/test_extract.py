@@ -223,7 +223,7 @@ def test_a_video_too_short_for_a_clip_is_reported(extract, video, capsys):
         (["--resize", "big"], "--resize must be pixels like 256 or 128x171 (height x width), or none, not 'big'"),
         (["--crop", "64x64"], "crop (64, 64) is larger than frames resized to (40, 50)"),
         (["--device", "warp9"], "--device warp9: cannot be used here"),
-        (["--align", "center", "--tail", "drop"], "align='center' repeats border frames"),
+        (["--align", "center", "--tail", "drop"], "tail must be 'pad' with align='center', not 'drop'"),
         (["--fps", 1e-9], "--fps must be ≥ 1e-06, not 1e-09"),
         (["--stride", 10**20], "clip stride must be a whole number from 1 to"),
         (["--device", "meta"], "--device meta: holds no data"),
