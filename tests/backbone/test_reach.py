@@ -53,7 +53,7 @@ def test_reach_covers_the_positions_that_change_with_one_frame(name):
         before, after = temporal_reach(model.spec, stage)
         stride = model.feature_info[stage].stride[0]
         frames = max(3 * (before + after), 4 * stride, 8)
-        clip = torch.randn(1, 3, frames, 32, 32).double()
+        clip = torch.randn(1, 3, frames, 16, 16).double()
         whole = model.compute_maps(clip, model.spec.stage_names, [stage])[stage]
         other_clip = clip.clone()
         middle = frames // 2
