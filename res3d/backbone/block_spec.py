@@ -18,6 +18,7 @@ class ConvSpec:
     """One convolution of a block or of the stem."""
 
     kernel: Size3
+    """(t, y, x), odd numbers."""
     expand: int = 1
     """Output channels, as a multiple of the stage's width."""
     factor: str = "full"
@@ -125,6 +126,7 @@ class BlockSpec:
     """A residual block: its convolutions with their norms and ReLUs, and its shortcut."""
 
     convs: tuple[ConvSpec, ...]
+    """One to four convolutions of the branch, in the order in which they run."""
     order: Literal["post", "pre"] = "post"
     """"post": norm and ReLU follow every convolution, and the last ReLU follows the sum (He et al. 2015). "pre": norm
     and ReLU precede every convolution, and nothing follows the sum (He et al. 2016)."""

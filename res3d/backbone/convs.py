@@ -60,7 +60,7 @@ class Factoring(NamedTuple):
 
     factors: tuple[str, ...]
     """Names from AXES, in the order in which they run."""
-    rectified: bool
+    norm_between: bool
     """True if norm and ReLU follow every factor but the last."""
 
     def of(self, kernel: Size3) -> list[tuple[str, Size3]]:
@@ -80,9 +80,9 @@ AXES = {
 }
 """Names of factors, and whether each extends along (t, y, x)."""
 FACTORINGS = {
-    "2plus1d": Factoring(("spatial", "temporal"), rectified=True),  # Tran et al. 2018, R(2+1)D
-    "1plus2d": Factoring(("temporal", "spatial"), rectified=True),  # PyTorchVideo's order
-    "separable": Factoring(("vertical", "horizontal", "temporal"), rectified=False),  # 1×k×1, 1×1×k, t×1×1
+    "2plus1d": Factoring(("spatial", "temporal"), norm_between=True),  # Tran et al. 2018, R(2+1)D
+    "1plus2d": Factoring(("temporal", "spatial"), norm_between=True),  # PyTorchVideo's order
+    "separable": Factoring(("vertical", "horizontal", "temporal"), norm_between=False),  # 1×k×1, 1×1×k, t×1×1
 }
 
 
@@ -117,8 +117,8 @@ def equal_parameters_middle(sizes: list[Size3], kernel: Size3, in_channels: int,
 class FactoredConv(nn.Sequential):
     """A factored convolution: a sequence of smaller ones, each of which takes the stride along its axes.
 
-    Children: the factors under their names (``spatial``, ``temporal``, ...); between them, if the factoring is
-    rectified, ``norm`` and ``act``, then ``norm2`` and ``act2``, and so on.
+    Children: the factors under their names (``spatial``, ``temporal``, ...); between them, if the factoring has norms,
+    ``norm`` and ``act``, then ``norm2`` and ``act2``, and so on.
 
     Shape: [N, in_channels, T, H, W] -> [N, out_channels, T/t, H/y, W/x] for stride (t, y, x).
     """
@@ -153,7 +153,7 @@ class FactoredConv(nn.Sequential):
                 temporal_padding=temporal_padding,
             )
             self.add_module(name, conv)
-            if factoring.rectified and not is_last:
+            if factoring.norm_between and not is_last:
                 number = str(index + 1) if index else ""
                 self.add_module(f"norm{number}", norm(middle))
                 self.add_module(f"act{number}", nn.ReLU(inplace=True))

@@ -86,6 +86,7 @@ class StemSpec:
 
     conv: ConvSpec
     width: int = 64
+    """Output channels."""
     stride: Size3 = (1, 2, 2)
     norm: bool = True
     """Add norm and ReLU after the convolution; False for pre-activation networks."""
@@ -113,6 +114,7 @@ class StageSpec:
     """Blocks that share a width; one of them takes the stage's stride."""
 
     width: int
+    """Channels inside the blocks; the map has ``BlockSpec.expansion`` times as many."""
     blocks: tuple[BlockSpec, ...]
     stride: Size3 = ONE
     stride_at: Literal["first", "last"] = "first"
@@ -207,7 +209,9 @@ class BackboneSpec:
     name: str
     stem: StemSpec
     stages: tuple[StageSpec, ...]
+    """The one to four stages after the stem: conv2 to conv5."""
     in_channels: int = 3
+    """Channels of clips."""
     norm: NormSpec = field(default_factory=NormSpec)
     temporal_padding: TemporalPadding = "zeros"
     """Padding of convolutions in time: "zeros", or "replicate", copies of the border frames."""

@@ -57,7 +57,7 @@ def test_a_factored_convolution_runs_its_factors_in_order():
     assert conv(clip).shape == (2, 6, 3, 9, 4)
 
 
-def test_separable_factors_without_norms_equal_one_convolution_with_the_product_of_their_kernels():
+def test_separable_factors_equal_one_convolution_with_the_product_of_their_kernels():
     conv = factored("separable", bias=False).double()
     assert [name for name, _ in conv.named_children()] == ["vertical", "horizontal", "temporal"]
     vertical, horizontal, temporal = (c.weight.flatten(2) for c in conv)

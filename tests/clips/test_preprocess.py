@@ -70,7 +70,7 @@ def test_output_sizes(resize, crop, expected):
     assert Preprocessing(resize=resize, crop=crop, **PLAIN)(frames()).shape == (3, 3, *expected)
 
 
-def test_values_are_scaled_and_normalised():
+def test_values_are_scaled_and_normalized():
     x = Preprocessing(resize=None, crop=None, **PLAIN)(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8))
     assert x.dtype == torch.float32
     assert torch.equal(x, torch.full((1, 3, 2, 2), 2.0))

@@ -252,7 +252,7 @@ def plain_keras_resnet50(width: int) -> nn.Module:
     return plain
 
 
-def test_kerass_resnet50v2_is_a_spec_file(thin_spec):
+def test_resnet50v2_of_keras_is_a_spec_file(thin_spec):
     spec = resolve_spec(thin_spec.parent / "resnet50v2_keras.yaml")
     assert spec.norm.eps == 1.001e-5
     with torch.device("meta"):
