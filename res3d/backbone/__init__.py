@@ -1,4 +1,4 @@
-"""Residual 3D backbones: specs (data), the network they build, and the catalog of named ones."""
+"""Residual 3D backbones: specs of architectures, the network that a spec builds, and the catalog of named specs."""
 
 from res3d.backbone.block import LayerFactory, ResidualBlock, Stage, build_stage
 from res3d.backbone.block_spec import BlockSpec, ConvPlan, ConvSpec, ShortcutSpec

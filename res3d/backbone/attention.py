@@ -1,16 +1,18 @@
-"""Kinds of attention, which rescale a block's branch before the sum. A new kind is one entry of the table."""
+"""Attention modules, which rescale a block's branch before the sum. A new module is one entry of ``ATTENTIONS``."""
 
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
-REDUCTION = 16  # Hu et al. 2018: channels per channel of the bottleneck
+REDUCTION = 16  # Hu et al. 2018: input channels per channel of the squeezed layer
 
 
 class SqueezeExcitation(nn.Module):
-    """Each channel times a gate in (0, 1) that is computed from the averages of all channels (Hu et al. 2018).
+    """Squeeze-and-excitation (Hu et al. 2018): each channel is multiplied by a gate in (0, 1).
 
-    Shape: [N, C, T, H, W] -> the same; the averages are over T, H and W.
+    Two 1×1×1 convolutions compute the gates from the averages of all channels over T, H and W.
+
+    Shape: [N, C, T, H, W] -> [N, C, T, H, W].
     """
 
     def __init__(self, channels: int) -> None:
@@ -27,3 +29,4 @@ ATTENTIONS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda channels: nn.Identity(),
     "squeeze_excite": SqueezeExcitation,
 }
+"""Constructor by name, called with the channels of the branch."""

@@ -18,16 +18,18 @@ from res3d.backbone.spec import BackboneSpec, NormSpec, PoolSpec, StageSpec
 
 
 class LayerFactory:
-    """Makes the layers of one network: they share its norm and its padding in time."""
+    """Builds the layers of one network, which share the kind of norm and the temporal padding."""
 
     def __init__(self, norm: NormSpec, temporal_padding: TemporalPadding) -> None:
         self.norm_spec = norm
         self.temporal_padding: TemporalPadding = temporal_padding
 
     def norm(self, channels: int) -> nn.Module:
+        """Return a norm of ``channels`` channels."""
         return NORMS[self.norm_spec.kind](channels, self.norm_spec.eps, self.norm_spec.momentum)
 
     def conv(self, plan: ConvPlan) -> nn.Module:
+        """Return the convolution that ``plan`` describes, full or factored."""
         spec = plan.spec
         if spec.factor == "full":
             return full_conv(
@@ -56,23 +58,26 @@ class LayerFactory:
         )
 
     def norm_act(self, channels: int) -> dict[str, nn.Module]:
+        """Return a norm and a ReLU under their child names, ``norm`` and ``act``."""
         return {"norm": self.norm(channels), "act": nn.ReLU(inplace=True)}
 
 
 def _sequence(*parts: dict[str, nn.Module]) -> nn.Sequential:
-    named = nn.Sequential()
+    """Join modules into one sequence, as children under their names."""
+    sequence = nn.Sequential()
     for part in parts:
         for name, module in part.items():
-            named.add_module(name, module)
-    return named
+            sequence.add_module(name, module)
+    return sequence
 
 
 class ResidualBlock(nn.Module):
-    """``y = relu(branch(x) + shortcut(x))`` (He et al. 2015); a pre-activation block (He et al. 2016) normalises and
-    rectifies ``x`` first and leaves the sum bare.
+    """Residual block: ``y = relu(branch(x) + shortcut(x))`` (He et al. 2015).
 
-    Children: ``preact`` (norm and act, of pre-activation blocks), ``branch`` (a, b, ... each with conv, norm and act in
-    the block's order), ``attention``, ``shortcut``, ``act``.
+    A pre-activation block (He et al. 2016) applies norm and ReLU to ``x`` first, and no ReLU to the sum.
+
+    Children: ``preact`` (norm and act; the identity unless the block is a pre-activation block), ``branch`` (a, b, ...
+    each with conv, norm and act in the block's order), ``attention``, ``shortcut``, ``act``.
 
     Shape: [N, in_channels, T, H, W] -> [N, width * spec.expansion, T/t, H/y, W/x] for stride (t, y, x).
     """
@@ -90,7 +95,7 @@ class ResidualBlock(nn.Module):
             else:
                 layer = _sequence(conv, layers.norm_act(plan.out_channels))
                 if plan is plans[-1]:
-                    del layer.act  # that one comes after the sum
+                    del layer.act  # the last ReLU follows the sum
             self.branch.add_module(name, layer)
         self.attention = ATTENTIONS[spec.attention](width * spec.expansion)
         self.is_residual = spec.is_residual
@@ -111,7 +116,7 @@ class ResidualBlock(nn.Module):
 
 
 class ZeroPaddedMaxPool3d(nn.MaxPool3d):
-    """Max pooling with zeros around the input (Keras pads so), where ``nn.MaxPool3d`` has minus infinity.
+    """Max pooling with zero padding, as in Keras; ``nn.MaxPool3d`` pads with minus infinity.
 
     Shape: [N, C, T, H, W] -> [N, C, T', H', W'], as ``nn.MaxPool3d`` with the same padding.
     """
@@ -126,16 +131,17 @@ class ZeroPaddedMaxPool3d(nn.MaxPool3d):
 
 
 def build_pool(spec: PoolSpec) -> nn.Module:
-    """The max pool at the head of a stage."""
-    kind = ZeroPaddedMaxPool3d if spec.border == "zeros" else nn.MaxPool3d
-    return kind(spec.kernel, spec.stride, spec.padding)
+    """Return the max pool that ``spec`` describes."""
+    pool_class = ZeroPaddedMaxPool3d if spec.border == "zeros" else nn.MaxPool3d
+    return pool_class(spec.kernel, spec.stride, spec.padding)
 
 
 class Stage(nn.Sequential):
-    """Modules in a row that are frozen together and, if asked, recomputed in the backward pass.
+    """A sequence of modules that are frozen or checkpointed together.
 
-    Frozen: no gradient into or through it, norm statistics fixed, no graph kept; ``train()`` does not undo it.
-    Checkpointed: its inner activations are not kept for the backward pass but computed again (Chen et al. 2016).
+    A frozen stage gets no gradient and passes none on, has fixed norm statistics and builds no graph; ``train()`` does
+    not change that. A checkpointed stage does not store its inner activations for the backward pass, but computes them
+    again (Chen et al. 2016).
     """
 
     def __init__(self, *modules: nn.Module) -> None:
@@ -144,12 +150,12 @@ class Stage(nn.Sequential):
         self.checkpointed = False
 
     def freeze(self, frozen: bool) -> None:
-        """Freeze or unfreeze; either way gradients start anew."""
+        """Freeze or unfreeze the stage. Freezing deletes the gradients of its parameters."""
         self.frozen = frozen
         for parameter in self.parameters():
             parameter.requires_grad_(not frozen)
             if frozen:
-                parameter.grad = None  # an optimizer would still step along a gradient left from before
+                parameter.grad = None  # an optimizer would still apply the gradient of an earlier step
 
     def train(self, mode: bool = True) -> "Stage":
         super().train(mode and not self.frozen)
@@ -164,10 +170,10 @@ class Stage(nn.Sequential):
             return recomputed
         return self._run(x)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch.compile takes no context function
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch.compile does not support context_fn
     def _run_checkpointed(self, x: Tensor) -> Tensor:
-        kept: Tensor = checkpoint(self._run, x, use_reentrant=False, context_fn=self._checkpoint_contexts)
-        return kept
+        output: Tensor = checkpoint(self._run, x, use_reentrant=False, context_fn=self._checkpoint_contexts)
+        return output
 
     def _run(self, x: Tensor) -> Tensor:
         for module in self:
@@ -175,26 +181,30 @@ class Stage(nn.Sequential):
         return x
 
     def _checkpoint_contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), self._spare_statistics()
+        return nullcontext(), self._preserve_statistics()
 
     @contextmanager
-    def _spare_statistics(self) -> Iterator[None]:
-        """While recomputing, norms update copies of their running statistics: the first run has updated them."""
-        kept = [(module, dict(module._buffers)) for module in self.modules() if isinstance(module, _BatchNorm)]
-        for module, buffers in kept:
+    def _preserve_statistics(self) -> Iterator[None]:
+        """Let norms update copies of their running statistics: the first forward pass has updated the originals."""
+        norms = [(module, dict(module._buffers)) for module in self.modules() if isinstance(module, _BatchNorm)]
+        for module, buffers in norms:
             module._buffers.update({name: None if b is None else b.clone() for name, b in buffers.items()})
         try:
             yield
         finally:
-            for module, buffers in kept:
+            for module, buffers in norms:
                 module._buffers.update(buffers)
 
     def extra_repr(self) -> str:
-        return ", ".join(word for word, on in [("frozen", self.frozen), ("checkpointed", self.checkpointed)] if on)
+        flags = [("frozen", self.frozen), ("checkpointed", self.checkpointed)]
+        return ", ".join(name for name, is_set in flags if is_set)
 
 
 def build_stem(spec: BackboneSpec, layers: LayerFactory) -> Stage:
-    """[N, spec.in_channels, T, H, W] -> [N, spec.stem.width, T/t, H/y, W/x]; children conv, and norm and act if any."""
+    """Build the stem. Its children are conv, and norm and act if the stem has a norm.
+
+    Shape: [N, spec.in_channels, T, H, W] -> [N, spec.stem.width, T/t, H/y, W/x] for stride (t, y, x).
+    """
     stem = Stage()
     plan = spec.stem.plan(spec.in_channels)
     parts = {"conv": layers.conv(plan), **(layers.norm_act(plan.out_channels) if spec.stem.norm else {})}
@@ -204,9 +214,11 @@ def build_stem(spec: BackboneSpec, layers: LayerFactory) -> Stage:
 
 
 def build_stage(spec: StageSpec, in_channels: int, layers: LayerFactory, *, final_norm: bool = False) -> Stage:
-    """[N, in_channels, T, H, W] -> [N, spec.out_channels, T/t, H/y, W/x].
+    """Build a stage.
 
-    Children pool (if any), 0, 1, ..., and with ``final_norm`` norm and act.
+    Its children are pool (if the stage has one), the blocks 0, 1, ..., and with ``final_norm`` norm and act.
+
+    Shape: [N, in_channels, T, H, W] -> [N, spec.out_channels, T/t, H/y, W/x] for stride (t, y, x) of pool and stage.
     """
     stage = Stage()
     if spec.pool:

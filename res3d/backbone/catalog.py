@@ -1,4 +1,4 @@
-"""The named backbones. A new variant is a few lines of data here and nothing anywhere else."""
+"""Catalog of named backbones. A new variant is a few lines of data in this module."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,22 +24,25 @@ WIDTHS = (64, 128, 256, 512)
 
 
 def conv(t: int, y: int, x: int, **options: Value) -> ConvSpec:
-    """A convolution with kernel (t, y, x)."""
+    """Return a convolution with kernel (t, y, x); ``options`` are fields of ``ConvSpec``."""
     return ConvSpec(kernel=(t, y, x), **options)
 
 
 def basic(kernel: ConvSpec, **options: Value) -> BlockSpec:
-    """Two convolutions of one kind; ``options`` are those of ``BlockSpec``."""
+    """Return a block of two equal convolutions; ``options`` are fields of ``BlockSpec``."""
     return BlockSpec(convs=(kernel, kernel), **options)
 
 
 def wide_bottleneck(expand: int, groups: int = 1) -> Callable[[ConvSpec], BlockSpec]:
-    """Bottlenecks with ``expand`` times the usual inner width in ``groups``: Wide ResNets and ResNeXts."""
+    """Return a constructor of bottlenecks with ``expand`` times the usual inner width (Wide ResNet, ResNeXt).
+
+    The constructor takes the middle convolution, which gets ``groups`` groups of channels.
+    """
     return lambda b: bottleneck(replace(b, expand=expand, groups=groups), a=conv(1, 1, 1, expand=expand))
 
 
 def bottleneck(b: ConvSpec, a: ConvSpec | None = None, **options: Value) -> BlockSpec:
-    """1×1×1 (or ``a``), ``b``, 1×1×1 to four times the width."""
+    """Return a block of a 1×1×1 convolution (or ``a``), ``b``, and a 1×1×1 convolution to four times the width."""
     return BlockSpec(convs=(a or conv(1, 1, 1), b, conv(1, 1, 1, expand=4)), **options)
 
 
@@ -53,22 +56,31 @@ def resnet(
     pools: Sequence[PoolSpec | None] = (None, None, None, None),
     **options: Value,
 ) -> BackboneSpec:
-    """A backbone of four stages, each of one kind of block, or of some kinds in turn."""
-    rows = zip(WIDTHS, blocks, depths, strides, pools, strict=True)
+    """Return a backbone of four stages.
+
+    Args:
+        name: name of the spec.
+        stem: first convolution.
+        blocks: for each stage, its block, or several that it repeats in turn.
+        depths: blocks per stage.
+        strides: (t, y, x) per stage.
+        pools: max pool at the start of each stage.
+        options: fields of ``BackboneSpec``.
+    """
     stages = tuple(
         StageSpec(width=width, blocks=repeat(block, depth), stride=stride, pool=pool)
-        for width, block, depth, stride, pool in rows
+        for width, block, depth, stride, pool in zip(WIDTHS, blocks, depths, strides, pools, strict=True)
     )
     return BackboneSpec(name=name, stem=stem, stages=stages, **options)
 
 
 def repeat(blocks: BlockSpec | Sequence[BlockSpec], depth: int) -> tuple[BlockSpec, ...]:
-    """``depth`` blocks, taking the given ones in turn."""
-    kinds = (blocks,) if isinstance(blocks, BlockSpec) else tuple(blocks)
-    return tuple(kinds[index % len(kinds)] for index in range(depth))
+    """Return ``depth`` blocks that cycle through ``blocks``."""
+    cycle = (blocks,) if isinstance(blocks, BlockSpec) else tuple(blocks)
+    return tuple(cycle[index % len(cycle)] for index in range(depth))
 
 
-# Bottlenecks with their temporal kernel on the first 1×1 (Feichtenhofer et al. 2019, SlowFast), and without any.
+# Bottlenecks with a temporal kernel on the first 1×1 (Feichtenhofer et al. 2019, SlowFast), and without one.
 TEMPORAL = bottleneck(conv(1, 3, 3), a=conv(3, 1, 1))
 SPATIAL = bottleneck(conv(1, 3, 3))
 IMAGE_POOL = PoolSpec(kernel=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))  # after the stem of every image ResNet
@@ -78,9 +90,9 @@ CUBE_STRIDES = (ONE, (2, 2, 2), (2, 2, 2), (2, 2, 2))
 
 
 def detect_and_track(name: str, block: Callable[[ConvSpec], BlockSpec], depth: int) -> BackboneSpec:
-    """Detect-and-Track's bodies (Girdhar et al. 2018, ResNet3D.py).
+    """Return a body of Detect-and-Track (Girdhar et al. 2018, ResNet3D.py).
 
-    conv1 and conv2 see single frames, from conv3 on every 3×3 has a temporal kernel of 3, and time is never strided.
+    The stem and conv2 are frame-wise; from conv3 on every 3×3 has a temporal kernel of 3. No stride is temporal.
     (The paper's text gives conv1 a temporal kernel; its code and configs do not.)
     """
     spatial, temporal = block(conv(1, 3, 3)), block(conv(3, 3, 3))
@@ -95,13 +107,13 @@ def detect_and_track(name: str, block: Callable[[ConvSpec], BlockSpec], depth: i
 
 
 def torchvision_video(name: str, stem: ConvSpec, kernels: Sequence[ConvSpec], stride: Size3) -> BackboneSpec:
-    """torchvision's video ResNets of depth 18 (Tran et al. 2018): no pool, conv3 to conv5 strided by ``stride``."""
+    """Return a video ResNet of depth 18 of torchvision (Tran et al. 2018): no pool, ``stride`` in conv3 to conv5."""
     strides = [ONE, stride, stride, stride]
     return resnet(name, StemSpec(conv=stem), [basic(kernel) for kernel in kernels], DEPTHS[18], strides=strides)
 
 
 def slow(name: str, depth: int) -> BackboneSpec:
-    """PyTorchVideo's Slow: temporal kernels in conv4 and conv5 only, time never strided."""
+    """Return a Slow network of PyTorchVideo: temporal kernels in conv4 and conv5 only, no temporal stride."""
     return resnet(
         name,
         StemSpec(conv=conv(1, 7, 7)),
@@ -114,7 +126,7 @@ def slow(name: str, depth: int) -> BackboneSpec:
 
 
 def pooled_time(name: str, stem: ConvSpec, blocks: Sequence[BlockSpec | Sequence[BlockSpec]]) -> BackboneSpec:
-    """PyTorchVideo's C2D and I3D of depth 50: time is halved before conv3."""
+    """Return C2D or I3D of depth 50 of PyTorchVideo: a pool before conv3 halves the number of frames."""
     return resnet(
         name,
         StemSpec(conv=stem),
@@ -127,7 +139,11 @@ def pooled_time(name: str, stem: ConvSpec, blocks: Sequence[BlockSpec | Sequence
 
 
 def hara(depth: int) -> BackboneSpec:
-    """3D-ResNets (Hara et al., CVPR 2018): every kernel and stride a cube; ``shortcut="pool_pad"`` is their type A."""
+    """Return a 3D-ResNet of Hara et al. (CVPR 2018).
+
+    All kernels are equal in time and space, and so are all strides but the stem's, which has no temporal stride.
+    ``shortcut="pool_pad"`` is their shortcut type A.
+    """
     block = basic(conv(3, 3, 3)) if depth < 50 else bottleneck(conv(3, 3, 3))
     return resnet(
         f"hara_resnet{depth}",
@@ -140,7 +156,10 @@ def hara(depth: int) -> BackboneSpec:
 
 
 def i3resnet(depth: int) -> BackboneSpec:
-    """hassony2's inflated image ResNets: every 3×3, the stem and the pool span 3 frames, strides are cubes."""
+    """Return an inflated image ResNet of hassony2: every 3×3, the stem and the pool span 3 frames.
+
+    The strides of conv3 to conv5 and of the pool are equal in time and space.
+    """
     return resnet(
         f"i3resnet{depth}",
         StemSpec(conv=conv(3, 7, 7)),
@@ -152,7 +171,11 @@ def i3resnet(depth: int) -> BackboneSpec:
 
 
 def mmaction2_i3d() -> BackboneSpec:
-    """MMAction2's ``i3d_r50`` recipe: stem and pool stride time by 2 each, every other block spans time."""
+    """Return the network of MMAction2's ``i3d_r50`` recipe.
+
+    Stem and pool have a temporal stride of 2 each. All blocks of conv2 and every other block of the later stages have a
+    temporal kernel of 3.
+    """
     return resnet(
         "mmaction2_i3d_r50",
         StemSpec(conv=conv(5, 7, 7), stride=(2, 2, 2)),
@@ -164,7 +187,7 @@ def mmaction2_i3d() -> BackboneSpec:
 
 
 def r2plus1d_r50() -> BackboneSpec:
-    """PyTorchVideo's R(2+1)D of depth 50: bottlenecks whose 3×3×3 is factored, the temporal factor first."""
+    """Return R(2+1)D of depth 50 of PyTorchVideo: bottlenecks with a factored 3×3×3, the temporal factor first."""
     return resnet(
         "r2plus1d_r50",
         StemSpec(conv=conv(1, 7, 7)),
@@ -176,7 +199,10 @@ def r2plus1d_r50() -> BackboneSpec:
 
 
 def csn_r101() -> BackboneSpec:
-    """PyTorchVideo's channel-separated network of depth 101 (Tran et al., ICCV 2019): the 3×3×3 is depthwise."""
+    """Return the channel-separated network of depth 101 of PyTorchVideo: bottlenecks with a depthwise 3×3×3.
+
+    Architecture: Tran et al., ICCV 2019.
+    """
     return resnet(
         "csn_r101",
         StemSpec(conv=conv(3, 7, 7)),
@@ -189,19 +215,19 @@ def csn_r101() -> BackboneSpec:
 
 
 def preactivation(depth: int) -> BackboneSpec:
-    """Pre-activation networks, "V2" (He et al. 2016), with temporal kernels where Detect-and-Track's bodies have them.
+    """Return a pre-activation network, "V2" (He et al. 2016), with the temporal kernels of Detect-and-Track's bodies.
 
-    As Keras builds them: the last block of a stage takes the stride, around which its input is max-pooled; the first
-    block's projection starts from the normed input; the stem's convolution has a bias and no norm.
+    The layers are those of Keras: the last block of a stage takes the stride, with a max pool as its shortcut; the
+    projection of the first block starts after the first norm and ReLU; the stem's convolution has a bias and no norm.
     """
     block = basic if depth < 50 else bottleneck
     spatial, temporal = conv(1, 3, 3), conv(3, 3, 3)
 
-    def stage(width: int, kernel: ConvSpec, blocks: int, stride: Size3, pool: PoolSpec | None) -> StageSpec:
+    def stage(width: int, kernel: ConvSpec, num_blocks: int, stride: Size3, pool: PoolSpec | None) -> StageSpec:
         first = block(kernel, order="pre", shortcut=ShortcutSpec(source="preact", where="always"))
         other = block(kernel, order="pre", shortcut=ShortcutSpec(kind="max_pool"))
-        kinds = (first, *repeat(other, blocks - 1))
-        return StageSpec(width=width, blocks=kinds, stride=stride, stride_at="last", pool=pool)
+        blocks = (first, *repeat(other, num_blocks - 1))
+        return StageSpec(width=width, blocks=blocks, stride=stride, stride_at="last", pool=pool)
 
     strides = [(1, 2, 2), (1, 2, 2), (1, 2, 2), ONE]
     pools = [IMAGE_POOL, None, None, None]
@@ -215,7 +241,10 @@ def preactivation(depth: int) -> BackboneSpec:
 
 
 def resnet18_sensor() -> BackboneSpec:
-    """ResNet-18 over windows of one sensor, [N, 1, 1, 1, W], with W = 1000 for the classifier; kernels look along W."""
+    """Return a ResNet-18 for windows of one sensor, [N, 1, 1, 1, W]: all kernels extend along W alone.
+
+    The classifier needs W = 1000.
+    """
     return resnet(
         "resnet18_sensor",
         StemSpec(conv=conv(1, 1, 3), stride=ONE),
@@ -228,7 +257,7 @@ def resnet18_sensor() -> BackboneSpec:
 
 
 def resnet14_cifar() -> BackboneSpec:
-    """A small image network for 32×32 pixels: three stages, projections of 3×3."""
+    """Return a small image network for 32×32 pixels: three stages, shortcuts with 3×3 projections."""
     block = basic(conv(1, 3, 3), shortcut=ShortcutSpec(kernel=(1, 3, 3)))
     strides = [ONE, (1, 2, 2), (1, 2, 2)]
     stages = [StageSpec(width=w, blocks=repeat(block, 2), stride=s) for w, s in zip((16, 32, 64), strides, strict=True)]
@@ -275,15 +304,15 @@ CATALOG = {spec.name: spec for spec in _SPECS}
 
 
 def list_backbones(pattern: str = "*") -> list[str]:
-    """Names of the catalogued backbones that match a shell-style ``pattern``, sorted."""
+    """Return the names in the catalog that match a shell-style ``pattern``, sorted."""
     return sorted(name for name in CATALOG if fnmatchcase(name, pattern))
 
 
 def resolve_spec(model: str | Path | BackboneSpec) -> BackboneSpec:
-    """The spec that a catalog name or a YAML file stands for.
+    """Return the spec of a catalog name or a YAML file; a spec is returned as it is.
 
     Raises:
-        ValueError: an unknown name, or a file that is missing or no spec.
+        ValueError: an unknown name, or a file that is missing, unreadable or not a valid spec.
     """
     if isinstance(model, BackboneSpec):
         return model
@@ -298,10 +327,10 @@ def resolve_spec(model: str | Path | BackboneSpec) -> BackboneSpec:
 
 
 def find_spec(name: str) -> BackboneSpec:
-    """The catalogued spec of this name.
+    """Return the spec called ``name`` in the catalog.
 
     Raises:
-        ValueError: no such name.
+        ValueError: the catalog has no such name.
     """
     if name not in CATALOG:
         hint = did_you_mean(name, CATALOG)

@@ -11,17 +11,20 @@ from res3d.clips import ClipSpec
 
 
 class ClipClassifier(nn.Module):
-    """Logits for clips: the last map pooled over time and space as ``spec.head`` says, dropout, one linear layer.
+    """Backbone and classifier head: the last map is pooled according to ``spec.head``, then dropout and a linear layer.
 
-    Shape: [N, C, T, H, W] float -> [N, num_classes].
+    Shape: [N, C, T, H, W] float -> logits [N, num_classes].
 
-    Attributes:
-        trained_on: the clips that it was trained on; None if unknown. Saved in weight files.
-        categories: names of the logits; empty if unknown. Saved in weight files.
+    Args:
+        backbone: the network that computes the last map.
+        num_classes: number of logits.
+        dropout: probability that an input of the linear layer is zeroed in training.
+        trained_on: the clips that the model was trained on; None if unknown. Saved in weight files.
+        categories: names of the classes in the order of the logits; empty if unknown. Saved in weight files.
 
     Raises:
-        ValueError: ``num_classes`` below 1, ``dropout`` outside [0, 1), or another number of ``categories`` than
-            ``num_classes`` or 0.
+        ValueError: ``num_classes`` below 1, ``dropout`` outside [0, 1), or ``categories`` that are neither empty nor
+            ``num_classes`` names.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class ClipClassifier(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {dropout!r}")
         if categories and len(categories) != num_classes:
-            raise ValueError(f"categories must name {num_classes} classes, or none, not {len(categories)}")
+            raise ValueError(f"categories must be empty or name all {num_classes} classes, not {len(categories)}")
         self.backbone = backbone
         self.trained_on = trained_on
         self.categories = tuple(categories)
@@ -50,33 +53,34 @@ class ClipClassifier(nn.Module):
 
     @property
     def num_classes(self) -> int:
+        """Number of logits."""
         return self.fc.out_features
 
     def set_norm_eps(self, eps: float) -> None:
-        """Give every norm this eps, in the spec too."""
+        """Set the eps of every norm, in the modules and in the spec."""
         self.backbone.set_norm_eps(eps)
 
     def dense_parts(self) -> Iterable[nn.Module]:
-        """The modules that compute maps from whole clips, see ``ResNet3d``."""
+        """Return the modules that compute maps from whole clips: the backbone."""
         return self.backbone.dense_parts()
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Logits [N, num_classes] of clips [N, C, T, H, W]."""
+        """Return the logits [N, num_classes] of clips [N, C, T, H, W]."""
         return self.resume(self.backbone(clip))
 
     def resume(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """The logits that ``forward`` gives, computed from maps of the backbone: only the last of them is used.
+        """Return the logits that ``forward`` returns, computed from maps of the backbone.
 
         Args:
-            maps: [N, C', T', H', W'] by stage.
+            maps: [N, C', T', H', W'] by stage; only the map of the deepest stage is used.
 
         Raises:
-            ValueError: no map, or an unknown stage.
+            ValueError: no map, an unknown stage, or a map with a wrong number of channels.
         """
         return self.classify_maps(self.backbone.last_map(maps))
 
     def classify_maps(self, features: Tensor) -> Tensor:
-        """Logits [N, num_classes] of the backbone's last maps [N, C, T', H', W']."""
+        """Return the logits [N, num_classes] of maps [N, C, T', H', W'] of the backbone's last stage."""
         pooled = pool_head(features, self.backbone.spec.head, self.backbone.spec.name)
         logits: Tensor = self.fc(self.dropout(pooled))
         return logits
@@ -85,9 +89,14 @@ class ClipClassifier(nn.Module):
 def pool_head(features: Tensor, head: HeadSpec, name: str) -> Tensor:
     """Pool a map for the linear layer of a classifier: [N, C, T, H, W] -> [N, head.inputs(C)].
 
+    Args:
+        features: map of the last stage.
+        head: window and positions of the pooling.
+        name: name of the network, for error messages.
+
     Raises:
-        ValueError: a map smaller than the head's window, or of another number of windows than its positions; ``name``
-            is what the message calls the network.
+        ValueError: a map smaller than the head's window, or one whose number of windows differs from the head's
+            positions.
     """
     if head.window is None:
         features = features.mean((2, 3, 4), True) if head.pool == "avg" else features.amax((2, 3, 4), True)
@@ -95,7 +104,7 @@ def pool_head(features: Tensor, head: HeadSpec, name: str) -> Tensor:
         if any(size < least for size, least in zip(features.shape[2:], head.window, strict=True)):
             raise ValueError(
                 f"the classifier of {name} pools windows of {head.window} (T, H, W) positions, "
-                f"and this clip's last map has {tuple(features.shape[2:])}"
+                f"but this clip's last map has {tuple(features.shape[2:])}"
             )
         pool = F.avg_pool3d if head.pool == "avg" else F.max_pool3d
         features = pool(features, head.window, head.stride)
@@ -104,6 +113,6 @@ def pool_head(features: Tensor, head: HeadSpec, name: str) -> Tensor:
     if tuple(features.shape[2:]) != head.positions:
         raise ValueError(
             f"the classifier of {name} takes {head.positions} (T, H, W) pooled positions, "
-            f"and this clip has {tuple(features.shape[2:])}"
+            f"but this clip has {tuple(features.shape[2:])}"
         )
     return features.flatten(1)

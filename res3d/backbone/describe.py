@@ -13,8 +13,7 @@ from res3d.backbone.convs import ONE, Size3
 from res3d.backbone.resnet import ResNet3d, check_clip
 from res3d.backbone.spec import BackboneSpec, HeadSpec, StageSpec
 
-# heading: whether its column is flush left
-COLUMNS = {
+COLUMNS = {  # heading: True if its column is left-aligned
     "stage": True,
     "layers": True,
     "stride": True,
@@ -28,38 +27,40 @@ COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageRow:
-    """One stage of a model on one clip."""
+    """One row of a ``ModelTable``: a stage of a model, or its classifier head, applied to one clip."""
 
     name: str
     layers: str
     """Kernels (t×y×x) and output channels of its layers, block by block."""
     stride: Size3
-    """Frames, rows and columns of the clip per position of the output."""
+    """Frames, rows and columns of the clip per position of the output, (t, y, x)."""
     shape: tuple[int, ...]
     """(C, T, H, W) of the output; (classes,) for the classifier's head."""
     receptive_field: Size3
-    """Frames, rows and columns of the clip that one position depends on through convolutions and pools, borders apart
-    (squeeze-and-excitation looks at all of the clip)."""
+    """Frames, rows and columns of the clip that one position away from the borders depends on through convolutions and
+    pools. Squeeze-and-excitation, which depends on the whole clip, does not count."""
     parameters: int
-    """Learnable or frozen; affine pairs of frozen norms count as in trainable ones."""
+    """Parameters, frozen ones included. Scale and shift of frozen norms count too, although they are buffers."""
     multiply_adds: int
-    """Multiply-adds of convolutions and linear layers."""
+    """Multiply-adds of convolutions and linear layers; norms and pools do not count."""
     frozen: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelTable:
-    """The stages of a model in order; ``str`` prints them as a table, ``to_markdown`` as one to paste."""
+    """Table of the stages of a model, in order; ``str`` returns it as plain text, ``to_markdown`` as Markdown."""
 
     title: str
     rows: tuple[StageRow, ...]
 
     @property
     def parameters(self) -> int:
+        """Parameters of all rows."""
         return sum(row.parameters for row in self.rows)
 
     @property
     def multiply_adds(self) -> int:
+        """Multiply-adds of all rows, for one clip."""
         return sum(row.multiply_adds for row in self.rows)
 
     def __str__(self) -> str:
@@ -75,7 +76,7 @@ class ModelTable:
         return "\n".join([self.title, *(line.rstrip() for line in lines)])
 
     def to_markdown(self) -> str:
-        """The same table in Markdown, under its title."""
+        """Return the title and the table in Markdown."""
         rule = [":--" if is_left else "--:" for is_left in COLUMNS.values()]
         lines = ["| " + " | ".join(line) + " |" for line in [list(COLUMNS), rule, *self._cells()]]
         return "\n".join([f"**{self.title}**", "", *lines])
@@ -102,12 +103,12 @@ class ModelTable:
 
 
 def describe(model: ResNet3d | ClipClassifier, clip: tuple[int, int, int, int]) -> ModelTable:
-    """The stages of ``model`` on a clip of (C, T, H, W).
+    """Return the table of the stages of ``model`` for a clip of (C, T, H, W).
 
-    Nothing is computed with the model's weights: a copy without data is traced, so any size is quick.
+    A copy of the model on PyTorch's meta device is traced, so clips of any size are quick.
 
     Raises:
-        ValueError: a clip that the model does not take.
+        ValueError: a clip of another number of channels than the model's, or one that is too small for it.
     """
     backbone = model.backbone if isinstance(model, ClipClassifier) else model
     spec = backbone.spec
@@ -162,25 +163,25 @@ def _head_layers(head: HeadSpec) -> str:
 
 
 def times(sizes: tuple[int, ...]) -> str:
-    """(3, 8, 224, 224) as 3×8×224×224."""
+    """Join sizes with ×: (3, 8, 224, 224) gives 3×8×224×224."""
     return "×".join(map(str, sizes))
 
 
 def layers_of(spec: BackboneSpec, name: str) -> str:
-    """The layers of one stage in a line: ``max pool 1×3×3, [1×3×3, 64 → 1×3×3, 64] ×2``."""
+    """Return the layers of one stage in one line: ``max pool 1×3×3, [1×3×3, 64 → 1×3×3, 64] ×2``."""
     if name == "stem":
         return conv_label(spec.stem.conv, spec.stem.width)
     stage = spec.stages[spec.stage_names.index(name) - 1]
     parts = [f"max pool {times(stage.pool.kernel)}"] if stage.pool else []
-    for period, repeats in runs([block_label(block, stage) for block in stage.blocks]):
+    for period, repeats in group_repeats([block_label(block, stage) for block in stage.blocks]):
         blocks = ", ".join(f"[{label}]" for label in period)
         parts.append(f"({blocks}) ×{repeats}" if len(period) > 1 else f"{blocks} ×{repeats}")
     return ", ".join(parts)
 
 
-def runs(labels: Sequence[str]) -> list[tuple[Sequence[str], int]]:
-    """Labels as repeated singles and pairs: A, A, B, A, B, A is 2 of A and 2 of (B, A)."""
-    found: list[tuple[Sequence[str], int]] = []
+def group_repeats(labels: Sequence[str]) -> list[tuple[Sequence[str], int]]:
+    """Group labels into repeated singles and pairs: A, A, B, A, B, A gives 2 × A and 2 × (B, A)."""
+    groups: list[tuple[Sequence[str], int]] = []
     while labels:
         counts = {}
         for size in (1, 2):
@@ -189,36 +190,37 @@ def runs(labels: Sequence[str]) -> list[tuple[Sequence[str], int]]:
                 repeats += 1
             counts[size] = repeats
         size = 2 if 2 * counts[2] > counts[1] and counts[2] > 1 else 1
-        found.append((labels[:size], counts[size]))
+        groups.append((labels[:size], counts[size]))
         labels = labels[size * counts[size] :]
-    return found
+    return groups
 
 
 def block_label(block: BlockSpec, stage: StageSpec) -> str:
-    """The convolutions of a block, and what rescales them: ``1×1×1, 64 → 3×3×3, 64 → 1×1×1, 256``."""
+    """Return the convolutions of a block and its attention: ``1×1×1, 64 → 3×3×3, 64 → 1×1×1, 256``."""
     attention = [] if block.attention == "none" else [block.attention.replace("_", " ")]
     return " → ".join([*(conv_label(conv, stage.width * conv.expand) for conv in block.convs), *attention])
 
 
 def conv_label(conv: ConvSpec, channels: int) -> str:
-    """Kernel, output channels, and what is out of the ordinary: ``3×3×3, 64, depthwise``."""
-    words = [times(conv.kernel), str(channels)]
+    """Return kernel, output channels, and factoring, groups and dilation if any: ``3×3×3, 64, depthwise``."""
+    parts = [times(conv.kernel), str(channels)]
     if conv.factor != "full":
-        words.append(conv.factor)
+        parts.append(conv.factor)
     if conv.groups != 1:
-        words.append(f"{conv.groups} groups" if isinstance(conv.groups, int) else conv.groups)
+        parts.append(f"{conv.groups} groups" if isinstance(conv.groups, int) else conv.groups)
     if conv.dilation != ONE:
-        words.append(f"dilated {times(conv.dilation)}")
-    return ", ".join(words)
+        parts.append(f"dilated {times(conv.dilation)}")
+    return ", ".join(parts)
 
 
 def _trace(module: nn.Module, x: Tensor) -> tuple[Tensor, int]:
+    """Return the output of ``module`` for ``x``, and its multiply-adds."""
     with FlopCounterMode(display=False) as counter:
         y = module(x)
     return y, counter.get_total_flops() // 2
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Weights of a module: its parameters, and scale and shift of its frozen norms (buffers weight and bias)."""
+    """Return the number of parameters of a module, with scale and shift of frozen norms (buffers weight and bias)."""
     buffers = sum(b.numel() for name, b in module.named_buffers() if name.rsplit(".", 1)[-1] in ("weight", "bias"))
     return buffers + sum(p.numel() for p in module.parameters())

@@ -1,4 +1,4 @@
-"""Kinds of norm, in a table that a spec names. A new kind is one entry."""
+"""Norms of networks, in a table by name. A new kind is one entry of ``NORMS``."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 
 class FrozenBatchNorm3d(nn.Module):
-    """Batch norm whose statistics, scale and shift are buffers: a fixed affine map per channel.
+    """Batch norm with fixed statistics, scale and shift: an affine map per channel whose numbers are buffers.
 
-    Shape: [N, C, T, H, W] -> the same. Its state has the keys of ``nn.BatchNorm3d``, so either loads the other's
-    (the count of batches is dropped). Detectron's "frozen affine"; detectron2 has it for images.
+    Detectron calls it "frozen affine"; detectron2 has it for images. Its state dict has the keys of ``nn.BatchNorm3d``
+    except ``num_batches_tracked``, which it drops when it loads one.
+
+    Shape: [N, C, T, H, W] -> [N, C, T, H, W].
     """
 
     weight: Tensor
@@ -30,7 +32,7 @@ class FrozenBatchNorm3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.requires_grad:
-            # F.batch_norm would keep x for its backward pass; a product with constants needs no x there.
+            # F.batch_norm would store x for the backward pass; the gradient of x * constant does not need x.
             scale = self.weight * (self.running_var + self.eps).rsqrt()
             shift = self.bias - self.running_mean * scale
             return x * scale.view(-1, 1, 1, 1).to(x.dtype) + shift.view(-1, 1, 1, 1).to(x.dtype)
@@ -44,11 +46,14 @@ class FrozenBatchNorm3d(nn.Module):
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
-MAX_GROUPS = 32  # Wu & He 2018, "Group Normalization": 32 groups for the widths of ResNets
+MAX_GROUPS = 32  # default of Wu & He 2018, "Group Normalization"
 
 
 def group_norm(channels: int, eps: float, momentum: float) -> nn.Module:
-    """Group norm with the largest number of groups that divides ``channels`` and is at most 32."""
+    """Return a group norm; its number of groups is the largest divisor of ``channels`` up to 32.
+
+    ``momentum`` is unused: group norm has no running statistics.
+    """
     groups = max(g for g in range(1, MAX_GROUPS + 1) if channels % g == 0)
     return nn.GroupNorm(groups, channels, eps)
 
@@ -60,3 +65,4 @@ NORMS: dict[str, NormMaker] = {
     "group": group_norm,
     "sync_batch": lambda channels, eps, momentum: nn.SyncBatchNorm(channels, eps, momentum),
 }
+"""Constructor by name, called with channels, eps and momentum."""

@@ -1,4 +1,4 @@
-"""Changes to a spec by name, each a function from spec to spec: ``apply_overrides(spec, width=0.5, norm="group")``."""
+"""Overrides: named changes to a spec. ``apply_overrides(spec, width=0.5, norm="group")`` returns the changed spec."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,10 +12,10 @@ from res3d.settings.types import Value
 
 
 def apply_overrides(spec: BackboneSpec, **overrides: Any) -> BackboneSpec:
-    """``spec`` with these changes, made in the order of ``OVERRIDES``.
+    """Return ``spec`` with ``overrides``, applied in the order of ``OVERRIDES``.
 
     Raises:
-        ValueError: an unknown override, a value out of range, or one that this spec has no place for.
+        ValueError: an unknown override, a value out of range, or an override that this spec does not support.
     """
     for name in overrides:
         if name not in OVERRIDES:
@@ -38,59 +38,63 @@ def _map_convs(spec: BackboneSpec, change: Callable[[ConvSpec], ConvSpec]) -> Ba
 
 
 def set_width(spec: BackboneSpec, multiplier: float) -> BackboneSpec:
-    """Every width, the stem's too, times ``multiplier``, rounded to the nearest whole channel (at least 1).
+    """Multiply every width, the stem's too, by ``multiplier``, rounded to the nearest channel (at least 1).
 
-    Groups of convolutions are scaled with it, so that a group keeps its width: down to the next divisor of the stage's.
+    The number of groups of a grouped convolution is multiplied too, so that each group keeps its width; it is rounded
+    down to a divisor of the stage's width.
     """
     if not isinstance(multiplier, (int, float)) or isinstance(multiplier, bool) or not 0 < multiplier < float("inf"):
         raise ValueError(f"width must be a multiplier > 0, not {multiplier!r}")
 
-    def scaled(number: int) -> int:
+    def scale(number: int) -> int:
         return max(1, round(number * multiplier))
 
-    def scaled_conv(conv: ConvSpec, width: int) -> ConvSpec:
-        middle = conv.middle if isinstance(conv.middle, str) else scaled(conv.middle)
+    def scale_conv(conv: ConvSpec, width: int) -> ConvSpec:
+        middle = conv.middle if isinstance(conv.middle, str) else scale(conv.middle)
         if isinstance(conv.groups, str) or conv.groups == 1:
             return replace(conv, middle=middle)
-        groups = max(g for g in range(1, scaled(conv.groups) + 1) if width % g == 0)
+        groups = max(g for g in range(1, scale(conv.groups) + 1) if width % g == 0)
         return replace(conv, middle=middle, groups=groups)
 
-    def scaled_stage(stage: StageSpec) -> StageSpec:
-        width = scaled(stage.width)
-        blocks = (replace(b, convs=tuple(scaled_conv(conv, width) for conv in b.convs)) for b in stage.blocks)
+    def scale_stage(stage: StageSpec) -> StageSpec:
+        width = scale(stage.width)
+        blocks = (replace(b, convs=tuple(scale_conv(conv, width) for conv in b.convs)) for b in stage.blocks)
         return replace(stage, width=width, blocks=tuple(blocks))
 
-    width = scaled(spec.stem.width)
-    stem = replace(spec.stem, width=width, conv=scaled_conv(spec.stem.conv, width))
-    return replace(spec, stem=stem, stages=tuple(map(scaled_stage, spec.stages)))
+    width = scale(spec.stem.width)
+    stem = replace(spec.stem, width=width, conv=scale_conv(spec.stem.conv, width))
+    return replace(spec, stem=stem, stages=tuple(map(scale_stage, spec.stages)))
 
 
 def set_temporal_kernel(spec: BackboneSpec, size: int) -> BackboneSpec:
-    """Every convolution that spans time gets this temporal kernel; 1 makes the spec's 2D twin."""
+    """Set the temporal kernel of every convolution that has one above 1, also in shortcuts.
+
+    ``size`` 1 gives the 2D twin, the same network without temporal kernels. Pools and strides do not change.
+    """
     if not isinstance(size, int) or size < 1 or size % 2 == 0:
         raise ValueError(f"temporal_kernel must be an odd whole number ≥ 1, not {size!r}")
     blocks = [block for stage in spec.stages for block in stage.blocks]
     kernels = [conv.kernel for block in blocks for conv in block.convs]
     if all(kernel[0] == 1 for kernel in [spec.stem.conv.kernel, *kernels, *(b.shortcut.kernel for b in blocks)]):
-        raise ValueError(f"temporal_kernel={size}: no convolution of {spec.name} spans time")
+        raise ValueError(f"temporal_kernel={size}: no convolution of {spec.name} has a temporal kernel above 1")
 
-    def resized(kernel: Size3) -> Size3:
+    def resize(kernel: Size3) -> Size3:
         return kernel if kernel[0] == 1 else (size, *kernel[1:])
 
-    def resized_conv(conv: ConvSpec) -> ConvSpec:
-        conv = replace(conv, kernel=resized(conv.kernel))
-        # Where one factor is left there is nothing to factorise: what remains is the plain convolution.
-        is_whole = conv.factor == "full" or len(FACTORINGS[conv.factor].of(conv.kernel)) > 1
-        return conv if is_whole else replace(conv, factor="full", middle="conv")
+    def resize_conv(conv: ConvSpec) -> ConvSpec:
+        conv = replace(conv, kernel=resize(conv.kernel))
+        # A factored convolution with a single factor left is a full convolution.
+        has_factors = conv.factor != "full" and len(FACTORINGS[conv.factor].of(conv.kernel)) > 1
+        return conv if has_factors else replace(conv, factor="full", middle="conv")
 
-    def resized_shortcut(block: BlockSpec) -> BlockSpec:
-        return replace(block, shortcut=replace(block.shortcut, kernel=resized(block.shortcut.kernel)))
+    def resize_shortcut(block: BlockSpec) -> BlockSpec:
+        return replace(block, shortcut=replace(block.shortcut, kernel=resize(block.shortcut.kernel)))
 
-    return _map_blocks(_map_convs(spec, resized_conv), resized_shortcut)
+    return _map_blocks(_map_convs(spec, resize_conv), resize_shortcut)
 
 
 def set_middle(spec: BackboneSpec, middle: int | str) -> BackboneSpec:
-    """Channels between the factors of every factored convolution: a rule of ``ConvSpec.middle``, or a number."""
+    """Set the channels between the factors of every factored convolution: a number or a rule of ``ConvSpec.middle``."""
     convs = [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
     if all(conv.factor == "full" for conv in convs):
         raise ValueError(f"middle={middle!r}: {spec.name} has no factored convolutions")
@@ -98,16 +102,18 @@ def set_middle(spec: BackboneSpec, middle: int | str) -> BackboneSpec:
 
 
 def set_temporal_stride(spec: BackboneSpec, stride: int | Sequence[int]) -> BackboneSpec:
-    """The temporal stride of every stage after conv2 (which keeps its own), or one a stage from conv2 on.
+    """Set the temporal stride of every stage after conv2, or, with a sequence, of each stage from conv2 on.
 
-    Stem and pools keep theirs.
+    The temporal strides of stem and pools do not change.
     """
     count = len(spec.stages)
     per_stage: list[Value] = [spec.stages[0].stride[0], *[stride] * (count - 1)]
     if isinstance(stride, (list, tuple)):
         per_stage = list(stride)
     if len(per_stage) != count or any(not isinstance(s, int) or s < 1 for s in per_stage):
-        raise ValueError(f"temporal_stride must be a whole number ≥ 1, or {count} of them (conv2 on), not {stride!r}")
+        raise ValueError(
+            f"temporal_stride must be a whole number ≥ 1, or {count} of them from conv2 on, not {stride!r}"
+        )
     stages = tuple(
         replace(stage, stride=(step, *stage.stride[1:])) for stage, step in zip(spec.stages, per_stage, strict=True)
     )
@@ -115,10 +121,11 @@ def set_temporal_stride(spec: BackboneSpec, stride: int | Sequence[int]) -> Back
 
 
 def set_output_stride(spec: BackboneSpec, stride: int) -> BackboneSpec:
-    """The last map's stride in pixels: stages beyond it are dilated in place of strided.
+    """Set the spatial stride of the last map, in pixels: stages that would exceed it are dilated instead of strided.
 
-    The dilated network computes, at every position the strided one keeps, the very same values (the à trous algorithm;
-    Chen et al. 2017, DeepLab): a block's convolutions up to the one that strided keep the dilation from before.
+    At the positions of the strided network's maps, the dilated network computes the same values (the à trous algorithm;
+    Chen et al. 2017, DeepLab). Therefore, in the block that had the stride, the convolutions up to the one that took it
+    have the dilation of the stage before.
     """
     full = spec.feature_info[spec.stage_names[-1]].stride[1:]
     if full[0] != full[1]:
@@ -126,54 +133,55 @@ def set_output_stride(spec: BackboneSpec, stride: int) -> BackboneSpec:
             f"output_stride: the last map of {spec.name} has two strides, {full[0]} down and {full[1]} across"
         )
     pool = spec.stages[0].pool
-    kept = spec.stem.stride[1] * (pool.stride[1] if pool else 1)
-    accepted = [s for s in (32, 16, 8, 4, 2, 1) if kept <= s <= full[0]]
+    smallest = spec.stem.stride[1] * (pool.stride[1] if pool else 1)
+    accepted = [s for s in (32, 16, 8, 4, 2, 1) if smallest <= s <= full[0]]
     if stride not in accepted or not isinstance(stride, int):
         raise ValueError(f"output_stride of {spec.name} must be one of {', '.join(map(str, accepted))}, not {stride!r}")
     stages: list[StageSpec] = []
     dilation, channels = 1, spec.stem.width
     for name, stage in zip(spec.stage_names[1:], spec.stages, strict=True):
-        before, beyond = dilation, spec.feature_info[name].stride[1] // stride
-        dilation = max(dilation, beyond)
+        previous, excess = dilation, spec.feature_info[name].stride[1] // stride
+        dilation = max(dilation, excess)
         strided = 0 if stage.stride_at == "first" else len(stage.blocks) - 1
         blocks = []
         for i, (block, step) in enumerate(stage.steps()):
             shortcut = block.plan_shortcut(channels, stage.width, step)
             channels = stage.out_channels
-            first, second = dilation if i > strided else before, dilation if i >= strided else before
-            if shortcut and first > 1 and shortcut.kernel[1:] != (1, 1):
+            before = dilation if i > strided else previous
+            after = dilation if i >= strided else previous
+            if shortcut and before > 1 and shortcut.kernel[1:] != (1, 1):
                 raise ValueError(f"output_stride: {name}.{i}'s shortcut of kernel {shortcut.kernel} cannot be dilated")
-            block = _dilate(block, first, second)
-            if beyond > 1 and step[1:] != (1, 1):  # what stood in because of the stride stays when the stride goes
+            block = _dilate(block, before, after)
+            if excess > 1 and step[1:] != (1, 1):  # without stride, a projection would become the identity
                 block = replace(block, shortcut=replace(block.shortcut, where="always"))
             blocks.append(block)
-        kept_stride = (stage.stride[0], 1, 1) if beyond > 1 else stage.stride
-        stages.append(replace(stage, stride=kept_stride, blocks=tuple(blocks)))
-    changed = replace(spec, stages=tuple(stages))
-    if (reached := changed.feature_info[spec.stage_names[-1]].stride[1]) != stride:
-        raise ValueError(f"output_stride={stride}: the strides of {spec.name} would come to {reached}")
-    return changed
+        stage_stride = (stage.stride[0], 1, 1) if excess > 1 else stage.stride
+        stages.append(replace(stage, stride=stage_stride, blocks=tuple(blocks)))
+    dilated_spec = replace(spec, stages=tuple(stages))
+    if (last_stride := dilated_spec.feature_info[spec.stage_names[-1]].stride[1]) != stride:
+        raise ValueError(f"output_stride={stride}: the last map of {spec.name} would have stride {last_stride}")
+    return dilated_spec
 
 
 def _dilate(block: BlockSpec, before: int, after: int) -> BlockSpec:
-    """``before`` dilates the convolutions up to the one that takes the stride, ``after`` those behind it."""
+    """Dilate a block: by ``before`` up to the convolution that takes the stride, by ``after`` behind it."""
 
-    def dilated(index: int, conv: ConvSpec) -> ConvSpec:
+    def dilate(index: int, conv: ConvSpec) -> ConvSpec:
         factor = before if index <= block.strided_index else after
         t, y, x = conv.dilation
-        spans = conv.kernel[1:] != (1, 1)
-        return replace(conv, dilation=(t, y * factor, x * factor)) if spans else conv
+        is_spatial = conv.kernel[1:] != (1, 1)
+        return replace(conv, dilation=(t, y * factor, x * factor)) if is_spatial else conv
 
-    return replace(block, convs=tuple(dilated(i, conv) for i, conv in enumerate(block.convs)))
+    return replace(block, convs=tuple(dilate(i, conv) for i, conv in enumerate(block.convs)))
 
 
 def set_in_channels(spec: BackboneSpec, channels: int) -> BackboneSpec:
-    """Set the number of channels of clips."""
+    """Set the number of channels of the input clips."""
     return replace(spec, in_channels=channels)
 
 
 def set_norm(spec: BackboneSpec, kind: str) -> BackboneSpec:
-    """Set the kind of every norm."""
+    """Set the kind of every norm, a name in ``NORMS``."""
     return replace(spec, norm=replace(spec.norm, kind=kind))
 
 
@@ -183,30 +191,30 @@ def set_norm_eps(spec: BackboneSpec, eps: float) -> BackboneSpec:
 
 
 def set_norm_momentum(spec: BackboneSpec, momentum: float) -> BackboneSpec:
-    """Set the share of a new batch in the running statistics of every norm."""
+    """Set the weight of a new batch in the running statistics of every norm, 0 to 1."""
     return replace(spec, norm=replace(spec.norm, momentum=momentum))
 
 
 def set_temporal_padding(spec: BackboneSpec, mode: str) -> BackboneSpec:
-    """Set what convolutions see before the first frame and after the last."""
+    """Set the padding of convolutions before the first frame and after the last: "zeros" or "replicate"."""
     return replace(spec, temporal_padding=mode)  # type: ignore[arg-type]
 
 
-def set_stride_on(spec: BackboneSpec, place: str) -> BackboneSpec:
-    """Set the convolution of each bottleneck that strides."""
-    return _map_blocks(spec, lambda block: replace(block, stride_on=place))  # type: ignore[arg-type]
+def set_stride_on(spec: BackboneSpec, conv: str) -> BackboneSpec:
+    """Set the convolution that takes the stride of each block: "3x3" or "1x1"."""
+    return _map_blocks(spec, lambda block: replace(block, stride_on=conv))  # type: ignore[arg-type]
 
 
 def set_shortcut(spec: BackboneSpec, kind: str) -> BackboneSpec:
-    """Set the kind of every shortcut; another kind starts from its own defaults, not from the old kernel and bias."""
+    """Set the kind of every shortcut. Where the kind changes, kernel and bias return to their defaults."""
 
-    def changed(block: BlockSpec) -> BlockSpec:
+    def change(block: BlockSpec) -> BlockSpec:
         old = block.shortcut
         if kind == old.kind:
             return block
         return replace(block, shortcut=ShortcutSpec(kind=kind, source=old.source, where=old.where))
 
-    return _map_blocks(spec, changed)
+    return _map_blocks(spec, change)
 
 
 def set_attention(spec: BackboneSpec, kind: str) -> BackboneSpec:
@@ -214,7 +222,7 @@ def set_attention(spec: BackboneSpec, kind: str) -> BackboneSpec:
     return _map_blocks(spec, lambda block: replace(block, attention=kind))
 
 
-# The names and types of the values are read from the functions, by whoever offers these changes as settings.
+# The settings of commands read the types of the values from the signatures of these functions.
 OVERRIDES: dict[str, Callable[[BackboneSpec, Value], BackboneSpec]] = {
     "width": set_width,
     "in_channels": set_in_channels,

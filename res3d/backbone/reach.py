@@ -1,4 +1,4 @@
-"""Receptive fields of a spec's maps in time: which stages see single frames, and which frames a position depends on."""
+"""Temporal receptive fields: frame-wise stages, and the frames that one position of a feature map depends on."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -9,40 +9,51 @@ from res3d.backbone.windows import Window
 
 
 class TemporalReach(NamedTuple):
-    """Temporal receptive field of one position of a map: so many frames before its own, and after it."""
+    """Temporal receptive field of one position of a feature map, relative to the position's own frame."""
 
     before: int
+    """Frames before its own."""
     after: int
+    """Frames after its own."""
 
 
 def frame_wise_stages(spec: BackboneSpec) -> tuple[str, ...]:
-    """The leading stages in which a frame's features depend on nothing but that frame (in eval mode).
+    """Return the leading stages in which, in eval mode, each frame's features depend on that frame alone.
 
-    There every kernel, stride and pool is 1 in time, and nothing averages over frames.
+    In these stages every kernel, stride and pool is 1 in time, and no layer averages over frames.
     """
     names: list[str] = []
     if spec.norm.kind == "group":
         return ()
     for name, paths in _stage_paths(spec):
         stage = spec.stages[spec.stage_names.index(name) - 1] if name != "stem" else None
-        looks = any(w.kernel[0] > 1 or w.stride[0] > 1 for block in paths for path in block for w in path)
-        if looks or (stage and _averages(stage)):
+        is_temporal = any(w.kernel[0] > 1 or w.stride[0] > 1 for block in paths for path in block for w in path)
+        if is_temporal or (stage and _averages_time(stage)):
             break
         names.append(name)
     return tuple(names)
 
 
 def averages_time(spec: BackboneSpec, stage: str) -> bool:
-    """True if a map up to ``stage`` depends on averages over all frames of a clip (group norm, squeeze-excitation)."""
+    """Return True if the map of ``stage`` depends on averages over all frames of a clip.
+
+    Group norm and squeeze-and-excitation compute such averages.
+
+    Raises:
+        ValueError: a stage that the spec does not have.
+    """
     check_stage("stage", stage, spec.stage_names)
-    return spec.norm.kind == "group" or any(map(_averages, spec.stages[: spec.stage_names.index(stage)]))
+    return spec.norm.kind == "group" or any(map(_averages_time, spec.stages[: spec.stage_names.index(stage)]))
 
 
 def temporal_reach(spec: BackboneSpec, stage: str) -> TemporalReach:
-    """Frames before and after its own that one position of the map of ``stage`` depends on.
+    """Return the numbers of frames before and after its own that one position of the map of ``stage`` depends on.
 
-    Position i is at frame i times the map's temporal stride. Where all these frames lie inside a clip, borders and
-    their padding play no part.
+    The frame of position i is i times the map's temporal stride. A position whose receptive field lies inside the clip
+    does not depend on padding.
+
+    Raises:
+        ValueError: a stage that the spec does not have.
     """
     check_stage("stage", stage, spec.stage_names)
     before = after = 0
@@ -59,7 +70,11 @@ def temporal_reach(spec: BackboneSpec, stage: str) -> TemporalReach:
 
 
 def count_positions(spec: BackboneSpec, stage: str, frames: int) -> int:
-    """T' of the map of ``stage`` for clips of so many frames; 0 where the clip is too short for it."""
+    """Return T', the positions in time, of the map of ``stage`` for clips of ``frames`` frames; 0 if that is too short.
+
+    Raises:
+        ValueError: a stage that the spec does not have.
+    """
     check_stage("stage", stage, spec.stage_names)
     size = frames
     for name, paths in _stage_paths(spec):
@@ -71,11 +86,11 @@ def count_positions(spec: BackboneSpec, stage: str, frames: int) -> int:
     return size
 
 
-_Paths = tuple[list[Window], ...]  # the main path first, then what goes around it
+_Paths = tuple[list[Window], ...]  # of a layer or a block: its main path, then its shortcut if it has one
 
 
 def _stage_paths(spec: BackboneSpec) -> Iterator[tuple[str, list[_Paths]]]:
-    """For each stage, in order, the paths through its layers and blocks."""
+    """Yield the name of each stage, in order, and the paths through each of its pools and blocks."""
     yield "stem", [([spec.stem.conv.window(spec.stem.stride)],)]
     channels = spec.stem.width
     for name, stage in zip(spec.stage_names[1:], spec.stages, strict=True):
@@ -85,14 +100,17 @@ def _stage_paths(spec: BackboneSpec) -> Iterator[tuple[str, list[_Paths]]]:
                 conv.window(stride if index == block.strided_index else ONE) for index, conv in enumerate(block.convs)
             ]
             shortcut = block.plan_shortcut(channels, stage.width, stride)
-            around = [Window(shortcut.kernel, shortcut.stride, shortcut.padding)] if shortcut else []
-            paths.append((branch, around) if block.is_residual else (branch,))
+            bypass = [Window(shortcut.kernel, shortcut.stride, shortcut.padding)] if shortcut else []
+            paths.append((branch, bypass) if block.is_residual else (branch,))
             channels = stage.out_channels
         yield name, paths
 
 
 def _path_reach(path: Iterable[Window], jump: int) -> tuple[int, int, int]:
-    """Frames before, frames after, and the frames from one position to the next behind ``path``."""
+    """Return the frames before, the frames after, and the temporal stride, in frames, of a position behind ``path``.
+
+    ``jump`` is the temporal stride in front of the path.
+    """
     before = after = 0
     for window in path:
         width = (window.kernel[0] - 1) * window.dilation[0]
@@ -102,5 +120,5 @@ def _path_reach(path: Iterable[Window], jump: int) -> tuple[int, int, int]:
     return before, after, jump
 
 
-def _averages(stage: StageSpec) -> bool:
+def _averages_time(stage: StageSpec) -> bool:
     return any(block.attention != "none" for block in stage.blocks)

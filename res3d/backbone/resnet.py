@@ -1,4 +1,4 @@
-"""``ResNet3d``: the one network that every spec builds."""
+"""``ResNet3d``, the network that is built from a ``BackboneSpec``."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,9 +10,10 @@ from res3d.backbone.spec import BackboneSpec, FeatureInfo, stage_hint, with_norm
 
 
 class StagedNetwork(nn.Module):
-    """The stages of a spec, which run one after the other, as children under their names.
+    """Base class of networks that run the stages of a spec in order; each stage is a child under its name.
 
-    Shape: [N, C, T, H, W] float -> {"conv5": [N, 512, T/t, H/y, W/x], ...}; ``feature_info`` says channels and strides.
+    Shape: [N, C, T, H, W] float -> {"conv5": [N, 512, T/t, H/y, W/x], ...}; see ``feature_info`` for channels and
+    strides.
 
     Args:
         spec: the architecture.
@@ -29,49 +30,50 @@ class StagedNetwork(nn.Module):
 
     @property
     def feature_info(self) -> dict[str, FeatureInfo]:
-        """Channels and (t, y, x) stride of every stage's map."""
+        """Channels and (t, y, x) stride of the map of every stage."""
         return self.spec.feature_info
 
     def stage(self, name: str) -> nn.Module:
-        """The module of one stage."""
+        """Return the module of the stage ``name``."""
         stage: nn.Module = getattr(self, name)
         return stage
 
     def dense_parts(self) -> Iterable[nn.Module]:
-        """The modules that compute maps from whole clips, whatever the clips show: this network is one of them."""
+        """Return the modules that compute maps from whole clips, independent of the clips' content: this network."""
         return (self,)
 
     def forward(self, clip: Tensor) -> dict[str, Tensor]:
-        """Maps of the stages in ``out_features``; stages after the last of them are not run.
+        """Return the maps of the stages in ``out_features``; later stages do not run.
 
         Args:
-            clip: [N, C, T, H, W].
+            clip: [N, C, T, H, W] float.
 
         Raises:
-            ValueError: a tensor that is no such clip, or a clip that is too small.
+            ValueError: a tensor of another shape or type, or a clip that is too small.
         """
         check_clip(clip, self.spec)
         maps = self.compute_maps(clip, self.spec.stage_names, self.out_features)
         return {name: maps[name] for name in self.out_features}
 
     def resume(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The maps that ``forward`` gives, computed from those of leading stages (see ``leading_maps``).
+        """Return the maps that ``forward`` returns, computed from the maps of leading stages (see ``leading_maps``).
 
         Args:
-            maps: [N, C', T', H', W'] by stage: the last stage that was run, and those before it whose maps come out.
+            maps: [N, C', T', H', W'] by stage: the map of the last stage that has run, and those of all stages before
+                it that are in ``out_features``.
 
         Raises:
-            ValueError: no map, an unknown stage, another number of channels, or a map that comes out and is missing.
+            ValueError: no map, an unknown stage, another number of channels, or a missing map of ``out_features``.
         """
         last, rest = self._split_stages(maps)
         for name in self.out_features:
             if name not in maps and name not in rest:
-                raise ValueError(f"maps must hold {name} too: it comes out, and lies before {last}")
+                raise ValueError(f"maps must contain {name}: out_features has it, and it precedes {last}")
         computed = self.compute_maps(maps[last], rest, [name for name in self.out_features if name not in maps])
         return {name: maps[name] if name in maps else computed[name] for name in self.out_features}
 
     def last_map(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """The map of the network's last stage, computed from the deepest one of ``maps``.
+        """Return the map of the network's last stage, computed from the deepest one in ``maps``.
 
         Raises:
             ValueError: no map, an unknown stage, or another number of channels.
@@ -80,7 +82,13 @@ class StagedNetwork(nn.Module):
         return self.run_stages(maps[last], rest)
 
     def compute_maps(self, x: Tensor, stages: Sequence[str], wanted: Sequence[str]) -> dict[str, Tensor]:
-        """Maps of ``wanted`` among ``stages``, which follow each other; ``x`` is the map before them, or a clip."""
+        """Run consecutive stages and return the maps of some of them, by stage.
+
+        Args:
+            x: input of the first of ``stages``: a map [N, C', T', H', W'] or a clip.
+            stages: stages that follow each other.
+            wanted: stages among them whose maps are returned; later ones do not run.
+        """
         maps: dict[str, Tensor] = {}
         for name in stages:
             if len(maps) == len(wanted):
@@ -91,13 +99,13 @@ class StagedNetwork(nn.Module):
         return maps
 
     def run_stages(self, x: Tensor, stages: Sequence[str]) -> Tensor:
-        """The map after ``stages``, which follow each other; ``x`` is the map before them, or a clip."""
+        """Return the map of the last of consecutive ``stages``; ``x`` is the input of the first: a map or a clip."""
         return self.compute_maps(x, stages, stages[-1:])[stages[-1]] if stages else x
 
     def _split_stages(self, maps: Mapping[str, Tensor]) -> tuple[str, tuple[str, ...]]:
-        """The deepest stage of ``maps``, and the stages behind it."""
+        """Return the deepest stage in ``maps``, and the stages after it."""
         if not maps:
-            raise ValueError(f"maps must hold the map of a stage of {self.spec.name}, and are empty")
+            raise ValueError(f"maps must contain the map of at least one stage of {self.spec.name}, not {{}}")
         _check_stages("maps", list(maps), self.spec)
         for name, x in maps.items():
             channels = self.feature_info[name].channels
@@ -109,14 +117,15 @@ class StagedNetwork(nn.Module):
 
 
 class ResNet3d(StagedNetwork):
-    """A residual backbone over clips: feature maps by stage name.
+    """Residual backbone: computes feature maps of clips, by stage name.
 
-    Shape: [N, C, T, H, W] float -> {"conv5": [N, 512, T/t, H/y, W/x], ...}; ``feature_info`` says channels and strides.
+    Shape: [N, C, T, H, W] float -> {"conv5": [N, 512, T/t, H/y, W/x], ...}; see ``feature_info`` for channels and
+    strides.
 
     Args:
         spec: the architecture.
         out_features: stages whose maps are returned, in this order; by default the last one.
-        freeze_at: how many leading stages are frozen, see ``freeze``.
+        freeze_at: number of leading stages to freeze, see ``freeze``.
         checkpoint_stages: stages whose inner activations are recomputed in the backward pass to save memory.
 
     Raises:
@@ -146,20 +155,21 @@ class ResNet3d(StagedNetwork):
 
     @property
     def frozen_stages(self) -> tuple[str, ...]:
-        """The names of the stages that are frozen now."""
+        """Names of the frozen stages."""
         return tuple(name for name in self.spec.stage_names if self.stage(name).frozen)
 
     def stage(self, name: str) -> Stage:
-        """The module of one stage."""
+        """Return the module of the stage ``name``."""
         stage = getattr(self, name)
         assert isinstance(stage, Stage)
         return stage
 
     def freeze(self, at: int) -> None:
-        """Freeze exactly the first ``at`` stages: 0 none, 1 stem, 2 stem and conv2, ... 5 all (Detectron's numbering).
+        """Freeze the first ``at`` stages and unfreeze the others, in Detectron's numbering.
 
-        A frozen stage gets no gradient and passes none on, keeps its norm statistics, builds no graph, and stays so
-        through ``train()``. A lower number than before unfreezes; one beyond the body freezes all of it.
+        0 freezes no stage, 1 the stem, 2 the stem and conv2, ... 5 all stages. A number beyond the body freezes all of
+        it. A frozen stage gets no gradient and passes none on, has fixed norm statistics and builds no graph;
+        ``train()`` does not change that.
 
         Raises:
             ValueError: ``at`` is not one of 0 to 5.
@@ -172,15 +182,23 @@ class ResNet3d(StagedNetwork):
             stage.train(self.training)
 
     def set_norm_eps(self, eps: float) -> None:
-        """Give every norm this eps, in the spec too."""
+        """Set the eps of every norm, in the modules and in the spec."""
         set_module_eps(self, eps)
         self.spec = with_norm_eps(self.spec, eps)
 
     @torch.no_grad()
     def leading_maps(self, clip: Tensor, stages: int) -> dict[str, Tensor]:
-        """Maps of the first ``stages`` (as ``freeze`` counts them) for ``resume``: those that come out, and the last.
+        """Return the maps that ``resume`` needs to continue after the first ``stages`` stages (1 is the stem alone).
 
-        Frozen stages always give the same maps for a clip, which are worth keeping.
+        These are the map of the last of these stages, and those of earlier stages in ``out_features``. For frozen
+        stages they can be cached, because they do not change in training.
+
+        Args:
+            clip: [N, C, T, H, W] float.
+            stages: number of leading stages, counted as in ``freeze``.
+
+        Raises:
+            ValueError: a tensor of another shape or type, or a clip that is too small.
         """
         check_clip(clip, self.spec)
         names = self.spec.stage_names[:stages]
@@ -190,16 +208,17 @@ class ResNet3d(StagedNetwork):
 
 
 def check_clip(clip: Tensor, spec: BackboneSpec) -> None:
-    """Refuse, with a ValueError, what is no float clip [N, C, T, H, W] of a size that ``spec`` takes."""
+    """Raise ValueError unless ``clip`` is a float tensor [N, C, T, H, W] of a size that ``spec`` supports."""
     if clip.dim() != 5 or clip.shape[1] != spec.in_channels or not clip.is_floating_point():
-        shape, kind = tuple(clip.shape), str(clip.dtype).removeprefix("torch.")
-        raise ValueError(f"a clip must be float [N, {spec.in_channels}, T, H, W], not {kind} {shape}")
+        shape, dtype = tuple(clip.shape), str(clip.dtype).removeprefix("torch.")
+        raise ValueError(f"a clip must be float [N, {spec.in_channels}, T, H, W], not {dtype} {shape}")
     spec.check_size(clip.shape[2:])
 
 
 def _check_stages(
     argument: str, names: Sequence[str], spec: BackboneSpec, *, may_be_empty: bool = False
 ) -> tuple[str, ...]:
+    """Return ``names`` as a tuple; raise ValueError unless they are different stages of ``spec``."""
     accepted = spec.stage_names
     if isinstance(names, str) or not (names or may_be_empty):
         raise ValueError(f"{argument} must be a list of stages from {', '.join(accepted)}, not {names!r}")
@@ -213,7 +232,7 @@ def _check_stages(
 
 
 def set_module_eps(module: nn.Module, eps: float) -> None:
-    """Give every norm in ``module`` this eps."""
+    """Set the eps of every norm in ``module``."""
     for norm in module.modules():
         if hasattr(norm, "eps"):
             setattr(norm, "eps", eps)  # noqa: B010 (nn.Module's own attributes are typed as tensors and modules)
@@ -221,7 +240,10 @@ def set_module_eps(module: nn.Module, eps: float) -> None:
 
 @torch.no_grad()
 def initialize(module: nn.Module) -> None:
-    """Random weights for training from scratch: He-normal convolutions (fan out), Gaussian 0.01 linear layers."""
+    """Initialize weights for training from scratch.
+
+    Convolutions: He normal, fan out. Linear layers: normal with standard deviation 0.01. Biases: zero.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv3d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

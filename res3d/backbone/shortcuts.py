@@ -1,4 +1,4 @@
-"""Kinds of shortcut, in a table that a spec names. A new kind is one entry: how it is made, and what it cannot do."""
+"""Shortcuts of residual blocks, in a table by name. A new kind is one entry of ``SHORTCUTS``."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from res3d.backbone.convs import ONE, Size3, TemporalPadding, full_conv
 
 
 class ShortcutPlan(NamedTuple):
-    """A shortcut with all its numbers, ready to build."""
+    """A shortcut with its channels and stride resolved, ready to build."""
 
     in_channels: int
     out_channels: int
@@ -18,10 +18,11 @@ class ShortcutPlan(NamedTuple):
     kernel: Size3
     bias: bool
     normed: bool
-    """True if a norm follows a projection: in blocks of the order conv, norm, ReLU."""
+    """True if a norm follows the projection, as in blocks with order "post"."""
 
     @property
     def padding(self) -> Size3:
+        """Half the kernel along (t, y, x)."""
         t, y, x = (k // 2 for k in self.kernel)
         return t, y, x
 
@@ -30,7 +31,7 @@ NormOf = Callable[[int], nn.Module]
 
 
 class ProjectionShortcut(nn.Sequential):
-    """A convolution with the block's stride, then norm (He et al. 2015, option B; with 1×1×1 kernels).
+    """A convolution with the block's stride, then a norm (option B of He et al. 2015, there with 1×1 kernels).
 
     Shape: [N, in_channels, T, H, W] -> [N, out_channels, T/t, H/y, W/x].
     """
@@ -52,9 +53,11 @@ class ProjectionShortcut(nn.Sequential):
 
 
 class PoolPadShortcut(nn.Module):
-    """Average pooling with the block's stride, new channels filled with zeros (He et al. 2015, option A; 1×1×1).
+    """Average pooling with the block's stride, with new channels filled with zeros; it has no parameters.
 
-    Shape: [N, in_channels, T, H, W] -> [N, out_channels, T/t, H/y, W/x]; has no parameters.
+    With a 1×1×1 kernel this is option A of He et al. 2015.
+
+    Shape: [N, in_channels, T, H, W] -> [N, out_channels, T/t, H/y, W/x].
     """
 
     def __init__(self, plan: ShortcutPlan) -> None:
@@ -69,45 +72,49 @@ class PoolPadShortcut(nn.Module):
         return f"new_channels={self.new_channels}"
 
 
-def _any(plan: ShortcutPlan) -> str | None:
+def _no_problem(plan: ShortcutPlan) -> str | None:
     return None
 
 
-def _same_channels(plan: ShortcutPlan) -> str | None:
+def _check_same_channels(plan: ShortcutPlan) -> str | None:
     if plan.in_channels == plan.out_channels:
         return None
     return f"keeps the channels, but {plan.in_channels} become {plan.out_channels}"
 
 
-def _no_fewer_channels(plan: ShortcutPlan) -> str | None:
+def _check_no_fewer_channels(plan: ShortcutPlan) -> str | None:
     if plan.in_channels <= plan.out_channels:
         return None
     return f"adds channels, but {plan.in_channels} shrink to {plan.out_channels}"
 
 
-def _same_shape(plan: ShortcutPlan) -> str | None:
-    return _same_channels(plan) or (None if plan.stride == ONE else f"keeps the size, but the stride is {plan.stride}")
+def _check_same_shape(plan: ShortcutPlan) -> str | None:
+    if plan.stride != ONE:
+        return _check_same_channels(plan) or f"keeps the size, but the stride is {plan.stride}"
+    return _check_same_channels(plan)
 
 
 class ShortcutKind(NamedTuple):
-    """Constructor of a shortcut, its settings, and the reason why it cannot serve a plan (None if it can)."""
+    """Constructor and constraints of one kind of shortcut."""
 
     make: Callable[[ShortcutPlan, NormOf, TemporalPadding], nn.Module]
-    refuse: Callable[[ShortcutPlan], str | None] = _any
-    takes: frozenset[str] = frozenset({"kernel"})
+    find_problem: Callable[[ShortcutPlan], str | None] = _no_problem
+    """Returns why this kind does not support a plan, as the end of an error message; None if it does."""
+    options: frozenset[str] = frozenset({"kernel"})
+    """Fields of ``ShortcutSpec`` that this kind uses, of "kernel" and "bias"."""
 
 
 SHORTCUTS: dict[str, ShortcutKind] = {
-    "project": ShortcutKind(ProjectionShortcut, takes=frozenset({"kernel", "bias"})),
-    "pool_pad": ShortcutKind(lambda plan, norm, padding: PoolPadShortcut(plan), _no_fewer_channels),
+    "project": ShortcutKind(ProjectionShortcut, options=frozenset({"kernel", "bias"})),
+    "pool_pad": ShortcutKind(lambda plan, norm, padding: PoolPadShortcut(plan), _check_no_fewer_channels),
     "max_pool": ShortcutKind(
         lambda plan, norm, padding: nn.MaxPool3d(plan.kernel, plan.stride, plan.padding),
-        _same_channels,
+        _check_same_channels,
     ),
-    "avg_pool": ShortcutKind(  # zeros around count, as torch's AvgPool3d has it
+    "avg_pool": ShortcutKind(  # padding zeros count in the average, as by default in nn.AvgPool3d
         lambda plan, norm, padding: nn.AvgPool3d(plan.kernel, plan.stride, plan.padding),
-        _same_channels,
+        _check_same_channels,
     ),
-    "identity": ShortcutKind(lambda plan, norm, padding: nn.Identity(), _same_shape, takes=frozenset()),
+    "identity": ShortcutKind(lambda plan, norm, padding: nn.Identity(), _check_same_shape, options=frozenset()),
 }
-NO_SHORTCUT = "none"  # the block is its branch alone
+NO_SHORTCUT = "none"  # kind of a block that is its branch alone

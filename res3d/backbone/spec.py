@@ -1,7 +1,7 @@
-"""A backbone as data: frozen dataclasses that say all there is to say of an architecture, and build nothing.
+"""Specs of backbones: frozen dataclasses that describe an architecture completely, independent of modules and weights.
 
-Triples are in (t, y, x) order everywhere. Stages have the names of the ResNet paper: the stem is its conv1, then
-``conv2`` to ``conv5`` (Detectron's res2..res5, torchvision's layer1..layer4).
+Triples are in (t, y, x) order. Stages have the names of the ResNet paper: ``stem`` (its conv1), then ``conv2`` to
+``conv5`` (Detectron: res2 to res5; torchvision: layer1 to layer4).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from res3d.settings.types import Value
 
 T = TypeVar("T")
 MAX_STAGES = 4  # conv2 to conv5
-OTHER_NAMES = {  # of stages, in torchvision, timm and Detectron
+OTHER_NAMES = {  # stage names of torchvision, timm and Detectron, and ours
     "conv1": "stem",
     **{f"layer{number - 1}": f"conv{number}" for number in (2, 3, 4, 5)},
     **{f"res{number}": f"conv{number}" for number in (2, 3, 4, 5)},
@@ -26,27 +26,27 @@ OTHER_NAMES = {  # of stages, in torchvision, timm and Detectron
 
 
 def stage_hint(name: str, accepted: Sequence[str]) -> str:
-    """Return "; did you mean 'conv5'?" for an error message that refuses torchvision's "layer4" or Detectron's "res5".
+    """Return the end of an error message about the stage ``name``, such as "; did you mean 'conv5'?" for "layer4".
 
-    "" for names that no library has for one of ``accepted``.
+    "" unless ``name`` is torchvision's, timm's or Detectron's name of a stage in ``accepted``.
     """
-    ours = OTHER_NAMES.get(name)
-    return f"; did you mean {ours!r}?" if ours in accepted else ""
+    stage = OTHER_NAMES.get(name)
+    return f"; did you mean {stage!r}?" if stage in accepted else ""
 
 
 def check_stage(argument: str, name: str, accepted: Sequence[str]) -> None:
-    """Refuse a stage that is not one of ``accepted``, with a ValueError that names ``argument``."""
+    """Raise ValueError unless ``name`` is a stage in ``accepted``; the message names ``argument``."""
     if name not in accepted:
         hint = stage_hint(str(name), accepted)
         raise ValueError(f"{argument} must be one of {', '.join(map(repr, accepted))}, not {name!r}{hint}")
 
 
 class FeatureInfo(NamedTuple):
-    """Channels and stride of a stage's map, which follow from the spec."""
+    """Channels and stride of a stage's feature map."""
 
     channels: int
     stride: Size3
-    """Source frames, rows and columns per position."""
+    """Frames, rows and columns of the clip per position."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,8 @@ class PoolSpec:
     stride: Size3
     padding: Size3 = (0, 0, 0)
     border: Literal["-inf", "zeros"] = "-inf"
-    """Value of the padding. Zeros (Keras) differ from torch's minus infinity where a border window is all negative."""
+    """Value of the padding: minus infinity (torch) or zeros (Keras). The results differ where all values of a window at
+    the border are negative."""
 
     def __post_init__(self) -> None:
         check_triple("kernel", self.kernel)
@@ -75,41 +76,51 @@ class PoolSpec:
             )
 
     def window(self) -> Window:
+        """Return the window of this pool."""
         return Window(self.kernel, self.stride, self.padding)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StemSpec:
-    """The first convolution, norm and ReLU. What pools after it belongs to ``conv2``."""
+    """The first convolution with its norm and ReLU. The pool that follows it belongs to ``conv2``."""
 
     conv: ConvSpec
     width: int = 64
+    """Output channels."""
     stride: Size3 = (1, 2, 2)
     norm: bool = True
-    """Norm and ReLU after the convolution; pre-activation networks have neither here."""
+    """Add norm and ReLU after the convolution; False for pre-activation networks."""
 
     def __post_init__(self) -> None:
         check_width("stem width", self.width)
         if self.conv.expand != 1:
-            raise ValueError(f"the stem's convolution has the stem's width: expand must be 1, not {self.conv.expand}")
+            raise ValueError(
+                f"expand of the stem's convolution must be 1, not {self.conv.expand}: its channels are the stem's width"
+            )
         check_triple("stem stride", self.stride)
 
     def plan(self, in_channels: int) -> ConvPlan:
-        """The stem's convolution with its channels and stride filled in."""
+        """Return the stem's convolution with its channels, groups and stride resolved.
+
+        Raises:
+            ValueError: groups that do not divide the channels.
+        """
         block = BlockSpec(convs=(self.conv,))
         return block.plan(in_channels, self.width, self.stride)[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageSpec:
-    """Blocks that share a width. One takes the stride; a pool, where there is one, comes before the first."""
+    """Blocks that share a width; one of them takes the stage's stride."""
 
     width: int
+    """Channels inside the blocks; the map has ``BlockSpec.expansion`` times as many."""
     blocks: tuple[BlockSpec, ...]
     stride: Size3 = ONE
     stride_at: Literal["first", "last"] = "first"
     """The block that takes the stride."""
     pool: PoolSpec | None = None
+    """Max pool before the first block."""
 
     def __post_init__(self) -> None:
         check_width("stage width", self.width)
@@ -122,16 +133,17 @@ class StageSpec:
 
     @property
     def out_channels(self) -> int:
+        """Channels of the stage's map."""
         return self.width * self.blocks[0].expansion
 
     def steps(self) -> Iterator[tuple[BlockSpec, Size3]]:
-        """Each block with its stride."""
-        strided = 0 if self.stride_at == "first" else len(self.blocks) - 1
+        """Yield each block with its stride."""
+        strided_index = 0 if self.stride_at == "first" else len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
-            yield block, self.stride if index == strided else ONE
+            yield block, self.stride if index == strided_index else ONE
 
     def windows(self) -> Iterator[Window]:
-        """The windows of the main path, layer by layer."""
+        """Yield the windows of the pool and of the blocks' branches, layer by layer."""
         if self.pool:
             yield self.pool.window()
         for block, stride in self.steps():
@@ -141,15 +153,15 @@ class StageSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NormSpec:
-    """The norm that follows every convolution.
-
-    ``kind``: "batch"; "frozen_batch", a fixed affine map; "group"; "sync_batch", statistics over all processes.
-    ``eps`` is data because a checkpoint trained with another one loads in silence and computes something else.
-    """
+    """The kind of norm of a network, and its numbers."""
 
     kind: str = "batch"
+    """"batch"; "frozen_batch": a fixed affine map; "group"; "sync_batch": batch norm over all processes."""
     eps: float = 1e-5
+    """Number ≥ 0 added to the variance. It is not in a state dict: a checkpoint that was trained with another eps loads
+    without error, but the network then computes other outputs."""
     momentum: float = 0.1
+    """Weight of a new batch in the running statistics, 0 to 1."""
 
     def __post_init__(self) -> None:
         check_choice("norm", self.kind, NORMS)
@@ -161,15 +173,16 @@ class NormSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadSpec:
-    """Pooling of the last map before a classifier's linear layer: windows, averaged or side by side."""
+    """Pooling of the last map before a classifier's linear layer."""
 
     pool: Literal["avg", "max"] = "avg"
     window: Size3 | None = None
-    """(T, H, W) positions pooled together; None pools all."""
+    """Size of a pooling window, (T, H, W) positions; None pools all positions."""
     stride: Size3 = ONE
-    """Positions from one window to the next."""
+    """Positions from one window to the next, (T, H, W)."""
     positions: Size3 | None = None
-    """Windows that the linear layer takes, side by side; None averages them, for any number."""
+    """Number of windows, (T, H, W), whose pooled values are concatenated for the linear layer. None averages the
+    windows; their number is then free."""
 
     def __post_init__(self) -> None:
         check_choice("head pool", self.pool, ("avg", "max"))
@@ -181,23 +194,29 @@ class HeadSpec:
             raise ValueError("head stride and positions need a head window: without one, all positions are pooled")
 
     def inputs(self, channels: int) -> int:
-        """Inputs of the linear layer."""
+        """Return the number of inputs of the linear layer for a map of ``channels`` channels."""
         return channels * prod(self.positions or ONE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackboneSpec:
-    """A whole backbone; ``ResNet3d(spec)`` builds it, ``to_yaml`` and ``from_yaml`` write and read it."""
+    """Architecture of a backbone. ``ResNet3d(spec)`` builds it; ``to_yaml`` and ``from_yaml`` write and read it.
+
+    Raises:
+        ValueError: fields out of range, or stages that do not fit together.
+    """
 
     name: str
     stem: StemSpec
     stages: tuple[StageSpec, ...]
+    """The one to four stages after the stem: conv2 to conv5."""
     in_channels: int = 3
+    """Channels of clips."""
     norm: NormSpec = field(default_factory=NormSpec)
     temporal_padding: TemporalPadding = "zeros"
-    """"replicate" repeats the border frames."""
+    """Padding of convolutions in time: "zeros", or "replicate", copies of the border frames."""
     final_norm: bool = False
-    """Norm and ReLU after the last stage of the body: pre-activation blocks leave their sums bare."""
+    """Add norm and ReLU after the last stage, for pre-activation blocks, which end with the sum."""
     head: HeadSpec = field(default_factory=HeadSpec)
 
     def __post_init__(self) -> None:
@@ -216,7 +235,7 @@ class BackboneSpec:
             channels = stage.out_channels
 
     def _check_zeros_in_time(self) -> None:
-        """Pools that put zeros around the clip would break what replicated padding is for."""
+        """Raise ValueError for pools that pad time with zeros: with them, equal frames would not stay equal."""
         for stage in self.stages:
             if stage.pool and stage.pool.border == "zeros" and stage.pool.padding[0]:
                 raise ValueError("temporal_padding='replicate': a pool with border='zeros' pads time with zeros")
@@ -229,6 +248,7 @@ class BackboneSpec:
 
     @staticmethod
     def _check_plans(name: str, stage: StageSpec, channels: int) -> None:
+        """Raise ValueError, with the stage's name, if convolutions or shortcuts do not fit together."""
         try:
             for block, stride in stage.steps():
                 block.plan(channels, stage.width, stride)
@@ -239,12 +259,12 @@ class BackboneSpec:
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """``("stem", "conv2", ...)``."""
+        """Names of the stages in order: ``("stem", "conv2", ...)``."""
         return ("stem", *(f"conv{number}" for number in range(2, 2 + len(self.stages))))
 
     @property
     def feature_info(self) -> dict[str, FeatureInfo]:
-        """Channels and (t, y, x) stride of every stage's map."""
+        """Channels and (t, y, x) stride of the map of every stage."""
         info = {"stem": FeatureInfo(self.stem.width, self.stem.stride)}
         stride = self.stem.stride
         for name, stage in zip(self.stage_names[1:], self.stages, strict=True):
@@ -255,62 +275,71 @@ class BackboneSpec:
 
     @property
     def min_clip(self) -> Size3:
-        """The smallest (frames, height, width) that every stage gives at least one position for."""
+        """Smallest clip, (frames, height, width), for which every stage has at least one output position."""
         size = ONE
         for window in reversed(list(self.windows())):
             size = window.smallest_input(size)
         return size
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Refuse, with a ValueError, clips of (frames, height, width) that are too small for the last stage."""
-        if any(given < least for given, least in zip(size, self.min_clip, strict=True)):
+        """Raise ValueError if clips of ``size`` (frames, height, width) are smaller than ``min_clip``."""
+        if any(length < minimum for length, minimum in zip(size, self.min_clip, strict=True)):
             raise ValueError(f"{self.name} needs clips of (T, H, W) ≥ {self.min_clip}, not {tuple(size)}")
 
     def windows(self) -> Iterator[Window]:
-        """The windows of the main path, layer by layer, stem first."""
+        """Yield the windows of the stem, the pools and the blocks' branches, layer by layer."""
         yield self.stem.conv.window(self.stem.stride)
         for stage in self.stages:
             yield from stage.windows()
 
     def receptive_field(self, stage: str) -> Size3:
-        """(Frames, rows, columns) of the clip that one position of a stage's map depends on, borders apart.
+        """Return the (frames, rows, columns) of the clip that one position of a stage's map depends on.
 
-        Raises ValueError if ``stage`` is not one of ``stage_names``.
+        This is for positions away from the clip's borders.
+
+        Raises:
+            ValueError: ``stage`` is not one of ``stage_names``.
         """
         check_stage("stage", stage, self.stage_names)
-        until = replace(self, stages=self.stages[: max(1, self.stage_names.index(stage))])
-        windows = list(until.windows())
+        leading = replace(self, stages=self.stages[: max(1, self.stage_names.index(stage))])
+        windows = list(leading.windows())
         return receptive_field(windows[:1] if stage == "stem" else windows)
 
     def split(self, body: str) -> tuple["BackboneSpec", tuple[StageSpec, ...]]:
-        """The backbone that ends after stage ``body``, and the stages cut off (an RoI head, in Detect-and-Track's C4).
+        """Return the backbone that ends after stage ``body``, and the stages after it.
 
-        With ``final_norm`` the body ends in a norm and ReLU of its own, and the stages cut off expect the map before
-        them: a body they are to continue is ``replace(body, final_norm=False)``.
+        Detect-and-Track's C4 detectors use these later stages as an RoI head. With ``final_norm``, the returned body
+        ends with norm and ReLU, but the later stages take the map without them; build the body from
+        ``replace(body, final_norm=False)`` if they are to continue it.
 
-        Raises ValueError if ``body`` is not a stage after the stem.
+        Raises:
+            ValueError: ``body`` is not a stage after the stem.
         """
         check_stage("body", body, self.stage_names[1:])
         depth = self.stage_names.index(body)
         return replace(self, stages=self.stages[:depth]), self.stages[depth:]
 
     def to_yaml(self) -> str:
-        """This spec as YAML: fields at their default are left out, equal blocks in a row come once, with ``repeat``."""
+        """Return this spec as YAML.
+
+        Fields with their default value are left out; consecutive equal blocks are written once, with ``repeat``.
+        """
         return dump_dataclass(self)
 
     @classmethod
     def from_yaml(cls, text: str) -> "BackboneSpec":
-        """The spec that ``to_yaml`` wrote, or that someone wrote by hand.
+        """Return the spec that a YAML text describes, in the form of ``to_yaml``.
 
-        Raises ValueError for a key, type or value that has no place in a spec, naming where it stands.
+        Raises:
+            ValueError: invalid YAML, or an unknown key or a wrong type or value; the message names its location.
         """
         return parse_dataclass(cls, text, root="spec")
 
 
 def with_norm_eps(spec: T, eps: float) -> T:
-    """The same spec, of a backbone or of a part of any network, with another eps in every ``NormSpec`` in it."""
-    changed: T = _change_norms(spec, eps)
-    return changed
+    """Return a spec, of a backbone or of any network, with ``eps`` in every ``NormSpec`` that it contains."""
+    spec_with_eps: T = _change_norms(spec, eps)
+    return spec_with_eps
 
 
 def _change_norms(value: Value, eps: float) -> Value:

@@ -1,4 +1,4 @@
-"""Windows of layers along (t, y, x), from which output sizes, strides and receptive fields follow."""
+"""Windows of convolutions and pools along (t, y, x), for the computation of output sizes and receptive fields."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -15,19 +15,19 @@ class Window(NamedTuple):
     dilation: Size3 = ONE
 
     def smallest_input(self, output: Size3) -> Size3:
-        """The smallest (t, y, x) that gives at least ``output`` positions along each axis."""
+        """Return the smallest input (t, y, x) that has at least ``output`` output positions along each axis."""
         axes = zip(output, self.kernel, self.stride, self.padding, self.dilation, strict=True)
         t, y, x = (max(1, (n - 1) * s + d * (k - 1) + 1 - 2 * p) for n, k, s, p, d in axes)
         return t, y, x
 
     def output_frames(self, frames: int) -> int:
-        """Number of output positions in time for so many frames; zero or negative for too few."""
+        """Return the number of output positions in time for ``frames`` input frames; zero or negative for too few."""
         width = self.dilation[0] * (self.kernel[0] - 1) + 1
         return (frames + 2 * self.padding[0] - width) // self.stride[0] + 1
 
 
 def receptive_field(windows: Iterable[Window]) -> Size3:
-    """(Frames, rows, columns) of the input that one position behind these layers depends on."""
+    """Return the (frames, rows, columns) of the input that one output position of consecutive layers depends on."""
     field, jump = [1, 1, 1], [1, 1, 1]
     for window in windows:
         for axis in range(3):

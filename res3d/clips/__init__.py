@@ -1,4 +1,4 @@
-"""Clips as data: which frames of a video make a clip, and how their pixels are prepared for a model."""
+"""Specs of clips: the sampling of frames from a video, and the preprocessing of their pixels for a model."""
 
 from res3d.clips.preprocess import KINETICS, Preprocessing
 from res3d.clips.sampler import ClipSampler, SegmentSampler

@@ -1,4 +1,4 @@
-"""Preparation of decoded frames for a network, described as data."""
+"""Preprocessing of decoded frames for a network."""
 
 from dataclasses import MISSING, asdict, dataclass, fields
 from math import isfinite
@@ -18,32 +18,33 @@ VALUE_RANGES = (1.0, 255.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """Resize, centre crop, scale, normalise: in this order, as torchvision's video presets do.
+    """Resize, center crop, scaling and normalization of frames, in the order of torchvision's video presets.
+
+    Call it with uint8 frames [n, H, W, 3] RGB; it returns float32 [n, 3, h, w].
 
     Raises:
-        ValueError: a size, mean, std, channel order or value range out of range, or a crop larger than what the resize
-            leaves.
+        ValueError: a size, mean, std, channel order or value range out of range, or a crop larger than the resized
+            frames.
     """
 
     resize: int | tuple[int, int] | None
-    """Pixels of the shorter side, or (height, width); None keeps the size."""
+    """Length of the shorter side in pixels, or (height, width); None keeps the size."""
     crop: tuple[int, int] | None
-    """(height, width) in pixels of the window in the middle; None keeps the whole frame."""
+    """(height, width) in pixels of the crop in the center; None keeps the whole frame."""
     mean: tuple[float, ...]
     """Subtracted from each of the three channels, in ``channel_order`` and ``value_range``."""
     std: tuple[float, ...]
-    """Divides each channel after ``mean``, in the same order and range."""
+    """Divisor of each channel after the subtraction of ``mean``, in the same order and range."""
     antialias: bool = False
-    """Whether the resize filters out frequencies that the smaller frame cannot hold; torchvision trained its video
-    models on frames resized without."""
+    """Apply a low-pass filter when the resize reduces the size. torchvision trained its video models without."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    """Order of the channels that the network takes."""
+    """Order of the network's input channels."""
     value_range: float = 1.0
-    """Largest value of a pixel before ``mean`` and ``std``: 1.0 or 255.0."""
+    """Largest pixel value before ``mean`` and ``std``: 1.0 or 255.0."""
 
     def __post_init__(self) -> None:
         for name in ("resize", "crop", "mean", "std"):
-            if isinstance(value := getattr(self, name), list):  # as ``to_dict``, and so a file, has them
+            if isinstance(value := getattr(self, name), list):  # from ``to_dict`` or a JSON file
                 object.__setattr__(self, name, tuple(value))
         sides = (self.resize,) if isinstance(self.resize, int) else (self.resize or ())
         for name, values in (("resize", sides), ("crop", self.crop or ())):
@@ -59,21 +60,21 @@ class Preprocessing:
         self._check_crop(sides * 2 if len(sides) == 1 else sides)
 
     def _check_crop(self, sides: tuple[int, ...]) -> None:
-        """Raise ValueError for a crop larger than frames resized to ``sides`` (height, width), where they are known."""
+        """Raise ValueError for a crop larger than frames resized to ``sides`` (height, width); () is any size."""
         if self.crop and sides and (self.crop[0] > sides[0] or self.crop[1] > sides[1]):
             raise ValueError(f"crop {self.crop} is larger than frames resized to {self.resize}")
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Prepare frames: uint8 [n, H, W, 3] RGB -> float32 [n, 3, h, w], on the device of ``frames``.
+        """Preprocess frames: uint8 [n, H, W, 3] RGB -> float32 [n, 3, h, w], on the device of ``frames``.
 
         Raises:
-            ValueError: another type or shape, or frames smaller than the crop.
+            ValueError: frames of another dtype or shape, or smaller than the crop.
         """
         check_frames(frames)
         return self.normalize(self.cut(frames))
 
     def cut(self, frames: Tensor) -> Tensor:
-        """Resize frames and crop their middle: uint8 [n, H, W, 3] -> uint8 [n, 3, h, w].
+        """Resize frames and crop their center: uint8 [n, H, W, 3] -> uint8 [n, 3, h, w].
 
         Raises:
             ValueError: frames smaller than the crop.
@@ -84,9 +85,12 @@ class Preprocessing:
         return self.resize_window(frames, (slice(top, top + rows), slice(left, left + columns)))
 
     def resize_window(self, frames: Tensor, window: tuple[slice, slice] | None = None) -> Tensor:
-        """Resize frames and return the (rows, columns) of ``window``: uint8 [n, H, W, 3] -> uint8 [n, 3, h, w].
+        """Resize frames and return a window of the result: uint8 [n, H, W, 3] -> uint8 [n, 3, h, w].
 
-        By default the window is the whole frame. Where ``antialias`` is off, only its pixels are computed.
+        Args:
+            frames: uint8 [n, H, W, 3].
+            window: slices of the rows and columns of the resized frame; None returns the whole frame. Without
+                ``antialias`` only the pixels of the window are computed.
         """
         height, width = self.resized(frames.shape[1], frames.shape[2])
         rows, columns = window or (slice(0, height), slice(0, width))
@@ -98,7 +102,7 @@ class Preprocessing:
         return _resize_bilinear(frames, (height, width), (rows, columns)).permute(0, 3, 1, 2)
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Scale, order and normalise the channels of pixels: uint8 [..., 3, h, w] RGB -> float32 of the same shape."""
+        """Order, scale and normalize the channels of pixels: uint8 [..., 3, h, w] RGB -> float32 of the same shape."""
         if self.channel_order == "bgr":
             pixels = pixels.flip(-3)
         scaled = F.to_dtype(pixels, torch.float32, scale=self.value_range == 1.0)
@@ -106,7 +110,7 @@ class Preprocessing:
         return normalized
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of a frame after the resize; the longer side is rounded down, as in torchvision."""
+        """Return the (height, width) of a frame after the resize, the longer side rounded down as in torchvision."""
         if self.resize is None:
             return height, width
         if isinstance(self.resize, tuple):
@@ -116,20 +120,22 @@ class Preprocessing:
         return int(self.resize * height / width), self.resize
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of a frame of ``height`` and ``width`` after preparation."""
+        """Return the (height, width) of a frame of ``height`` and ``width`` after preprocessing."""
         return self.crop or self.resized(height, width)
 
     def to_dict(self) -> Json:
-        """Plain values for JSON. Fields that files of version 0.1.0 do not have are left out at their default."""
+        """Return the fields as values for JSON.
+
+        Fields that were added after version 0.1.0 are left out at their default, so that such files do not change.
+        """
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        defaults = {f.name: f.default for f in fields(self) if f.default is not MISSING and f.name in ADDED}
+        defaults = {f.name: f.default for f in fields(self) if f.default is not MISSING and f.name in ADDED_FIELDS}
         return {key: value for key, value in plain.items() if key not in defaults or value != defaults[key]}
 
 
-# Fields that came after version 0.1.0.
-ADDED = ("channel_order", "value_range", "sampling", "segment_length", "views")
+ADDED_FIELDS = ("channel_order", "value_range", "sampling", "segment_length", "views")  # after version 0.1.0
 
-# What torchvision's Kinetics-400 weights of r3d_18, mc3_18 and r2plus1d_18 come with (its VideoClassification preset)
+# Preset of torchvision's Kinetics-400 weights of r3d_18, mc3_18 and r2plus1d_18 (VideoClassification).
 KINETICS = Preprocessing(
     resize=(128, 171), crop=(112, 112), mean=(0.43216, 0.394666, 0.37645), std=(0.22803, 0.22145, 0.216989)
 )
@@ -142,9 +148,11 @@ def check_frames(frames: Tensor) -> None:
 
 
 def center_offsets(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
-    """(top, left) of a window of ``crop`` in the middle of a frame of ``size``, both (height, width).
+    """Return the (top, left) of a center crop, rounded half to even as in torchvision's ``center_crop``.
 
-    Rounded as torchvision's ``center_crop`` rounds: half to even.
+    Args:
+        size: (height, width) of the frame.
+        crop: (height, width) of the crop.
 
     Raises:
         ValueError: a crop larger than the frame.
@@ -156,28 +164,31 @@ def center_offsets(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, i
 
 
 def _resize_bilinear(frames: Tensor, size: tuple[int, int], window: tuple[slice, slice]) -> Tensor:
-    """uint8 [n, H, W, 3] -> the ``window`` of it resized to ``size``, uint8 [n, h, w, 3].
+    """Resize frames to ``size`` and return a window: uint8 [n, H, W, 3] -> uint8 [n, h, w, 3].
 
-    The values are those of torch's bilinear interpolation without antialiasing in float32, rounded, which is what video
-    models were trained on; torchvision's own resize of uint8 frames rounds its weights, and differs in a quarter of the
-    pixels by one level. Only the pixels that the window needs are read, which makes large frames cheap.
+    The result is that of torch's bilinear interpolation without antialiasing in float32, rounded; video models were
+    trained on such frames. torchvision's resize of uint8 frames rounds its weights and differs by one level in a
+    quarter of the pixels. Only the pixels that the window needs are read, which makes large frames cheap.
     """
     if frames.shape[1:3] == size:
         return frames[:, window[0], window[1]]
-    y0, y1, fy = (part[window[0]] for part in _neighbours(frames.shape[1], size[0], frames.device))
-    x0, x1, fx = (part[window[1]] for part in _neighbours(frames.shape[2], size[1], frames.device))
+    y0, y1, fy = (part[window[0]] for part in _neighbors(frames.shape[1], size[0], frames.device))
+    x0, x1, fx = (part[window[1]] for part in _neighbors(frames.shape[2], size[1], frames.device))
 
-    def rows(y: Tensor) -> Tensor:
-        row = frames.index_select(1, y)
+    def interpolate_rows(y: Tensor) -> Tensor:
+        rows = frames.index_select(1, y)
         weight = fx.view(1, 1, -1, 1)
-        return row.index_select(2, x0).float() * (1 - weight) + row.index_select(2, x1).float() * weight
+        return rows.index_select(2, x0).float() * (1 - weight) + rows.index_select(2, x1).float() * weight
 
     weight = fy.view(1, -1, 1, 1)
-    return (rows(y0) * (1 - weight) + rows(y1) * weight).round_().to(torch.uint8)
+    return (interpolate_rows(y0) * (1 - weight) + interpolate_rows(y1) * weight).round_().to(torch.uint8)
 
 
-def _neighbours(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """The two pixels around each of ``new`` locations along an axis of ``old`` pixels, and the second one's weight."""
+def _neighbors(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the indices of the two pixels around each output position, and the second pixel's weight: [new] each.
+
+    ``old`` and ``new`` are the numbers of pixels along the axis before and after the resize.
+    """
     scale = torch.tensor(old / new, dtype=torch.float32, device=device)
     location = (scale * (torch.arange(new, dtype=torch.float32, device=device) + 0.5) - 0.5).clamp_(min=0)
     first = location.long().clamp_(max=old - 1)

@@ -1,6 +1,6 @@
-"""Pure maths on boxes, tubes, masks and keypoints.
+"""Pure functions on boxes, tubes, masks and keypoints.
 
-Names are imported when they are first asked for: half of them need NumPy alone, and should not wait for torch.
+Names are imported on first use: half of them need NumPy alone, and should not wait for the import of torch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Non-maximum suppression of tubes: greedy by score, by the IoU averaged over frames (Detect-and-Track)."""
+"""Non-maximum suppression of tubes: greedy by score, with the IoU averaged over frames (Detect-and-Track)."""
 
 import torch
 from torch import Tensor
@@ -6,34 +6,36 @@ from torchvision.ops import batched_nms
 
 from res3d.ops.tubes import box_sizes, tube_iou
 
-BLOCK = 256  # tubes decided together; what they suppress is not looked at again
+BLOCK = 256  # tubes decided together; those that they suppress are not compared with later blocks
 
 
 def tube_nms(tubes: Tensor, scores: Tensor, threshold: float, *, offset: int = 0) -> Tensor:
-    """Indices of the tubes that are kept, best first.
+    """Return the indices of the tubes that survive non-maximum suppression, best first: int64 [K].
 
-    A tube is dropped if its mean IoU with a better one that is kept is above ``threshold``; of equal scores, the
-    earlier is better. Frames where both are empty do not count: two tubes that leave the picture together are no less
-    the same for it.
+    A tube is suppressed if its mean IoU with a surviving tube of higher score is above ``threshold``; of equal scores,
+    the earlier one wins. Frames in which both tubes are empty do not count, so that two tubes of one object that leaves
+    the picture still suppress each other.
 
     Args:
-        tubes: [N, T, 4].
+        tubes: [N, T, 4] xyxy pixels.
         scores: [N].
+        threshold: IoU, 0 to 1.
+        offset: pixel convention of the tubes, see ``res3d.ops.tubes``.
     """
     order = scores.sort(descending=True, stable=True).indices
-    kept = []
+    survivors = []
     while len(order):
         block, order = order[:BLOCK], order[BLOCK:]
         block = block[_greedy(_overlap(tubes[block], tubes[block], offset) > threshold)]
-        kept.append(block)
+        survivors.append(block)
         if len(order):
-            over = _overlap(tubes[block], tubes[order], offset) > threshold
-            order = order[~over.any(dim=0)]
-    return torch.cat(kept) if kept else order
+            overlaps = _overlap(tubes[block], tubes[order], offset) > threshold
+            order = order[~overlaps.any(dim=0)]
+    return torch.cat(survivors) if survivors else order
 
 
 def _overlap(tubes: Tensor, others: Tensor, offset: int) -> Tensor:
-    """[N, T, 4], [M, T, 4] -> [N, M] mean IoU over the frames where one of the two is not empty."""
+    """Return the mean IoU over the frames where at least one tube is not empty: [N, T, 4], [M, T, 4] -> [N, M]."""
     iou = tube_iou(tubes, others, offset=offset).double()
     empty, others_empty = (~_nonempty(t, offset) for t in (tubes, others))
     if not (empty.any() and others_empty.any()):
@@ -43,41 +45,47 @@ def _overlap(tubes: Tensor, others: Tensor, offset: int) -> Tensor:
 
 
 def _nonempty(tubes: Tensor, offset: int) -> Tensor:
-    """[N, T] bool."""
+    """Return whether the box of each frame has a positive size: [N, T, 4] -> bool [N, T]."""
     width, height = box_sizes(tubes, offset=offset)
     return (width > 0) & (height > 0)
 
 
-def _greedy(over: Tensor) -> Tensor:
-    """Who stays, [N] bool, of tubes in falling order; ``over`` [N, N]: whose IoU is above the threshold.
+def _greedy(overlaps: Tensor) -> Tensor:
+    """Return which tubes survive greedy suppression: bool [N].
 
-    Repeats "dropped by a kept better one" until nothing changes: then every tube's fate follows from its betters'.
+    Repeats "suppressed by a surviving tube of higher score" for all tubes at once until nothing changes. Then tube i
+    is decided by tubes 0 to i - 1 alone, as in the greedy algorithm.
+
+    Args:
+        overlaps: bool [N, N], pairs with an IoU above the threshold, of tubes in descending order of score.
     """
-    over = over.triu(diagonal=1)
-    keep = over.new_ones(len(over))
+    overlaps = overlaps.triu(diagonal=1)
+    survives = overlaps.new_ones(len(overlaps))
     while True:
-        new = ~(over & keep[:, None]).any(dim=0)
-        if torch.equal(new, keep):
-            return keep
-        keep = new
+        update = ~(overlaps & survives[:, None]).any(dim=0)
+        if torch.equal(update, survives):
+            return survives
+        survives = update
 
 
 def batched_tube_nms(tubes: Tensor, scores: Tensor, groups: Tensor, threshold: float, *, offset: int = 0) -> Tensor:
-    """``tube_nms`` within each group (class or level): indices of all that are kept, best first.
+    """Apply ``tube_nms`` within each group (class or pyramid level); return all surviving indices, best first.
 
     Args:
-        tubes: [N, T, 4].
+        tubes: [N, T, 4] xyxy pixels.
         scores: [N].
         groups: [N] whole numbers.
+        threshold: IoU, 0 to 1.
+        offset: pixel convention of the tubes, see ``res3d.ops.tubes``.
     """
     if tubes.shape[1] == 1 and offset == 0:
-        of_boxes: Tensor = batched_nms(tubes[:, 0], scores, groups, threshold)
-        return of_boxes
-    kept = []
+        survivors: Tensor = batched_nms(tubes[:, 0], scores, groups, threshold)
+        return survivors
+    indices_by_group = []
     for group in sorted(set(groups.tolist())):
         members = torch.where(groups == group)[0]
-        kept.append(members[tube_nms(tubes[members], scores[members], threshold, offset=offset)])
-    if not kept:
+        indices_by_group.append(members[tube_nms(tubes[members], scores[members], threshold, offset=offset)])
+    if not indices_by_group:
         return groups.new_empty(0, dtype=torch.long)
-    indices = torch.cat(kept).sort().values
+    indices = torch.cat(indices_by_group).sort().values
     return indices[scores[indices].sort(descending=True, stable=True).indices]

@@ -1,13 +1,18 @@
-"""Coordinates of frames that were resized."""
+"""Coordinates in resized frames."""
 
 import torch
 from torch import Tensor
 
 
 def size_ratios(old: tuple[int, int], new: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the factors of rows and columns of a frame resized from ``old`` to ``new`` (height, width).
+    """Return the ratios new / old of heights and widths of a frame: two scalar tensors.
 
-    Rounded to float32, as torchvision's detectors have it.
+    Rounded to float32, as in torchvision's detectors.
+
+    Args:
+        old: (height, width) before the resize.
+        new: (height, width) after the resize.
+        like: tensor whose device the ratios are on.
     """
     ratios = [
         torch.tensor(n, dtype=torch.float32) / torch.tensor(o, dtype=torch.float32)
@@ -18,6 +23,6 @@ def size_ratios(old: tuple[int, int], new: tuple[int, int], like: Tensor) -> tup
 
 
 def resize_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Return boxes [..., 4] of a frame of size ``old`` in that frame resized to ``new`` (height, width)."""
+    """Return boxes [..., 4] of a frame of size ``old`` (height, width) after the frame is resized to ``new``."""
     height, width = size_ratios(old, new, boxes)
     return boxes * torch.stack([width, height, width, height])

@@ -1,15 +1,16 @@
 import pytest
+import torch
 from helpers.paths import ROOT
 
 import res3d
-from res3d.backbone.describe import runs
+from res3d.backbone.describe import group_repeats
 
 DOCS = ROOT / "docs"
-# Multiply-adds in 1e9 as torchvision publishes them (weights.meta["_ops"]) at 16×112×112 with 400 classes, and for the
-# Detect-and-Track bodies as counted from its definition at 8×224×224.
+# Multiply-adds in 1e9. Classifiers: published by torchvision (weights.meta["_ops"]) for 16×112×112 and 400 classes.
+# Bodies: counted from Detect-and-Track's definition for 8×224×224.
 CLASSIFIERS = {"r3d_18": 40.697, "mc3_18": 43.343, "r2plus1d_18": 40.519}
-# PyTorchVideo publishes its own at 256 pixels, with norms and pools counted in all but Slow's; convolutions and the
-# linear layer alone come to at most 2.5 % less.
+# Name: frames, and the multiply-adds that PyTorchVideo publishes for 256 pixels. Except for Slow they include norms and
+# pools; convolutions and the linear layer alone have up to 2.5 % less.
 PYTORCHVIDEO = {
     "c2d_r50": (8, 25.89),
     "i3d_r50": (8, 37.53),
@@ -28,32 +29,43 @@ BODIES = {
 STRIDE_ON_1X1 = {"resnet50_3d": 54.89, "resnet101_3d": 116.04, "resnet152_3d": 177.18, "resnet18_3d_bottleneck": 27.97}
 
 
+def meta_backbone(name: str, **keywords) -> res3d.ResNet3d:
+    """Return a backbone without data: ``describe`` does not need weights, and full-size ones are slow to initialize."""
+    with torch.device("meta"):
+        return res3d.create_backbone(name, **keywords)
+
+
+def meta_classifier(name: str, classes: int, **keywords) -> res3d.ClipClassifier:
+    with torch.device("meta"):
+        return res3d.create_classifier(name, classes, **keywords)
+
+
 @pytest.mark.parametrize(("name", "expected"), CLASSIFIERS.items())
 def test_classifiers_have_the_published_multiply_adds(name, expected):
-    table = res3d.describe(res3d.create_classifier(name, 400), (3, 16, 112, 112))
+    table = res3d.describe(meta_classifier(name, 400), (3, 16, 112, 112))
     assert round(table.multiply_adds / 1e9, 3) == expected
 
 
 @pytest.mark.parametrize(("name", "frames", "published"), [(n, *row) for n, row in PYTORCHVIDEO.items()])
-def test_pytorchvideos_networks_are_within_what_norms_and_pools_add(name, frames, published):
-    table = res3d.describe(res3d.create_classifier(name, 400), (3, frames, 256, 256))
+def test_pytorchvideo_networks_have_the_published_multiply_adds_without_norms_and_pools(name, frames, published):
+    table = res3d.describe(meta_classifier(name, 400), (3, frames, 256, 256))
     assert 0.975 * published <= table.multiply_adds / 1e9 <= published + 0.005
 
 
 @pytest.mark.parametrize(("name", "expected"), BODIES.items())
 def test_bodies_have_the_multiply_adds_counted_from_their_definition(name, expected):
-    table = res3d.describe(res3d.create_backbone(name), (3, 8, 224, 224))
+    table = res3d.describe(meta_backbone(name), (3, 8, 224, 224))
     assert round(table.multiply_adds / 1e9, 2) == expected
 
 
 @pytest.mark.parametrize(("name", "expected"), STRIDE_ON_1X1.items())
-def test_strides_on_the_1x1_save_multiply_adds(name, expected):
-    table = res3d.describe(res3d.create_backbone(name, stride_on="1x1"), (3, 8, 224, 224))
+def test_strides_on_the_1x1_convolution_have_fewer_multiply_adds(name, expected):
+    table = res3d.describe(meta_backbone(name, stride_on="1x1"), (3, 8, 224, 224))
     assert round(table.multiply_adds / 1e9, 2) == expected
 
 
-def test_a_table_shows_every_stage():
-    model = res3d.create_classifier("r3d_18", 400, freeze_at=2)
+def test_a_table_has_a_row_for_every_stage():
+    model = meta_classifier("r3d_18", 400, freeze_at=2)
     table = res3d.describe(model, (3, 16, 112, 112))
     assert [row.name for row in table.rows] == ["stem", "conv2", "conv3", "conv4", "conv5", "head"]
     assert [row.frozen for row in table.rows] == [True, True, False, False, False, False]
@@ -70,8 +82,8 @@ def test_a_table_shows_every_stage():
     assert lines[-1].split() == ["total", "33,371,472", "40.697", "G"]
 
 
-def test_a_table_in_markdown_has_a_cell_for_every_heading():
-    text = res3d.describe(res3d.resnet18_3d(freeze_at=1), (3, 8, 224, 224)).to_markdown()
+def test_a_markdown_table_has_a_cell_for_every_heading():
+    text = res3d.describe(meta_backbone("resnet18_3d", freeze_at=1), (3, 8, 224, 224)).to_markdown()
     title, blank, *lines = text.splitlines()
     assert (title, blank) == ("**resnet18_3d on a clip of 3×8×224×224 (C×T×H×W)**", "")
     assert len(lines) == 2 + 5 + 1
@@ -91,8 +103,8 @@ def test_a_table_in_markdown_has_a_cell_for_every_heading():
         ("resnet18_3d", {"output_stride": 16}, 4, "[3×3×3, 512 → 3×3×3, 512, dilated 1×2×2] ×1, [3×3×3, 512, dilated"),
     ],
 )
-def test_layers_name_what_is_out_of_the_ordinary(name, keywords, stage, layers):
-    table = res3d.describe(res3d.create_backbone(name, **keywords), (3, 8, 64, 64))
+def test_layers_show_factors_groups_attention_and_dilation(name, keywords, stage, layers):
+    table = res3d.describe(meta_backbone(name, **keywords), (3, 8, 64, 64))
     assert table.rows[stage].layers.startswith(layers)
 
 
@@ -107,22 +119,22 @@ def test_layers_name_what_is_out_of_the_ordinary(name, keywords, stage, layers):
         ("AAAA", [("A", 4)]),
     ],
 )
-def test_repeated_blocks_are_told_as_runs(labels, expected):
-    assert runs(labels) == expected
+def test_repeated_labels_are_grouped(labels, expected):
+    assert group_repeats(labels) == expected
 
 
-def test_a_head_of_windows_is_described_and_small_networks_count_in_millions():
-    table = res3d.describe(res3d.create_classifier("resnet18_sensor", 1000), (1, 1, 1, 1000))
+def test_a_table_shows_the_windows_of_a_head_and_millions_for_small_networks():
+    table = res3d.describe(meta_classifier("resnet18_sensor", 1000), (1, 1, 1, 1000))
     assert table.rows[-1].layers == "avg pool 1×1×4 → linear"
     assert table.rows[-1].parameters == 15_873_000
     assert "0.192 M" in str(table)
     with pytest.raises(
-        ValueError, match=r"takes \(1, 1, 31\) \(T, H, W\) pooled positions, and this clip has \(1, 1, 15\)"
+        ValueError, match=r"takes \(1, 1, 31\) \(T, H, W\) pooled positions, but this clip has \(1, 1, 15\)"
     ):
-        res3d.describe(res3d.create_classifier("resnet18_sensor", 1000), (1, 1, 1, 500))
+        res3d.describe(meta_classifier("resnet18_sensor", 1000), (1, 1, 1, 500))
 
 
-def test_describing_leaves_the_model_alone(thin):
+def test_describe_does_not_change_the_model(thin):
     thin.train()
     thin.freeze(2)
     res3d.describe(thin, (3, 8, 64, 64))
@@ -142,13 +154,13 @@ def test_describing_leaves_the_model_alone(thin):
         ((1, 8, 64, 64), "a clip must be float"),
     ],
 )
-def test_a_wrong_clip_is_refused(thin, clip, message):
+def test_describe_refuses_an_invalid_clip(thin, clip, message):
     with pytest.raises(ValueError, match=message):
         res3d.describe(thin, clip)
 
 
 @pytest.mark.parametrize("body", ["conv4", "conv5"])
 @pytest.mark.parametrize("name", ["resnet18_3d", "resnet18_3d_bottleneck"])
-def test_the_tables_in_the_docs_are_what_is_printed(name, body):
-    table = res3d.describe(res3d.create_backbone(name, body=body, freeze_at=2), (3, 8, 224, 224))
+def test_the_tables_in_the_docs_are_up_to_date(name, body):
+    table = res3d.describe(meta_backbone(name, body=body, freeze_at=2), (3, 8, 224, 224))
     assert table.to_markdown() in (DOCS / "shapes.md").read_text(encoding="utf-8")

@@ -1,4 +1,5 @@
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -21,13 +22,21 @@ def train_step(model: res3d.ResNet3d, clip: torch.Tensor) -> None:
     optimizer.step()
 
 
+@cache
+def model_and_state(name: str) -> tuple[res3d.ResNet3d, dict[str, torch.Tensor]]:
+    """Return a backbone that returns the maps of all stages, and a copy of its initial state."""
+    model = thin(name, out_features=CATALOG[name].stage_names)
+    return model, copy.deepcopy(model.state_dict())
+
+
 @pytest.mark.parametrize("at", range(6))
 @pytest.mark.parametrize("name", CATALOG)
 def test_a_training_step_changes_exactly_the_stages_that_are_not_frozen(name, at):
     stages = CATALOG[name].stage_names
-    model = thin(name, freeze_at=at, out_features=stages)
+    model, before = model_and_state(name)
+    model.load_state_dict(before)
+    model.freeze(at)
     clip = torch.randn(2, CATALOG[name].in_channels, 5, 32, 32)
-    before = copy.deepcopy(model.state_dict())
     if at >= len(stages):
         assert not any(p.requires_grad for p in model.parameters())
         model.train()
@@ -41,17 +50,17 @@ def test_a_training_step_changes_exactly_the_stages_that_are_not_frozen(name, at
         assert all(same) if depth < at else not any(same), stage
 
 
-def test_freezing_survives_train_on_the_model_and_on_what_holds_it():
+def test_train_on_the_model_or_its_parent_does_not_unfreeze():
     model = thin("resnet18_3d", freeze_at=2)
-    holder = torch.nn.Sequential(model).train()
-    holder.eval().train()
+    parent = torch.nn.Sequential(model).train()
+    parent.eval().train()
     model.conv2.train()
     assert [model.stage(name).training for name in STAGES] == [False, False, True, True, True]
     assert not any(m.training for m in model.conv2.modules())
     assert model.frozen_stages == ("stem", "conv2")
 
 
-def test_freeze_sets_exactly_what_is_asked_for_in_both_directions():
+def test_freeze_unfreezes_stages_beyond_the_given_number():
     model = thin("resnet18_3d", freeze_at=4)
     model.freeze(1)
     assert model.frozen_stages == ("stem",)
@@ -60,12 +69,19 @@ def test_freeze_sets_exactly_what_is_asked_for_in_both_directions():
     model.eval()
     model.freeze(0)
     assert model.frozen_stages == ()
-    assert not model.stem.training, "unfreezing must not put a model in eval mode back to training"
+    assert not model.stem.training, "unfreezing changed a model from eval to training mode"
     model.freeze(5)
     assert model.frozen_stages == STAGES
 
 
-def test_freezing_beyond_the_body_freezes_all_of_it():
+@pytest.mark.parametrize("at", range(6))
+def test_freeze_at_freezes_the_same_stages_as_freeze(at):
+    model = thin("resnet18_3d", freeze_at=at)
+    assert model.frozen_stages == STAGES[:at]
+    assert all(p.requires_grad == (name.split(".")[0] not in STAGES[:at]) for name, p in model.named_parameters())
+
+
+def test_a_number_of_stages_beyond_the_body_freezes_all_of_it():
     assert thin("resnet18_3d", body="conv3", freeze_at=5).frozen_stages == ("stem", "conv2", "conv3")
 
 
@@ -75,7 +91,7 @@ def test_no_gradient_passes_through_frozen_stages():
     assert clip.grad is None
 
 
-def test_gradients_from_before_freezing_do_not_move_frozen_weights():
+def test_gradients_from_before_freezing_do_not_change_frozen_weights():
     model = thin("resnet18_3d")
     clip = torch.randn(2, 3, 2, 32, 32)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -87,16 +103,16 @@ def test_gradients_from_before_freezing_do_not_move_frozen_weights():
 
 
 @pytest.mark.parametrize("name", ["resnet50_3d", "r2plus1d_18"])
-def test_memory_kept_for_the_backward_pass_falls_with_every_frozen_stage(name):
+def test_every_frozen_stage_reduces_the_memory_for_the_backward_pass(name):
     clip = torch.randn(1, 3, 4, 64, 64)
-    kept = [bytes_kept_for_backward(thin(name, freeze_at=at), clip) for at in range(6)]
-    assert kept == sorted(kept, reverse=True)
-    assert len(set(kept)) == 6
-    assert kept[2] < 0.75 * kept[0]
-    assert kept[5] == 0
+    sizes = [bytes_kept_for_backward(thin(name, freeze_at=at), clip) for at in range(6)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) == 6
+    assert sizes[2] < 0.75 * sizes[0]
+    assert sizes[5] == 0
 
 
-def test_frozen_norms_learn_nothing_in_any_stage():
+def test_a_training_step_does_not_change_frozen_norms():
     model = thin("resnet18_3d", norm="frozen_batch")
     norms = {k: v.clone() for k, v in model.state_dict().items() if ".norm." in k}
     assert norms

@@ -1,3 +1,5 @@
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
@@ -9,23 +11,28 @@ SIZES = [(1, 32, 32), (3, 33, 47), (5, 64, 40)]
 
 
 def map_size(spec, stage: str, size: tuple[int, ...]) -> tuple[int, ...]:
-    """Sizes layer by layer, by the formula of torch.nn.Conv3d."""
-    until = spec if stage == spec.stage_names[-1] or stage == "stem" else spec.split(stage)[0]
-    windows = list(until.windows())[: 1 if stage == "stem" else None]
+    """Return the size of a stage's map, computed layer by layer with the formula of torch.nn.Conv3d."""
+    leading = spec if stage == spec.stage_names[-1] or stage == "stem" else spec.split(stage)[0]
+    windows = list(leading.windows())[: 1 if stage == "stem" else None]
     for w in windows:
         axes = zip(size, w.kernel, w.stride, w.padding, w.dilation, strict=True)
         size = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes)
     return size
 
 
+@cache
+def model_with_all_maps(name: str) -> ResNet3d:
+    return ResNet3d(apply_overrides(CATALOG[name], width=0.125), out_features=CATALOG[name].stage_names).eval()
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", CATALOG)
-def test_maps_have_the_channels_and_sizes_that_the_spec_foretells(name, size):
+@torch.no_grad()
+def test_maps_have_the_channels_and_sizes_of_the_spec(name, size):
     names = CATALOG[name].stage_names
     size = (max(size[0], CATALOG[name].min_clip[0]), *size[1:])
-    with torch.device("meta"):
-        model = ResNet3d(apply_overrides(CATALOG[name], width=0.125), out_features=names)
-        maps = model(torch.empty(2, CATALOG[name].in_channels, *size))
+    model = model_with_all_maps(name)
+    maps = model(torch.zeros(2, CATALOG[name].in_channels, *size))
     assert list(maps) == list(names)
     for stage, feature in maps.items():
         info = model.feature_info[stage]
@@ -34,7 +41,7 @@ def test_maps_have_the_channels_and_sizes_that_the_spec_foretells(name, size):
             assert feature.shape[2:] == tuple(-(-n // s) for n, s in zip(size, info.stride, strict=True)), stage
 
 
-def test_the_shapes_of_resnet18_3d_are_detect_and_tracks():
+def test_resnet18_3d_has_the_shapes_of_detect_and_track():
     with torch.device("meta"):
         maps = res3d.resnet18_3d(out_features=["stem", "conv4", "conv5"])(torch.empty(1, 3, 8, 224, 224))
     assert {name: tuple(x.shape) for name, x in maps.items()} == {
@@ -45,7 +52,7 @@ def test_the_shapes_of_resnet18_3d_are_detect_and_tracks():
 
 
 @pytest.mark.parametrize("name", CATALOG)
-def test_a_real_forward_pass_is_finite_and_meets_no_surprise_in_training(name):
+def test_maps_and_gradients_are_finite(name):
     model = res3d.create_backbone(name, width=0.125)
     maps = model(torch.randn(2, CATALOG[name].in_channels, 5, 33, 47))
     (last,) = maps.values()
@@ -54,24 +61,24 @@ def test_a_real_forward_pass_is_finite_and_meets_no_surprise_in_training(name):
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
 
 
-def test_out_features_pick_and_order_the_maps(thin):
+def test_out_features_select_and_order_the_maps(thin):
     clip = torch.randn(1, 3, 4, 32, 32)
-    everything = thin.compute_maps(clip, thin.spec.stage_names, thin.spec.stage_names)
+    all_maps = thin.compute_maps(clip, thin.spec.stage_names, thin.spec.stage_names)
     model = res3d.ResNet3d(thin.spec, out_features=["conv4", "conv2"]).eval()
     model.load_state_dict(thin.state_dict())
-    picked = model(clip)
-    assert list(picked) == ["conv4", "conv2"]
-    assert all(torch.equal(picked[name], everything[name]) for name in picked)
+    maps = model(clip)
+    assert list(maps) == ["conv4", "conv2"]
+    assert all(torch.equal(maps[name], all_maps[name]) for name in maps)
     assert list(thin(clip)) == ["conv5"]
 
 
-def test_stages_after_the_last_wanted_one_do_not_run(thin):
+def test_stages_after_the_last_of_out_features_do_not_run(thin):
     model = res3d.ResNet3d(thin.spec, out_features=["conv3", "stem"])
     model.conv4.register_forward_hook(lambda *_: pytest.fail("conv4 ran"))
     assert list(model(torch.randn(1, 3, 2, 32, 32))) == ["conv3", "stem"]
 
 
-def test_the_stem_map_comes_before_the_pool_and_is_rectified():
+def test_the_map_of_the_stem_is_the_relu_output_before_the_pool():
     model = res3d.resnet18_3d(width=0.125, out_features=["stem"])
     stem = model(torch.randn(1, 3, 2, 64, 64))["stem"]
     assert tuple(stem.shape) == (1, 8, 2, 32, 32)
@@ -79,7 +86,7 @@ def test_the_stem_map_comes_before_the_pool_and_is_rectified():
     assert isinstance(model.conv2.pool, nn.MaxPool3d)
 
 
-def test_a_body_is_the_same_network_cut_short():
+def test_a_body_computes_the_same_map_as_the_whole_network():
     whole, body = (res3d.resnet18_3d(width=0.125, body=b) for b in ("conv5", "conv4"))
     assert body.spec.stage_names == ("stem", "conv2", "conv3", "conv4")
     body.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("conv5")})
@@ -97,7 +104,7 @@ def test_a_body_is_the_same_network_cut_short():
         (torch.zeros(1, 3, 0, 32, 32), r"needs clips of \(T, H, W\) ≥ \(1, 1, 1\), not \(0, 32, 32\)"),
     ],
 )
-def test_what_is_no_clip_is_refused(thin, clip, message):
+def test_invalid_clips_are_refused(thin, clip, message):
     with pytest.raises(ValueError, match=message):
         thin(clip)
 
@@ -116,79 +123,46 @@ def test_what_is_no_clip_is_refused(thin, clip, message):
         ({"body": "conv7"}, "body must be one of .*, not 'conv7'"),
     ],
 )
-def test_wrong_keywords_are_refused_by_name(keywords, message):
+def test_the_error_for_an_invalid_keyword_names_it(keywords, message):
     with pytest.raises(ValueError, match=message):
         res3d.resnet18_3d(width=0.125, **keywords)
 
 
-def test_a_classifier_averages_the_last_map_and_applies_a_linear_layer():
-    model = res3d.create_classifier("r3d_18", 7, width=0.125, dropout=0.5).eval()
-    clip = torch.randn(2, 3, 4, 32, 40)
-    pooled = model.backbone(clip)["conv5"].mean(dim=(2, 3, 4))
-    torch.testing.assert_close(model(clip), pooled @ model.fc.weight.T + model.fc.bias)
-    assert model(clip).shape == (2, 7)
-    model.train()
-    torch.manual_seed(1)
-    once, again = model(clip), model(clip)
-    assert not torch.equal(once, again), "dropout has no effect"
-
-
-@pytest.mark.parametrize(
-    ("classes", "keywords", "message"),
-    [
-        (0, {}, "num_classes must be a whole number ≥ 1, not 0"),
-        (5, {"dropout": 1.0}, r"dropout must be in \[0, 1\), not 1.0"),
-        (5, {"head": "old"}, "head must be 'load' or 'new', not 'old'"),
-    ],
-)
-def test_wrong_classifiers_are_refused(classes, keywords, message):
-    with pytest.raises(ValueError, match=message):
-        res3d.create_classifier("r3d_18", classes, width=0.125, **keywords)
-
-
 def test_a_model_can_be_exported(thin):
-    clip = torch.randn(1, 3, 4, 32, 32)
-    exported = torch.export.export(thin, (clip,))
-    torch.testing.assert_close(exported.module()(clip)["conv5"], thin(clip)["conv5"])
+    model, clip = res3d.ResNet3d(thin.spec, out_features=["conv3"]).eval(), torch.randn(1, 3, 4, 32, 32)
+    exported = torch.export.export(model, (clip,))
+    torch.testing.assert_close(exported.module()(clip)["conv3"], model(clip)["conv3"])
 
 
 @pytest.mark.parametrize("stages", range(1, 6))
-def test_a_network_resumes_behind_the_maps_of_leading_stages(thin, stages):
-    """The same maps come out, whichever stages were run before; those stages do not run again."""
+def test_a_network_resumes_after_leading_stages(thin, stages):
+    """``resume`` returns the maps of ``forward`` and does not run the leading stages again."""
     model = res3d.ResNet3d(thin.spec, out_features=["conv2", "conv5"]).eval()
     model.load_state_dict(thin.state_dict())
     clip = torch.randn(2, 3, 4, 32, 32)
-    whole = model(clip)
+    expected = model(clip)
     leading = model.leading_maps(clip, stages)
     assert not any(m.requires_grad for m in leading.values())
     assert list(leading)[-1] == model.spec.stage_names[stages - 1]
     for name in model.spec.stage_names[:stages]:
         model.stage(name).register_forward_hook(lambda *_: pytest.fail("a leading stage ran again"))
-    again = model.resume(leading)
-    assert list(again) == list(whole)
-    assert all(torch.equal(again[name], whole[name]) for name in whole)
+    maps = model.resume(leading)
+    assert list(maps) == list(expected)
+    assert all(torch.equal(maps[name], expected[name]) for name in expected)
     classifier = res3d.ClipClassifier(model, 3).eval()
-    assert torch.equal(classifier.resume(leading), classifier.classify_maps(whole["conv5"]))
+    assert torch.equal(classifier.resume(leading), classifier.classify_maps(expected["conv5"]))
 
 
 @pytest.mark.parametrize(
     ("maps", "message"),
     [
-        ({}, "maps must hold the map of a stage of resnet10_3d_thin, and are empty"),
+        ({}, "maps must contain the map of at least one stage of resnet10_3d_thin, not {}"),
         ({"layer4": 8}, r"maps: resnet10_3d_thin has no stage 'layer4'; did you mean 'conv5'\? \(accepted: stem"),
         ({"stem": 9}, r"the map of stem must be \[N, 8, T, H, W\], not \[1, 9, 2, 8, 8\]"),
-        ({"conv3": 16}, "maps must hold conv2 too: it comes out, and lies before conv3"),
+        ({"conv3": 16}, "maps must contain conv2: out_features has it, and it precedes conv3"),
     ],
 )
-def test_maps_that_a_network_cannot_resume_from_are_refused(thin, maps, message):
+def test_resume_refuses_invalid_maps(thin, maps, message):
     model = res3d.ResNet3d(thin.spec, out_features=["conv2", "conv5"])
     with pytest.raises(ValueError, match=message):
         model.resume({name: torch.zeros(1, channels, 2, 8, 8) for name, channels in maps.items()})
-
-
-@pytest.mark.parametrize("out_features", [["conv3"], ["conv5", "stem"]])
-def test_a_classifier_takes_a_backbone_whatever_its_maps_are(thin, out_features):
-    backbone = res3d.ResNet3d(thin.spec, out_features=out_features).eval()
-    backbone.load_state_dict(thin.state_dict())
-    classifier, clip = res3d.ClipClassifier(backbone, 3).eval(), torch.randn(2, 3, 4, 32, 32)
-    assert torch.equal(classifier(clip), classifier.classify_maps(thin(clip)["conv5"]))

@@ -21,24 +21,24 @@ def masks():
 
 
 @pytest.mark.parametrize("mask", masks())
-def test_encoding_is_pycocotools_own_and_decoding_undoes_it(mask):
+def test_encoding_equals_pycocotools_and_decoding_undoes_it(mask):
     coco = pytest.importorskip("pycocotools.mask")
     rle = Rle.encode(mask)
-    theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
-    assert rle.counts == theirs["counts"].decode()
-    assert list(rle.size) == theirs["size"]
+    expected = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    assert rle.counts == expected["counts"].decode()
+    assert list(rle.size) == expected["size"]
     assert np.array_equal(rle.decode(), mask)
     assert rle.area == mask.sum()
 
 
 @pytest.mark.parametrize("mask", masks())
-def test_the_box_is_around_the_pixels(mask):
+def test_the_box_contains_the_pixels_tightly(mask):
     ys, xs = np.nonzero(mask)
     box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) if len(xs) else (0, 0, 0, 0)
     assert Rle.encode(mask).box == box
 
 
-def test_uncompressed_runs_are_taken():
+def test_from_runs_takes_uncompressed_run_lengths():
     assert np.array_equal(Rle.from_runs(np.array([2, 3, 1]), (2, 3)).decode(), [[0, 1, 1], [0, 1, 0]])
 
 
@@ -51,14 +51,14 @@ def test_uncompressed_runs_are_taken():
         ((3, 4), "~~", "must be COCO's compressed string"),
         ((3, 4), "P", "must be COCO's compressed string"),
         ((3, 4), "o" * 13 + "0", "must be COCO's compressed string"),
-        ((3, 4), "05", "must be ≥ 0 and fill (3, 4), not 5 pixels"),
+        ((3, 4), "05", "must be ≥ 0 and fill (3, 4) (height, width), not 5 pixels"),
     ],
 )
-def test_what_is_no_mask_is_refused(size, counts, message):
+def test_invalid_sizes_and_counts_are_refused(size, counts, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         Rle(size=size, counts=counts).decode()
 
 
-def test_only_pictures_are_encoded():
+def test_encode_refuses_arrays_without_two_dimensions():
     with pytest.raises(ValueError, match=re.escape("a mask must be [H, W], not [1, 2, 3]")):
         Rle.encode(np.zeros((1, 2, 3), bool))

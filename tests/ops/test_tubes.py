@@ -20,39 +20,40 @@ def test_iou_is_the_mean_over_visible_frames(offset):
     visible = torch.rand(5, 4) > 0.4
     visible[0] = False
     result = tube_iou(a, b, visible=visible, offset=offset)
-    every = tube_iou(a, b, offset=offset)
+    unweighted = tube_iou(a, b, offset=offset)
     for n in range(5):
         for m in range(7):
             ious = [naive_iou(a[n, t].tolist(), b[m, t].tolist(), offset) for t in range(4)]
-            seen = [iou for iou, v in zip(ious, visible[n].tolist(), strict=True) if v]
-            assert result[n, m].item() == pytest.approx(sum(seen) / len(seen) if seen else 0)
-            assert every[n, m].item() == pytest.approx(sum(ious) / 4)
+            visible_ious = [iou for iou, v in zip(ious, visible[n].tolist(), strict=True) if v]
+            expected = sum(visible_ious) / len(visible_ious) if visible_ious else 0
+            assert result[n, m].item() == pytest.approx(expected)
+            assert unweighted[n, m].item() == pytest.approx(sum(ious) / 4)
 
 
-def test_one_frame_is_torchvisions_box_iou():
+def test_tube_iou_of_one_frame_equals_torchvisions_box_iou():
     a, b = random_tubes(20, 1), random_tubes(30, 1)
     assert torch.equal(tube_iou(a, b), box_iou(a[:, 0], b[:, 0]))
 
 
-def test_hidden_frames_do_not_count_against_an_object_and_empty_boxes_share_nothing():
+def test_hidden_frames_do_not_count_and_the_iou_of_empty_boxes_is_zero():
     tube = torch.tensor([[[10.0, 10, 30, 30], [0, 0, 0, 0], [0, 0, 0, 0]]])
-    guess = tube[:, :1].expand(-1, 3, -1)
+    prediction = tube[:, :1].expand(-1, 3, -1)
     visible = torch.tensor([[True, False, False]])
-    assert tube_iou(tube, guess, visible=visible).item() == 1
-    assert tube_iou(tube, guess).item() == pytest.approx(1 / 3)
+    assert tube_iou(tube, prediction, visible=visible).item() == 1
+    assert tube_iou(tube, prediction).item() == pytest.approx(1 / 3)
     assert tube_iou(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4)).item() == 0
 
 
-def test_no_tubes_are_legal():
-    none, some = torch.zeros(0, 3, 4), random_tubes(2, 3)
-    assert tube_iou(none, some).shape == (0, 2)
-    assert tube_iou(some, none).shape == (2, 0)
-    assert clip_tubes(none, (5, 5)).shape == (0, 3, 4)
-    assert large_tubes(none, 1).shape == tube_area(none).shape == (0,)
-    assert fill_hidden(none, torch.zeros(0, 3, dtype=torch.bool)).shape == (0, 3, 4)
+def test_functions_accept_zero_tubes():
+    empty, tubes = torch.zeros(0, 3, 4), random_tubes(2, 3)
+    assert tube_iou(empty, tubes).shape == (0, 2)
+    assert tube_iou(tubes, empty).shape == (2, 0)
+    assert clip_tubes(empty, (5, 5)).shape == (0, 3, 4)
+    assert large_tubes(empty, 1).shape == tube_area(empty).shape == (0,)
+    assert fill_hidden(empty, torch.zeros(0, 3, dtype=torch.bool)).shape == (0, 3, 4)
 
 
-def test_clipping_and_size():
+def test_clip_tubes_and_large_tubes():
     tubes = random_tubes(30, 3, size=120) - 20
     assert torch.equal(clip_tubes(tubes, (60, 90)).view(-1, 4), clip_boxes_to_image(tubes.view(-1, 4), (60, 90)))
     assert clip_tubes(tubes, (60, 90), offset=1).amax(dim=(0, 1)).tolist()[2:] == [89, 59]
@@ -61,7 +62,7 @@ def test_clipping_and_size():
     assert large_tubes(shrunk, 2, offset=1).tolist() == [True, True]
 
 
-def test_area_is_the_mean_over_frames_that_have_one():
+def test_tube_area_is_the_mean_over_frames_with_a_box():
     tubes = torch.tensor([[[0.0, 0, 2, 3], [0, 0, 0, 0], [1, 1, 3, 5]], [[0, 0, 0, 0], [4, 4, 3, 9], [7, 7, 7, 7]]])
     assert tube_area(tubes).tolist() == [7, 0]
     assert tube_area(tubes, offset=1)[0].item() == pytest.approx((12 + 1 + 15) / 3)
@@ -73,7 +74,7 @@ def test_hidden_frames_take_the_nearest_visible_box():
     assert fill_hidden(tubes, visible)[0, :, 0].tolist() == [1, 1, 1, 3, 3]
 
 
-def test_the_mean_box_is_over_visible_frames():
+def test_mean_boxes_average_over_visible_frames():
     tubes = torch.tensor(
         [[[0.0, 0, 10, 10], [20, 4, 30, 14], [9, 9, 9, 9]], [[1, 1, 2, 2], [3, 3, 4, 4], [5, 5, 6, 6]]]
     )

@@ -1,16 +1,18 @@
-"""The networks that res3d was asked for, against plain networks written here from their descriptions alone.
+"""Residual networks of five kinds, compared with plain networks that are written here from their descriptions.
 
-Weights are copied in the order in which both register them; outputs agree in float32, gradients in float64.
+Weights are copied in the order in which both networks register them. Outputs agree in float32, gradients in float64;
+they are compared at an eighth of the width. At full width the numbers of parameters are compared.
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from helpers.parity_peers import assert_close, randomize
+from helpers.parity_peers import assert_close, enliven
 from torch import Tensor, nn
 
 import res3d
@@ -23,17 +25,18 @@ from res3d.backbone import (
     ShortcutSpec,
     StageSpec,
     StemSpec,
+    apply_overrides,
     count_parameters,
     find_spec,
 )
 from res3d.weights import resolve_spec
 
 
-def copy_in_order(plain: nn.Module, ours: nn.Module) -> None:
-    """All weights of one network into the other; a kernel of an image is one of a single frame."""
-    theirs = [t for name, t in plain.state_dict().items() if not name.endswith("num_batches_tracked")]
-    mine = [t for name, t in ours.state_dict().items() if not name.endswith("num_batches_tracked")]
-    for source, target in zip(theirs, mine, strict=True):
+def copy_in_order(plain: nn.Module, model: nn.Module) -> None:
+    """Copy all weights of ``plain`` to ``model``; a 2D kernel becomes a 3D kernel of one frame."""
+    sources = [t for name, t in plain.state_dict().items() if not name.endswith("num_batches_tracked")]
+    targets = [t for name, t in model.state_dict().items() if not name.endswith("num_batches_tracked")]
+    for source, target in zip(sources, targets, strict=True):
         target.copy_(source.reshape(target.shape))
         kernel = target.shape if target.dim() < 5 else (*target.shape[:2], *target.shape[-2:])
         assert source.shape == target.shape or source.shape == kernel
@@ -43,25 +46,37 @@ def as_clip(x: Tensor) -> Tensor:
     return x if x.dim() == 5 else x.unsqueeze(2)
 
 
-def assert_same_function(plain: nn.Module, ours: nn.Module, x: Tensor) -> None:
-    """Equal parameter counts, outputs (float32, ≤ 1e-5 relative) and parameter gradients (float64)."""
-    assert count_parameters(ours) == count_parameters(plain)
-    randomize(plain)
-    copy_in_order(plain, ours.eval())
+def assert_same_function(plain: nn.Module, model: nn.Module, x: Tensor) -> None:
+    """Assert equal parameter counts, outputs (float32, 1e-5 relative) and parameter gradients (float64)."""
+    assert count_parameters(model) == count_parameters(plain)
+    enliven(plain)
+    copy_in_order(plain, model.eval())
     with torch.no_grad():
-        theirs = plain(x)
-        assert_close(ours(as_clip(x)).reshape(theirs.shape), theirs)
-    plain, ours = copy.deepcopy(plain).double(), copy.deepcopy(ours).double()
-    theirs = plain(x.double())
-    loss_weights = torch.randn_like(theirs)
-    (theirs * loss_weights).sum().backward()
-    (ours(as_clip(x).double()).reshape(theirs.shape) * loss_weights).sum().backward()
-    for mine, their in zip(ours.parameters(), plain.parameters(), strict=True):
-        assert_close(mine.grad.reshape(their.grad.shape), their.grad, 1e-9)
+        expected = plain(x)
+        assert_close(model(as_clip(x)).reshape(expected.shape), expected)
+    plain, model = copy.deepcopy(plain).double(), copy.deepcopy(model).double()
+    expected = plain(x.double())
+    loss_weights = torch.randn_like(expected)
+    (expected * loss_weights).sum().backward()
+    (model(as_clip(x).double()).reshape(expected.shape) * loss_weights).sum().backward()
+    for parameter, plain_parameter in zip(model.parameters(), plain.parameters(), strict=True):
+        assert_close(parameter.grad.reshape(plain_parameter.grad.shape), plain_parameter.grad, 1e-9)
+
+
+def assert_same_network(
+    make_plain: Callable[[int], nn.Module], make_model: Callable[[float], nn.Module], x: Tensor
+) -> None:
+    """Assert the same parameter counts at full width, and the same function at an eighth of it.
+
+    ``make_plain`` is called with the width of the stem, ``make_model`` with the factor of the width.
+    """
+    with torch.device("meta"):
+        assert count_parameters(make_model(1)) == count_parameters(make_plain(64))
+    assert_same_function(make_plain(8), make_model(0.125), x)
 
 
 class LastMap(nn.Module):
-    """A backbone's last map as a tensor."""
+    """Returns a backbone's last map as a tensor."""
 
     def __init__(self, backbone: ResNet3d) -> None:
         super().__init__()
@@ -72,7 +87,7 @@ class LastMap(nn.Module):
         return last
 
 
-# S0: ResNet-18 over 1×N sensor windows
+# ResNet-18 for 1×N sensor windows
 
 
 class PlainSensorBlock(nn.Module):
@@ -91,30 +106,35 @@ class PlainSensorBlock(nn.Module):
         return F.relu(y + (self.project(x) if self.project else x))
 
 
-def plain_sensor() -> nn.Module:
-    layers: list[nn.Module] = [nn.Conv2d(1, 64, (1, 3), padding=(0, 1), bias=False), nn.BatchNorm2d(64), nn.ReLU()]
-    channels = 64
-    for out, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+def plain_sensor(width: int) -> nn.Module:
+    layers: list[nn.Module] = [nn.Conv2d(1, width, (1, 3), padding=(0, 1), bias=False), nn.BatchNorm2d(width)]
+    layers.append(nn.ReLU())
+    channels = width
+    for out, stride in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
         layers += [PlainSensorBlock(channels, out, stride), PlainSensorBlock(out, out, 1)]
         channels = out
-    return nn.Sequential(*layers, nn.AvgPool2d((1, 4)), nn.Flatten(), nn.Linear(15_872, 1000))
+    return nn.Sequential(*layers, nn.AvgPool2d((1, 4)), nn.Flatten(), nn.Linear(31 * channels, 1000))
 
 
-def test_s0_resnet18_sensor():
-    assert_same_function(plain_sensor(), res3d.create_classifier("resnet18_sensor", 1000), torch.randn(2, 1, 1, 1000))
+def test_resnet18_sensor():
+    def make_model(width: float) -> nn.Module:
+        return res3d.create_classifier("resnet18_sensor", 1000, width=width)
+
+    assert_same_network(plain_sensor, make_model, torch.randn(2, 1, 1, 1000))
 
 
-def test_s0_counts_eighteen_weighted_layers():
-    model = res3d.create_classifier("resnet18_sensor", 1000)
+def test_resnet18_sensor_has_eighteen_weighted_layers():
+    with torch.device("meta"):
+        model = res3d.create_classifier("resnet18_sensor", 1000)
     weighted = [n for n, m in model.named_modules() if isinstance(m, (nn.Conv3d, nn.Linear)) and "shortcut" not in n]
     assert len(weighted) == 18
 
 
-# S1: full pre-activation
+# Pre-activation networks
 
 
 class PlainPreactBlock(nn.Module):
-    """norm, ReLU, conv thrice (basic: twice); the shortcut starts from the normed input in a stack's first block."""
+    """norm, ReLU and conv, three times (basic: twice); the first block of a stage projects the normalized input."""
 
     def __init__(self, channels: int, f: int, out: int, *, first: bool, stride: int, kt: int, nd: int) -> None:
         super().__init__()
@@ -154,15 +174,16 @@ class PlainPreactBlock(nn.Module):
 class PlainPreactNet(nn.Module):
     DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}  # noqa: RUF012
 
-    def __init__(self, depth: int, nd: int, classes: int | None) -> None:
+    def __init__(self, depth: int, nd: int, classes: int | None, width: int) -> None:
         super().__init__()
         conv, norm = (nn.Conv2d, nn.BatchNorm2d) if nd == 2 else (nn.Conv3d, nn.BatchNorm3d)
         cut = 3 - nd
-        self.stem = conv(3, 64, (1, 7, 7)[cut:], stride=(1, 2, 2)[cut:], padding=(0, 3, 3)[cut:], bias=True)
-        maker = nn.MaxPool2d if nd == 2 else nn.MaxPool3d
-        self.pool = maker((1, 3, 3)[cut:], (1, 2, 2)[cut:], (0, 1, 1)[cut:])
-        blocks, channels = [], 64
-        for stack, (f, count) in enumerate(zip((64, 128, 256, 512), self.DEPTHS[depth], strict=True)):
+        self.stem = conv(3, width, (1, 7, 7)[cut:], stride=(1, 2, 2)[cut:], padding=(0, 3, 3)[cut:], bias=True)
+        max_pool = nn.MaxPool2d if nd == 2 else nn.MaxPool3d
+        self.pool = max_pool((1, 3, 3)[cut:], (1, 2, 2)[cut:], (0, 1, 1)[cut:])
+        blocks, channels = [], width
+        for stack, count in enumerate(self.DEPTHS[depth]):
+            f = width * 2**stack
             out = f if depth < 50 else 4 * f
             for i in range(count):
                 stride = 2 if i == count - 1 and stack < 3 else 1
@@ -179,24 +200,34 @@ class PlainPreactNet(nn.Module):
 
 
 @pytest.mark.parametrize("depth", [18, 50])
-def test_s1_resnet_v2_of_images(depth):
-    ours = res3d.create_classifier(f"resnet{depth}v2_3d", 100, temporal_kernel=1)
-    assert_same_function(PlainPreactNet(depth, 2, classes=100), ours, torch.randn(2, 3, 75, 61))
+def test_preactivation_classifier_of_images(depth):
+    def make_plain(width: int) -> nn.Module:
+        return PlainPreactNet(depth, 2, 100, width)
+
+    def make_model(width: float) -> nn.Module:
+        return res3d.create_classifier(f"resnet{depth}v2_3d", 100, temporal_kernel=1, width=width)
+
+    assert_same_network(make_plain, make_model, torch.randn(2, 3, 75, 61))
 
 
 @pytest.mark.parametrize("depth", [18, 50])
-def test_s1_resnet_v2_of_clips(depth):
-    ours = LastMap(res3d.create_backbone(f"resnet{depth}v2_3d"))
-    assert_same_function(PlainPreactNet(depth, 3, classes=None), ours, torch.randn(1, 3, 3, 45, 61))
+def test_preactivation_backbone_of_clips(depth):
+    def make_plain(width: int) -> nn.Module:
+        return PlainPreactNet(depth, 3, None, width)
+
+    def make_model(width: float) -> nn.Module:
+        return LastMap(res3d.create_backbone(f"resnet{depth}v2_3d", width=width))
+
+    assert_same_network(make_plain, make_model, torch.randn(1, 3, 3, 45, 61))
 
 
-def test_s1_has_the_described_number_of_parameters():
+def test_preactivation_classifier_has_the_described_number_of_parameters():
     with torch.device("meta"):
         assert count_parameters(res3d.create_classifier("resnet50v2_3d", 1000, temporal_kernel=1)) == 25_549_416
 
 
 class PlainKerasBlock(PlainPreactBlock):
-    """Keras' block: biases on the projection and on the last 1×1."""
+    """Keras's block: the projection and the last 1×1 have biases."""
 
     def __init__(self, channels: int, f: int, *, first: bool, stride: int) -> None:
         super().__init__(channels, f, 4 * f, first=first, stride=stride, kt=1, nd=2)
@@ -205,12 +236,11 @@ class PlainKerasBlock(PlainPreactBlock):
             self.project = nn.Conv2d(channels, 4 * f, 1)
 
 
-def test_s1_keras_own_network_differs_in_data_alone(thin_spec):
-    spec = resolve_spec(thin_spec.parent / "resnet50v2_keras.yaml")
-    assert spec.norm.eps == 1.001e-5
-    plain = PlainPreactNet(50, 2, classes=1000)
-    channels, blocks = 64, []
-    for f, count, last in ((64, 3, 2), (128, 4, 2), (256, 6, 2), (512, 3, 1)):
+def plain_keras_resnet50(width: int) -> nn.Module:
+    plain = PlainPreactNet(50, 2, 1000, width)
+    channels, blocks = width, []
+    for stack, (count, last) in enumerate(((3, 2), (4, 2), (6, 2), (3, 1))):
+        f = width * 2**stack
         for i in range(count):
             blocks.append(PlainKerasBlock(channels, f, first=i == 0, stride=last if i == count - 1 else 1))
             channels = 4 * f
@@ -219,28 +249,42 @@ def test_s1_keras_own_network_differs_in_data_alone(thin_spec):
     for module in plain.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = 1.001e-5
-    ours = res3d.create_classifier(spec, 1000)
-    assert count_parameters(ours) == 25_568_360
-    assert_same_function(plain, ours, torch.randn(2, 3, 64, 49))
+    return plain
 
 
-def test_s1_without_preactivation_of_the_stem():
-    """``preact`` off: norm and ReLU in the stem."""
-    spec = find_spec("resnet18v2_3d")
-    ours = LastMap(ResNet3d(replace(spec, stem=replace(spec.stem, norm=True))))
-    plain = PlainPreactNet(18, 3, classes=None)
-    plain.stem = nn.Sequential(plain.stem, nn.BatchNorm3d(64), nn.ReLU())
-    assert_same_function(plain, ours, torch.randn(1, 3, 2, 33, 47))
+def test_resnet50v2_of_keras_is_a_spec_file(thin_spec):
+    spec = resolve_spec(thin_spec.parent / "resnet50v2_keras.yaml")
+    assert spec.norm.eps == 1.001e-5
+    with torch.device("meta"):
+        assert count_parameters(res3d.create_classifier(spec, 1000)) == 25_568_360
+
+    def make_model(width: float) -> nn.Module:
+        return res3d.create_classifier(spec, 1000, width=width)
+
+    assert_same_network(plain_keras_resnet50, make_model, torch.randn(2, 3, 64, 49))
 
 
-# S2: the configurable block
+def test_preactivation_backbone_with_norm_and_relu_in_the_stem():
+    def make_plain(width: int) -> nn.Module:
+        plain = PlainPreactNet(18, 3, None, width)
+        plain.stem = nn.Sequential(plain.stem, nn.BatchNorm3d(width), nn.ReLU())
+        return plain
+
+    def make_model(width: float) -> nn.Module:
+        spec = apply_overrides(find_spec("resnet18v2_3d"), width=width)
+        return LastMap(ResNet3d(replace(spec, stem=replace(spec.stem, norm=True))))
+
+    assert_same_network(make_plain, make_model, torch.randn(1, 3, 2, 33, 47))
+
+
+# Variants of one block
 
 BN = nn.BatchNorm2d
 RELU = nn.ReLU
 
 
 class PlainBlock(nn.Module):
-    """relu(branch(x) + shortcut(x)); what a case leaves out is None."""
+    """relu(branch(x) + shortcut(x)), or without shortcut or last ReLU."""
 
     def __init__(self, branch: list[nn.Module], shortcut: nn.Module | None, *, last_relu: bool = True) -> None:
         super().__init__()
@@ -292,7 +336,7 @@ class PlainExcited(PlainBlock):
 
 S3 = conv(1, 3, 3)
 POINT = conv(1, 1, 1)
-# what: (block of ours, channels in, width, stride, plain block)
+# case: (block spec, input channels, width, stride, constructor of the plain block)
 BLOCKS = {
     "basic": (twice(S3), 8, 8, 1, lambda: PlainBlock(plain_two(8, 8), nn.Identity())),
     "projection with stride": (
@@ -309,7 +353,7 @@ BLOCKS = {
         2,
         lambda: PlainBlock(plain_two(6, 8, s=2), nn.Sequential(c2(6, 8, 3, 2), BN(8))),
     ),
-    "projection even where nothing changes": (
+    "projection with equal size and channels": (
         twice(S3, shortcut=ShortcutSpec(where="always")),
         8,
         8,
@@ -354,7 +398,7 @@ BLOCKS = {
         1,
         lambda: PlainBlock(plain_two(8, 8, d=2), nn.Identity()),
     ),
-    "depthwise second convolution, last ReLU left out": (
+    "depthwise second convolution, no last ReLU": (
         BlockSpec(convs=(S3, conv(1, 3, 3, groups="depthwise")), last_act=False),
         8,
         8,
@@ -395,7 +439,7 @@ BLOCKS = {
         1,
         lambda: PlainExcited([*plain_two(32, 32), torchvision.ops.SqueezeExcitation(32, 2)], None),
     ),
-    "space alone, then time alone": (
+    "spatial, then temporal convolution": (
         BlockSpec(convs=(S3, conv(3, 1, 1))),
         8,
         8,
@@ -415,7 +459,7 @@ BLOCKS = {
             nn.Sequential(c3(6, 8, (3, 3, 3), (1, 2, 2)), b3()),
         ),
     ),
-    "separable in three": (
+    "separable into three factors": (
         BlockSpec(convs=(S3, conv(3, 3, 3, factor="separable", middle="2x"))),
         8,
         8,
@@ -438,7 +482,7 @@ def block_of(block: BlockSpec, channels: int, width: int, stride: int, norm: Nor
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_s2_blocks_of_exchanged_parts(name):
+def test_block_variants(name):
     block, channels, width, stride, make = BLOCKS[name]
     plain = make()
     is_3d = any(isinstance(m, nn.Conv3d) for m in plain.modules())
@@ -446,22 +490,22 @@ def test_s2_blocks_of_exchanged_parts(name):
     assert_same_function(plain, block_of(block, channels, width, stride), x)
 
 
-def test_s2_norm_momentum_is_how_fast_statistics_follow():
+def test_norm_momentum_is_that_of_batch_norm():
     plain = PlainBlock(plain_two(8, 8), nn.Identity())
-    ours = block_of(twice(S3), 8, 8, 1, NormSpec(momentum=0.3))
+    model = block_of(twice(S3), 8, 8, 1, NormSpec(momentum=0.3))
     for module in plain.modules():
         if isinstance(module, BN):
             module.momentum = 0.3
-    randomize(plain)
-    copy_in_order(plain, ours)
+    enliven(plain)
+    copy_in_order(plain, model)
     x = torch.randn(2, 8, 9, 11)
-    assert_close(ours.train()(x.unsqueeze(2))[:, :, 0], plain.train()(x))
-    for mine, theirs in zip(ours.buffers(), plain.buffers(), strict=True):
-        torch.testing.assert_close(mine, theirs)
+    assert_close(model.train()(x.unsqueeze(2))[:, :, 0], plain.train()(x))
+    for buffer, expected in zip(model.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(buffer, expected)
     assert res3d.create_backbone("resnet18_3d", width=0.125, norm_momentum=0.3).conv5[0].branch.b.norm.momentum == 0.3
 
 
-# S3: Detect-and-Track's body
+# Detect-and-Track's body
 
 
 class PlainDetectAndTrackBlock(nn.Module):
@@ -489,41 +533,47 @@ class PlainDetectAndTrackBlock(nn.Module):
         return F.relu(y + (x if self.project is None else self.project(x)))
 
 
-def plain_detect_and_track(bottleneck: bool, stages: int) -> nn.Module:
-    stem = nn.Conv3d(3, 64, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False)
-    layers: list[nn.Module] = [stem, nn.BatchNorm3d(64), nn.ReLU(), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))]
-    channels = 64
-    for stage, width in enumerate((64, 128, 256, 512)[:stages]):
+def plain_detect_and_track(bottleneck: bool, stages: int, width: int) -> nn.Module:
+    stem = nn.Conv3d(3, width, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False)
+    layers: list[nn.Module] = [stem, nn.BatchNorm3d(width), nn.ReLU(), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))]
+    channels = width
+    for stage in range(stages):
+        inner = width * 2**stage
         for block in range(2):
             stride = 2 if stage > 0 and block == 0 else 1
-            layers.append(PlainDetectAndTrackBlock(channels, width, stride, 3 if stage > 0 else 1, bottleneck))
-            channels = 4 * width if bottleneck else width
+            layers.append(PlainDetectAndTrackBlock(channels, inner, stride, 3 if stage > 0 else 1, bottleneck))
+            channels = 4 * inner if bottleneck else inner
     return nn.Sequential(*layers)
 
 
 @pytest.mark.parametrize(("body", "stages"), [("conv4", 3), ("conv5", 4)])
 @pytest.mark.parametrize(("name", "bottleneck"), [("resnet18_3d", False), ("resnet18_3d_bottleneck", True)])
-def test_s3_resnet18_3d(name, bottleneck, body, stages):
-    ours = LastMap(res3d.create_backbone(name, body=body))
-    assert_same_function(plain_detect_and_track(bottleneck, stages), ours, torch.randn(1, 3, 4, 45, 61))
+def test_detect_and_track_body(name, bottleneck, body, stages):
+    def make_plain(width: int) -> nn.Module:
+        return plain_detect_and_track(bottleneck, stages, width)
+
+    def make_model(width: float) -> nn.Module:
+        return LastMap(res3d.create_backbone(name, body=body, width=width))
+
+    assert_same_network(make_plain, make_model, torch.randn(1, 3, 4, 45, 61))
 
 
-def test_s3_with_detect_and_tracks_defaults_has_no_gradient_before_conv3():
-    """Frozen affine norms, and the gradient stopped after the second stage."""
-    ours = res3d.create_backbone("resnet18_3d", norm="frozen_batch", freeze_at=2)
-    plain = plain_detect_and_track(bottleneck=False, stages=4)
-    randomize(plain)
-    copy_in_order(plain, ours)
+def test_detect_and_track_body_with_its_defaults_has_no_gradient_before_conv3():
+    """By default Detect-and-Track has frozen affine norms and stops the gradient after the second stage."""
+    model = res3d.create_backbone("resnet18_3d", norm="frozen_batch", freeze_at=2, width=0.125)
+    plain = plain_detect_and_track(bottleneck=False, stages=4, width=8)
+    enliven(plain)
+    copy_in_order(plain, model)
     clip = torch.randn(1, 3, 3, 45, 61)
-    assert_close(ours.train()(clip)["conv5"], plain(clip))
-    ours(clip)["conv5"].sum().backward()
+    assert_close(model.train()(clip)["conv5"], plain(clip))
+    model(clip)["conv5"].sum().backward()
     stages = {
-        name.split(".")[0] for name, p in ours.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
+        name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
     }
     assert stages == {"conv3", "conv4", "conv5"}
 
 
-# S4: CIFAR-10
+# CIFAR-10
 
 
 class PlainCifarBlock(nn.Module):
@@ -536,7 +586,7 @@ class PlainCifarBlock(nn.Module):
         return F.relu(self.body(x) + (x if self.project is None else self.project(x)))
 
 
-def test_s4_resnet14_cifar():
+def test_resnet14_cifar():
     layers: list[nn.Module] = [c2(3, 16, 3), BN(16), nn.ReLU()]
     for channels, out, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2)):
         layers += [PlainCifarBlock(channels, out, stride), PlainCifarBlock(out, out, 1)]

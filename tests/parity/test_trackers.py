@@ -1,4 +1,4 @@
-"""Our linking beside the trackers of roboflow's package, on the first minute of the flies."""
+"""Linking of res3d compared with the trackers of roboflow's package, on a video of flies."""
 
 import importlib.util
 
@@ -12,7 +12,6 @@ pytest.importorskip("trackers")
 pytest.importorskip("trackeval")
 
 SCRIPT = ROOT / "tools" / "experiments" / "tracker_comparison.py"
-FRAMES = 750
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +22,11 @@ def script():
     return module
 
 
-def test_ours_is_at_least_as_good_as_the_best_of_them(script, real_videos):
+@pytest.mark.parametrize("num_frames", [250, pytest.param(750, marks=pytest.mark.full)])
+def test_linking_is_at_least_as_good_as_the_best_of_the_trackers(script, real_videos, num_frames):
     whole = VideoTracks.from_cocovid(real_videos.parent / "flies" / "flies.json")
-    tracks = tuple(track.at(track.frames < FRAMES) for track in whole.tracks)
-    truth = whole.renamed(tracks=tracks, num_frames=FRAMES)
+    tracks = tuple(track.at(track.frames < num_frames) for track in whole.tracks)
+    truth = whole.renamed(tracks=tracks, num_frames=num_frames)
     detections = script.disturb(truth, seed=11)
     scores = {name: script.score(truth, detections, how) for name, how in script.TRACKERS.items()}
     for name in ("MOTA", "IDF1", "HOTA"):

@@ -68,7 +68,7 @@ def test_names_of_classes_are_saved_without_clips_too(tmp_path, thin):
     res3d.save_weights(res3d.ClipClassifier(thin, 2, categories=("walk", "wave")), path)
     loaded = res3d.load_model(path)
     assert (loaded.trained_on, loaded.categories) == (None, ("walk", "wave"))
-    with pytest.raises(ValueError, match="categories must name 2 classes, or none, not 3"):
+    with pytest.raises(ValueError, match="categories must be empty or name all 2 classes, not 3"):
         res3d.ClipClassifier(thin, 2, categories=("a", "b", "c"))
 
 
