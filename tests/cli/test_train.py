@@ -133,7 +133,7 @@ def test_ctrl_c_keeps_what_there_is(tmp_path):
         ("train: {kind: sensor, windos: x}", 2, "train: unknown key 'windos'; did you mean 'windows'?"),
         ("model: {kind: classifier}", 2, "model: key 'backbone' is missing"),
         ("train: {kind: sensor, windows: no.npy, labels: no.npy}", 1, "no.npy: no such file"),
-        ("model: {kind: classifier, backbone: r3d_18, weights: no.pth}", 1, "no.pth: no such weight file"),
+        ("model: {kind: classifier, backbone: r3d_18, weights: no.pth}", 1, "no.pth: no such weights file"),
     ],
 )
 def test_bad_input_ends_with_one_line(tmp_path, capsys, lines, code, message):

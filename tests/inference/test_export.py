@@ -1,4 +1,4 @@
-"""``torch.export`` takes every kind of backbone in the zoo, with any number of clips and frames."""
+"""``torch.export`` exports every kind of backbone in the catalog, for any number of clips and frames."""
 
 import re
 
@@ -8,18 +8,18 @@ from torch.export import Dim
 
 import res3d
 
-# Networks that only repeat the blocks of a shallower one add seconds and no operation.
+# Without deep networks, which only repeat the blocks of a shallower one.
 SHALLOW = [name for name in res3d.list_backbones() if not re.search("(101|152|200)", name) or name == "csn_r101"]
 
 
 @pytest.mark.parametrize("name", SHALLOW)
 @torch.no_grad()
-def test_every_backbone_is_exported_with_free_batch_and_time(name):
+def test_every_backbone_is_exported_with_dynamic_batch_and_time(name):
     model = res3d.create_backbone(name, width=0.0625).eval()
     spec = model.spec
     last = spec.stage_names[-1]
     t, h, w = spec.min_clip
-    least = max(t, 2 * spec.feature_info[last].stride[0])  # an axis of one position is taken for fixed
+    least = max(t, 2 * spec.feature_info[last].stride[0])  # torch.export fixes an axis of length 1
     clip = torch.randn(2, spec.in_channels, 2 * least, max(h, 32), max(w, 32))
     frames = Dim("frames", min=least, max=4096)
     exported = torch.export.export(model, (clip,), dynamic_shapes={"clip": {0: Dim("clips"), 2: frames}})

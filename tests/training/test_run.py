@@ -388,7 +388,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, monkeypatch):
         ({"model": {"kind": "detector", "freeze_at": 2}}, "model has no key 'freeze_at': it is a setting of the run"),
         ({"model": {"kind": "detector", "chanels": 2}}, "model: unknown key 'chanels'; did you mean 'channels'"),
         ({"model": {"kind": "detector", "spec": {"box": {"fsc": 1}}}}, "model.spec.box: unknown key 'fsc'; did you"),
-        ({"model": {"kind": "detector", "weights": "nowhere.pth"}}, "nowhere.pth: no such weight file"),
+        ({"model": {"kind": "detector", "weights": "nowhere.pth"}}, "nowhere.pth: no such weights file"),
     ],
 )
 def test_wrong_settings_are_named_before_anything_is_made(tmp_path, changes, message):
