@@ -1,18 +1,20 @@
 """Inflation of 2D weights: the identities that each mode guarantees, for single layers and for whole networks."""
 
 import re
-import warnings
 
 import pytest
 import torch
 import torchvision
+from helpers.image_networks import thin_image_network
 from helpers.parity_peers import assert_close, enliven
 from torch import nn
 
 import res3d
-from res3d.backbone import CATALOG, apply_overrides
+from res3d.backbone import CATALOG, BackboneSpec, ConvSpec, apply_overrides
 from res3d.weights import WeightsError
 from res3d.weights.inflation import INFLATIONS, NOISE, change_channels, inflate_kernel
+
+THIN = {"width": 0.125}
 
 
 def image_maps(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -40,34 +42,45 @@ IMAGE_NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", IMAGE_NETWORKS)
-def test_a_centered_network_computes_the_image_networks_map_for_every_frame(name):
-    image_network = enliven(getattr(torchvision.models, IMAGE_NETWORKS[name])())
-    model = res3d.create_backbone(name).eval()
-    report = res3d.load_weights(model, image_network.state_dict())
-    assert bool(report.inflated) == any(conv.kernel[0] > 1 for conv in _convs(model.spec)) or name == "c2d_r50"
+def assert_complete(report: res3d.LoadReport, model: res3d.ResNet3d) -> None:
+    """Check that an image network fills every tensor, and that only its classifier is ignored."""
+    has_temporal_kernels = any(conv.kernel[0] > 1 for conv in all_convs(model.spec))
+    assert bool(report.inflated) == has_temporal_kernels or model.spec.name == "c2d_r50"
     assert report.missing == report.unexpected == report.initialized == ()
     assert set(report.ignored) == {"fc.weight", "fc.bias"}
+
+
+def all_convs(spec: BackboneSpec) -> list[ConvSpec]:
+    return [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
+
+
+@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+def test_an_image_network_of_full_size_fills_every_tensor(name):
+    with torch.device("meta"):  # shapes without values
+        image_network = getattr(torchvision.models, IMAGE_NETWORKS[name])()
+        model = res3d.create_backbone(name)
+        assert_complete(res3d.load_weights(model, image_network.state_dict()), model)
+
+
+@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+def test_a_centered_network_computes_the_image_networks_map_for_every_frame(name):
+    image_network = enliven(thin_image_network(IMAGE_NETWORKS[name]))
+    model = res3d.create_backbone(name, **THIN).eval()
+    assert_complete(res3d.load_weights(model, image_network.state_dict()), model)
     image = torch.randn(1, 3, 65, 49)
     with torch.no_grad():
         expected = image_maps(image_network, image)
         for frames in (1, 2, 3, 8):
-            if frames < model.spec.min_clip[0] or (
-                frames > 3 and "101" in name
-            ):  # slow, and without other kinds of layers
+            if frames < model.spec.min_clip[0]:
                 continue
             maps = model(image.unsqueeze(2).expand(-1, -1, frames, -1, -1))["conv5"]
             for frame in maps.unbind(2):
                 assert_close(frame, expected)
 
 
-def _convs(spec):
-    return [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
-
-
 def test_mean_inflation_is_exact_with_replicated_padding_in_time():
-    image_network = enliven(torchvision.models.resnet18())
-    model = res3d.resnet18_3d(temporal_padding="replicate").eval()
+    image_network = enliven(thin_image_network("resnet18"))
+    model = res3d.resnet18_3d(temporal_padding="replicate", **THIN).eval()
     res3d.load_weights(model, image_network.state_dict(), inflate="mean")
     image = torch.randn(1, 3, 65, 49)
     with torch.no_grad():
@@ -78,8 +91,8 @@ def test_mean_inflation_is_exact_with_replicated_padding_in_time():
 
 
 def test_without_temporal_stride_each_frame_is_computed_alone():
-    image_network = enliven(torchvision.models.resnet18())
-    model = res3d.resnet18_3d(weights=image_network.state_dict()).eval()
+    image_network = enliven(thin_image_network("resnet18"))
+    model = res3d.resnet18_3d(weights=image_network.state_dict(), **THIN).eval()
     clip = torch.randn(1, 3, 4, 64, 48)
     with torch.no_grad():
         for frame, map_ in zip(clip.unbind(2), model(clip)["conv5"].unbind(2), strict=True):
@@ -87,8 +100,8 @@ def test_without_temporal_stride_each_frame_is_computed_alone():
 
 
 def test_an_inflated_classifier_computes_the_image_classifiers_logits():
-    image_network = enliven(torchvision.models.resnet18(num_classes=13))
-    model = res3d.create_classifier("resnet18_3d", 13, weights=image_network.state_dict()).eval()
+    image_network = enliven(thin_image_network("resnet18", num_classes=13))
+    model = res3d.create_classifier("resnet18_3d", 13, weights=image_network.state_dict(), **THIN).eval()
     image = torch.randn(2, 3, 65, 49)
     with torch.no_grad():
         assert_close(model(image.unsqueeze(2).expand(-1, -1, 5, -1, -1)), image_network(image))
@@ -125,8 +138,8 @@ def test_noise_fills_the_other_frames_and_only_one_mode_divides():
 
 @pytest.mark.parametrize("mode", INFLATIONS)
 def test_load_weights_applies_every_mode(mode):
-    image_network = enliven(torchvision.models.resnet18())
-    model = res3d.resnet18_3d()
+    image_network = enliven(thin_image_network("resnet18"))
+    model = res3d.resnet18_3d(**THIN)
     res3d.load_weights(model, image_network.state_dict(), inflate=mode)
     inflated, kernel = model.conv3[0].branch.b.conv.weight, image_network.layer2[0].conv2.weight
     torch.manual_seed(0)
@@ -138,7 +151,7 @@ def test_load_weights_applies_every_mode(mode):
 
 
 def test_a_frame_wise_twin_inflates_as_an_image_network_does():
-    spec = apply_overrides(CATALOG["r3d_18"], width=0.25)
+    spec = apply_overrides(CATALOG["r3d_18"], width=0.125)
     twin = enliven(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
     model = res3d.ResNet3d(spec).eval()
     report = res3d.load_weights(model, twin.state_dict())
@@ -153,7 +166,7 @@ def test_a_frame_wise_twin_inflates_as_an_image_network_does():
 
 @pytest.mark.parametrize(("name", "middle"), [("r2plus1d_18", "2x"), ("r2plus1d_r50", "out"), ("r2plus1d_r50", "2x")])
 def test_factored_networks_compute_what_their_frame_wise_twin_does(name, middle):
-    spec = apply_overrides(CATALOG[name], width=0.25, middle=middle)
+    spec = apply_overrides(CATALOG[name], width=0.125, middle=middle)
     twin = enliven(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
     model = res3d.ResNet3d(spec).eval()
     report = res3d.load_weights(model, twin.state_dict())
@@ -168,9 +181,9 @@ def test_factored_networks_compute_what_their_frame_wise_twin_does(name, middle)
 
 
 def test_a_factored_network_that_is_too_narrow_is_refused_and_unchanged():
-    model = res3d.r2plus1d_18()
+    model = res3d.r2plus1d_18(body="conv2")
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    state = res3d.r2plus1d_18(temporal_kernel=1).state_dict()
+    state = res3d.r2plus1d_18(body="conv2", temporal_kernel=1).state_dict()
     message = (
         "stem.conv.weight cannot enter the (2+1)D convolution stem: it needs 64 channels between its factors and has 45"
     )
@@ -180,17 +193,18 @@ def test_a_factored_network_that_is_too_narrow_is_refused_and_unchanged():
 
 
 def test_a_depthwise_convolution_refuses_a_dense_kernel():
+    state = thin_image_network("resnet101").state_dict()
     with pytest.raises(
         WeightsError, match=r"layer1.0.conv2.weight .* a dense kernel cannot enter a depthwise convolution"
     ):
-        res3d.csn_r101(weights=torchvision.models.resnet101().state_dict())
+        res3d.csn_r101(weights=state, **THIN)
 
 
 @pytest.mark.parametrize("channels", ["reverse", "sum", "repeat"])
 def test_changed_input_channels_compute_what_the_image_network_does(channels):
-    image_network = enliven(torchvision.models.resnet18())
+    image_network = enliven(thin_image_network("resnet18"))
     count = {"reverse": 3, "sum": 1, "repeat": 6}[channels]
-    model = res3d.resnet18_3d(in_channels=count).eval()
+    model = res3d.resnet18_3d(in_channels=count, **THIN).eval()
     report = res3d.load_weights(model, image_network.state_dict(), channels=channels)
     assert "stem.conv.weight" in report.inflated
     image = torch.randn(1, 1 if channels == "sum" else 3, 33, 47)
@@ -201,11 +215,11 @@ def test_changed_input_channels_compute_what_the_image_network_does(channels):
 
 
 def test_another_number_of_input_channels_is_refused_unless_requested():
-    state = torchvision.models.resnet18().state_dict()
+    state = thin_image_network("resnet18").state_dict()
     with pytest.raises(
-        WeightsError, match=r"conv1.weight is \(64, 3, 7, 7\), the model's stem.conv.weight \(64, 1, 1, 7, 7\)"
+        WeightsError, match=r"conv1.weight is \(8, 3, 7, 7\), the model's stem.conv.weight \(8, 1, 1, 7, 7\)"
     ):
-        res3d.resnet18_3d(in_channels=1, weights=state)
+        res3d.resnet18_3d(in_channels=1, weights=state, **THIN)
     with pytest.raises(ValueError, match="channels='sum' is for models of 1 input channel, not 2"):
         change_channels(torch.zeros(4, 3, 1, 1), 2, "sum")
 
@@ -227,8 +241,6 @@ def test_wrong_arguments_are_refused(thin, arguments, message):
 
 
 def test_weights_of_a_wide_network_are_refused_by_shape():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        wide = torchvision.models.wide_resnet50_2()
-    with pytest.raises(WeightsError, match=r"layer1.0.conv1.weight is \(128, 64, 1, 1\), the model's"):
-        res3d.resnet50_3d(weights=wide.state_dict())
+    state = thin_image_network("wide_resnet50_2").state_dict()
+    with pytest.raises(WeightsError, match=r"layer1.0.conv1.weight is \(16, 8, 1, 1\), the model's"):
+        res3d.resnet50_3d(weights=state, **THIN)

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 import torch
-import torchvision
 from helpers.caffe2_peers import Caffe2ResNet
+from helpers.image_networks import thin_image_network
 from helpers.parity_peers import assert_close, enliven
 
 import res3d
@@ -18,7 +18,7 @@ from res3d.weights.layouts import LAYOUTS, recognise
 @pytest.mark.parametrize("norm", ["frozen_batch", "batch"])
 @pytest.mark.parametrize(("depth", "frames"), [(18, 1), (18, 3), (50, 1), (50, 3)])
 def test_a_network_loaded_from_a_caffe2_pickle_computes_what_its_blobs_do(tmp_path, depth, frames, norm):
-    peer = Caffe2ResNet(depth, frames)
+    peer = Caffe2ResNet(depth, frames, channels=8)
     extra = {
         "res2_0_branch2a_w_momentum": np.zeros(3, np.float32),
         "lr": np.float32(0.1),
@@ -30,7 +30,7 @@ def test_a_network_loaded_from_a_caffe2_pickle_computes_what_its_blobs_do(tmp_pa
     path = tmp_path / "model_final.pkl"
     path.write_bytes(pickle.dumps({"blobs": peer.blobs | extra, "cfg": "text"}, protocol=2))
     overrides = {"stride_on": "1x1"} if depth == 50 else {}
-    model = res3d.create_backbone(f"resnet{depth}_3d", norm=norm, **overrides).eval()
+    model = res3d.create_backbone(f"resnet{depth}_3d", width=0.125, norm=norm, **overrides).eval()
     report = res3d.load_weights(model, path)
     assert (report.layout, report.channel_order) == ("caffe2", "bgr")
     assert "BGR" in str(report)
@@ -45,19 +45,21 @@ def test_a_network_loaded_from_a_caffe2_pickle_computes_what_its_blobs_do(tmp_pa
 
 
 def test_bottlenecks_that_stride_on_another_convolution_are_refused_in_both_directions(tmp_path):
-    blobs = {k: torch.from_numpy(v) for k, v in Caffe2ResNet(50).blobs.items()}
+    small = {"width": 0.125, "body": "conv3"}
+    blobs = {k: torch.from_numpy(v) for k, v in Caffe2ResNet(50, channels=8).blobs.items()}
     message = (
         "caffe2 weights belong to bottlenecks that stride on the 1x1 convolution, and the model's stride on the 3x3"
     )
     with pytest.raises(WeightsError, match=message):
-        res3d.resnet50_3d(weights=blobs)
+        res3d.resnet50_3d(**small, weights=blobs)
+    state = thin_image_network("resnet50").state_dict()
     with pytest.raises(
         WeightsError, match=r"stride on the 3x3 convolution, and the model's stride on the 1x1 \(set stride_on='3x3'\)"
     ):
-        res3d.resnet50_3d(stride_on="1x1", weights=torchvision.models.resnet50().state_dict())
-    res3d.save_weights(res3d.resnet50_3d(width=0.125), tmp_path / "w.safetensors")
+        res3d.resnet50_3d(**small, stride_on="1x1", weights=state)
+    res3d.save_weights(res3d.resnet50_3d(**small), tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match="stride on the 3x3 convolution, and the model's stride on the 1x1"):
-        res3d.resnet50_3d(width=0.125, stride_on="1x1", weights=tmp_path / "w.safetensors")
+        res3d.resnet50_3d(**small, stride_on="1x1", weights=tmp_path / "w.safetensors")
 
 
 def as_detectron2(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
@@ -77,12 +79,12 @@ def as_detectron2(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("prefix", ["", "backbone.bottom_up."])
 def test_detectron2_pickles_load(tmp_path, prefix):
-    image_network = enliven(torchvision.models.resnet50())
+    image_network = enliven(thin_image_network("resnet50"))
     tensors = {prefix + key: value for key, value in as_detectron2(image_network.state_dict()).items()}
     tensors |= {"pixel_mean": np.zeros(3), "proposal_generator.rpn_head.conv.weight": np.zeros(3)} if prefix else {}
     path = tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps({"model": tensors, "__author__": "someone", "matching_heuristics": True}))
-    model = res3d.resnet50_3d(stride_on="1x1", norm="frozen_batch").eval()
+    model = res3d.resnet50_3d(width=0.125, stride_on="1x1", norm="frozen_batch").eval()
     report = res3d.load_weights(model, path)
     assert report.layout == "detectron2"
     assert report.missing == report.unexpected == ()
@@ -106,10 +108,10 @@ def test_detectron2_pickles_load(tmp_path, prefix):
     ],
 )
 def test_wrappers_prefixes_and_half_precision_are_removed(tmp_path, suffix, wrap):
-    image_network = enliven(torchvision.models.resnet18())
+    image_network = enliven(thin_image_network("resnet18"))
     path = tmp_path / f"weights.{suffix}"
     torch.save(wrap(dict(image_network.state_dict())), path)
-    model = res3d.resnet18_3d(weights=path)
+    model = res3d.resnet18_3d(width=0.125, weights=path)
     assert model.stem.conv.weight.dtype == torch.float32
     torch.testing.assert_close(model.stem.conv.weight[:, :, 0], image_network.conv1.weight, atol=1e-3, rtol=1e-3)
 
@@ -127,14 +129,14 @@ def test_keys_that_match_no_layout_are_refused():
     with pytest.raises(
         WeightsError, match=r"2 keys \(first 'encoder.weight'\) match no layout \(accepted: res3d, torchvision"
     ):
-        res3d.resnet18_3d(weights={"encoder.weight": torch.zeros(1), "encoder.bias": torch.zeros(1)})
+        res3d.resnet18_3d(width=0.125, weights={"encoder.weight": torch.zeros(1), "encoder.bias": torch.zeros(1)})
 
 
 def test_two_keys_for_one_tensor_are_refused():
-    state = torchvision.models.resnet18().state_dict()
+    state = thin_image_network("resnet18").state_dict()
     state["classifier.weight"] = state["fc.weight"]
     with pytest.raises(WeightsError, match=r"fc.weight and classifier.weight both mean fc.weight"):
-        res3d.resnet18_3d(weights=state)
+        res3d.resnet18_3d(width=0.125, weights=state)
 
 
 def test_layouts_have_unique_names_and_are_recognised_from_keys():

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torchvision
+from helpers.image_networks import thin_image_network
 from helpers.parity_peers import enliven
 
 import res3d
@@ -137,8 +137,8 @@ def test_a_file_of_another_architecture_with_the_same_tensor_shapes_is_refused(t
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_preactivation_blocks_refuse_weights_of_post_activation_blocks(strict):
-    state = torchvision.models.resnet18().state_dict()
-    model = res3d.create_backbone("resnet18v2_3d")
+    state = thin_image_network("resnet18").state_dict()
+    model = res3d.create_backbone("resnet18v2_3d", width=0.125)
     with pytest.raises(WeightsError, match=r"belong to blocks of order 'post' .* resnet18v2_3d are pre-activation"):
         res3d.load_weights(model, state, strict=strict)
 
