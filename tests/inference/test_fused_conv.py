@@ -6,7 +6,6 @@ from helpers.norms import random_norm
 from torch import nn
 
 from res3d.backbone.convs import ReplicatedTimeConv3d
-from res3d.inference.fold import fold_norm, is_fixed_norm
 from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack, choose_view
 
 CONVS = {  # (kernel, stride, padding, dilation, groups), view
@@ -80,21 +79,6 @@ def test_an_empty_batch_gives_an_empty_output(kind, name):
 def test_the_output_has_the_type_of_the_layer():
     y = FusedConv(make_conv("full"), rectified=False, dtype=torch.bfloat16)(torch.randn(1, 4, 3, 4, 4))
     assert y.dtype == torch.bfloat16
-
-
-def test_fold_norm_is_exact_with_and_without_scale_and_bias():
-    weight, bias, x = torch.randn(8, 4, 1, 1, 1).double(), torch.randn(8).double(), torch.randn(1, 4, 2, 3, 3).double()
-    for norm in (random_norm(8).double(), nn.BatchNorm3d(8, affine=False).double().eval()):
-        for b in (bias, None):
-            expected = norm(nn.functional.conv3d(x, weight, b))
-            got = nn.functional.conv3d(x, *fold_norm(weight, b, norm))
-            torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
-
-
-def test_norms_that_depend_on_the_input_are_not_fixed():
-    assert is_fixed_norm(random_norm(8))
-    assert not is_fixed_norm(nn.GroupNorm(2, 8))
-    assert not is_fixed_norm(nn.BatchNorm3d(8, track_running_stats=False))
 
 
 def test_weights_are_packed_again_for_maps_of_another_size():
