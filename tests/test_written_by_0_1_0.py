@@ -203,6 +203,7 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     return [{key: v for key, v in row.items() if key not in ("step_seconds", "data_wait")} for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classifier", "detector"])
 def test_a_resumed_run_ends_as_an_uninterrupted_run(tmp_path, monkeypatch, kind):
     pytest.importorskip("pytorch_lightning")

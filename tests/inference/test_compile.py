@@ -34,6 +34,7 @@ def _reset_compiler():
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # warnings of torch.compile
 @torch.no_grad()
 def test_two_graphs_serve_any_number_of_clips_and_two_more_any_size(shallow, one_thread):
@@ -96,6 +97,7 @@ def test_layers_that_are_not_compiled_are_packed():
     assert not any(isinstance(module, PackedConv) for module in fused.backbone.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @torch.no_grad()
 def test_large_clips_are_computed_one_at_a_time(shallow, one_thread):
@@ -104,6 +106,7 @@ def test_large_clips_are_computed_one_at_a_time(shallow, one_thread):
     assert counters["stats"]["unique_graphs"] == 1  # for single clips
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @torch.no_grad()
 def test_winograd_layers_are_accurate_along_time_and_rows(one_thread):
@@ -124,6 +127,7 @@ def test_winograd_layers_are_accurate_along_time_and_rows(one_thread):
     assert counters["stats"]["unique_graphs"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @torch.no_grad()
 def test_compiled_bfloat16_is_as_near_as_autocast(thin):
@@ -139,6 +143,7 @@ def test_compiled_bfloat16_is_as_near_as_autocast(thin):
     assert 0 < error <= 1.25 * allowed
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @torch.no_grad()
 def test_the_pyramid_and_proposal_layers_of_a_detector_are_compiled():

@@ -39,6 +39,7 @@ def export(spec: BackboneSpec) -> tuple[res3d.ResNet3d, torch.Tensor, ExportedPr
     return model, clip, torch.export.export(model, (example,), dynamic_shapes=shapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", res3d.list_backbones())
 @torch.no_grad()
 def test_every_backbone_is_exported_with_dynamic_batch_and_time(name):
