@@ -1,4 +1,4 @@
-"""Files that res3d 0.1.0 wrote still load, say what they said, and compute what they computed."""
+"""Files that res3d 0.1.0 wrote load with the same content, and their models compute the same results."""
 
 import csv
 import json
@@ -26,8 +26,8 @@ FORMATS = {"flies.json": "cocovid", "flies.posetrack.json": "posetrack", "flies.
 ARRAYS = ("frames", "boxes", "scores", "keypoints", "keypoints_scores")
 
 
-def clip_of(seed: int, size: int = 48, length: int = 4) -> torch.Tensor:
-    """[3, T, H, W] in 0..1, from whole numbers: the same on every machine."""
+def random_clip(seed: int, size: int = 48, length: int = 4) -> torch.Tensor:
+    """Return a clip [3, T, H, W] in 0..1, from random integers: the same on every machine."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (3, length, size // 8, size // 8))
     return torch.from_numpy(coarse.repeat(8, axis=2).repeat(8, axis=3)).float() / 255
@@ -35,20 +35,20 @@ def clip_of(seed: int, size: int = 48, length: int = 4) -> torch.Tensor:
 
 @torch.no_grad()
 def compute(name: str) -> dict[str, np.ndarray]:
-    """What the model in a file makes of a fixed clip."""
+    """Return the outputs of the model in a file for fixed clips, as "NAME FIELD" -> array."""
     model = res3d.load_model(OLD / f"{name}.safetensors").eval()
     if name in DETECTORS:
-        found = model([clip_of(seed=1), clip_of(seed=2)])
-        outputs = {f"{n} {field}": value for n, result in enumerate(found) for field, value in result.items()}
+        results = model([random_clip(seed=1), random_clip(seed=2)])
+        outputs = {f"{n} {field}": value for n, result in enumerate(results) for field, value in result.items()}
     elif name in CLASSIFIERS:
-        outputs = {"logits": model(clip_of(seed=1)[None])}
+        outputs = {"logits": model(random_clip(seed=1)[None])}
     else:
-        outputs = model(clip_of(seed=1)[None])
+        outputs = model(random_clip(seed=1)[None])
     return {f"{name} {field}": value.numpy() for field, value in outputs.items()}
 
 
-def plain(name: str, video: VideoTracks) -> tuple[dict[str, np.ndarray], dict[str, object]]:
-    """The arrays of tracks, by name, and all else as JSON has it."""
+def to_plain_values(name: str, video: VideoTracks) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    """Return the arrays of tracks by name, and the other values as JSON represents them."""
     arrays = {
         f"{name} {track.id} {field}": value
         for track in video.tracks
@@ -94,35 +94,35 @@ def expected() -> Mapping[str, np.ndarray]:
         return dict(file)
 
 
-def assert_expected(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], start: str) -> None:
-    """All entries that begin so, and no others."""
-    assert found.keys() == {name for name in expected if name.startswith(f"{start} ")}
-    for name, value in found.items():
+def assert_expected(outputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], model: str) -> None:
+    """Compare the outputs of a model with all expected arrays of its name."""
+    assert outputs.keys() == {name for name in expected if name.startswith(f"{model} ")}
+    for name, value in outputs.items():
         largest = np.abs(expected[name]).max(initial=0)
         assert value.dtype == expected[name].dtype, name
         np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-5 * float(largest), err_msg=name)
 
 
 @pytest.mark.parametrize("name", [*BACKBONES, *CLASSIFIERS, *DETECTORS])
-def test_a_model_computes_what_it_did(name, expected):
-    found = compute(name)
-    assert all(value.size for value in found.values()), "there is something to compare"
-    assert_expected(found, expected, name)
+def test_models_compute_the_same_outputs(name, expected):
+    outputs = compute(name)
+    assert all(value.size for value in outputs.values()), "no output is empty"
+    assert_expected(outputs, expected, name)
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_a_backbone_is_what_it_was(name):
+def test_a_backbone_loads_completely(name):
     model = res3d.load_model(OLD / f"{name}.safetensors")
     assert type(model) is res3d.ResNet3d
     other = res3d.create_backbone(model.spec, weights=OLD / f"{name}.safetensors")
     report = res3d.load_weights(other, OLD / f"{name}.safetensors")
-    others = ("inflated", "initialized", "missing", "unexpected", "ignored")
-    assert [name for name in others if getattr(report, name)] == []
+    categories = ("inflated", "initialized", "missing", "unexpected", "ignored")
+    assert [category for category in categories if getattr(report, category)] == []
     state = model.state_dict()
     assert all(torch.equal(tensor, state[key]) for key, tensor in other.state_dict().items())
 
 
-def test_a_classifier_knows_its_clips_and_classes():
+def test_a_classifier_has_its_clip_spec_and_classes():
     model = res3d.load_model(OLD / "classifier.safetensors")
     assert (type(model), model.num_classes, model.dropout.p) == (res3d.ClipClassifier, 3, 0.25)
     clips = model.trained_on
@@ -133,23 +133,23 @@ def test_a_classifier_knows_its_clips_and_classes():
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_a_detector_is_what_its_header_says(name):
+def test_a_detector_has_the_spec_and_settings_of_its_header(name):
     model = res3d.load_model(OLD / f"{name}.safetensors")
     assert isinstance(model, res3d.detection.MaskRCNN3d)
     header = json.loads(json.loads((OLD / "headers.json").read_text("utf-8"))[f"{name}.safetensors"]["res3d"])
     assert model.spec == DetectorSpec.from_yaml(header["spec"])
     for field, value in yaml.safe_load(header["settings"]).items():
-        held = getattr(model.settings, field)
-        assert (list(held) if isinstance(held, tuple) else held) == value, field
+        setting = getattr(model.settings, field)
+        assert (list(setting) if isinstance(setting, tuple) else setting) == value, field
 
 
-def test_a_detector_knows_its_classes():
+def test_a_detector_has_its_categories():
     model = res3d.load_model(OLD / "detector.safetensors")
     names = {label: (category.name, len(category.keypoints)) for label, category in model.categories.items()}
     assert names == {1: ("disc", 5), 2: ("square", 5), 3: ("triangle", 5)}
 
 
-def test_specs_of_the_catalogue_are_what_they_were():
+def test_the_specs_of_the_catalog_are_unchanged():
     texts = json.loads((OLD / "catalogue.json").read_text("utf-8"))
     assert len(texts) == 38
     for name, text in texts.items():
@@ -159,7 +159,7 @@ def test_specs_of_the_catalogue_are_what_they_were():
 
 
 @pytest.mark.parametrize("pool", ["avg", "none"])
-def test_features_load(pool, expected):
+def test_features_load_unchanged(pool, expected):
     path = OLD / f"features_{pool}.npz"
     features = res3d.ClipFeatures.load(path)
     assert features.meta == json.loads(str(expected["meta"]))[pool]
@@ -173,8 +173,8 @@ def test_features_load(pool, expected):
 
 
 @pytest.mark.parametrize("name", TRACKS)
-def test_tracks_are_read_as_they_were(name, expected):
-    arrays, rest = plain(name, read_tracks(name))
+def test_tracks_are_read_unchanged(name, expected):
+    arrays, rest = to_plain_values(name, read_tracks(name))
     assert rest == json.loads(str(expected["tracks"]))[name]
     assert arrays.keys() == {key for key in expected if key.startswith(f"{name} ")}
     for key, value in arrays.items():
@@ -183,8 +183,8 @@ def test_tracks_are_read_as_they_were(name, expected):
 
 
 @pytest.mark.parametrize("name", [*FORMATS, "flies.csv"])
-def test_tracks_are_written_as_they_were(tmp_path, name):
-    video = VideoTracks.from_cocovid(OLD / "tracks" / "flies.json")  # which holds all that the others do
+def test_tracks_are_written_byte_for_byte(tmp_path, name):
+    video = VideoTracks.from_cocovid(OLD / "tracks" / "flies.json")  # it contains all fields of the other formats
     if name.endswith(".csv"):
         pytest.importorskip("pandas")
         video.to_table().to_csv(tmp_path / name, index=False)
@@ -196,28 +196,29 @@ def test_tracks_are_written_as_they_were(tmp_path, name):
         assert (tmp_path / f"again_{name}").read_bytes() == (OLD / "tracks" / name).read_bytes()
 
 
-def curve(path: Path) -> list[dict[str, float]]:
-    """Rows of a run's losses or scores, less what a clock says."""
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """Read the rows of a run's losses or scores, without the measured times."""
     with path.open() as file:
         rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
     return [{key: v for key, v in row.items() if key not in ("step_seconds", "data_wait")} for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classifier", "detector"])
-def test_a_run_goes_on_and_ends_as_if_it_had_not_been_stopped(tmp_path, monkeypatch, kind):
+def test_a_resumed_run_ends_as_an_uninterrupted_run(tmp_path, monkeypatch, kind):
     pytest.importorskip("pytorch_lightning")
-    monkeypatch.chdir(tmp_path)  # paths in its settings are relative
+    monkeypatch.chdir(tmp_path)  # the paths in its configuration are relative
     shutil.copytree(OLD / f"{kind}_run", tmp_path / f"{kind}_run")
     shutil.copy(OLD / "backbone.yaml", tmp_path)
     write_pictures(tmp_path / "pictures")
     old_best = res3d.load_model(f"{kind}_run/best.safetensors")
     assert main(["train", "--config", f"{kind}_run/config.yaml"]) == 0
     for name in ("train", "validate"):
-        rows, whole = curve(tmp_path / f"{kind}_run" / f"{name}.csv"), curve(OLD / f"{kind}_whole_{name}.csv")
+        rows, whole = read_curve(tmp_path / f"{kind}_run" / f"{name}.csv"), read_curve(OLD / f"{kind}_whole_{name}.csv")
         assert [row.keys() for row in rows] == [row.keys() for row in whole]
         for row, other in zip(rows, whole, strict=True):
             assert row == pytest.approx(other, rel=1e-3, abs=1e-6), f"step {other['step']}"
     before, after = (folder / f"{kind}_run" / "train.csv" for folder in (OLD, tmp_path))
-    assert after.read_text().startswith(before.read_text()), "steps that were done are not done again"
+    assert after.read_text().startswith(before.read_text()), "completed steps are not repeated"
     for name in ("best", "last"):
         assert res3d.load_model(f"{kind}_run/{name}.safetensors").state_dict().keys() == old_best.state_dict().keys()

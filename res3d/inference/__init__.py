@@ -1,4 +1,4 @@
-"""One call that makes a model fast."""
+"""Faster inference: ``optimize`` returns a fused and optionally compiled copy of a model."""
 
 from res3d.inference.fuse import FusedResNet3d
 from res3d.inference.malloc import give_back_freed, usual_memory

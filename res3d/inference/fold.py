@@ -1,23 +1,28 @@
-"""Norms folded into the convolutions before them: ``norm(conv(x))`` as one convolution with a bias."""
+"""Folding of norms into the convolutions before them: ``norm(conv(x))`` becomes one convolution with a bias."""
 
 import torch
 from torch import Tensor, nn
 
 from res3d.backbone import FrozenBatchNorm3d
 
-FIXED_NORMS = (nn.BatchNorm3d, nn.SyncBatchNorm, FrozenBatchNorm3d)  # in eval mode: one scale and shift a channel
+FIXED_NORMS = (nn.BatchNorm3d, nn.SyncBatchNorm, FrozenBatchNorm3d)  # in eval mode: one scale and shift per channel
 
 
 def is_fixed_norm(module: nn.Module) -> bool:
-    """True if, in eval mode, it maps every channel by a fixed scale and shift."""
+    """Return True if, in eval mode, the module applies a fixed scale and shift to each channel."""
     return isinstance(module, FIXED_NORMS) and module.running_mean is not None
 
 
 @torch.no_grad()
 def fold_norm(weight: Tensor, bias: Tensor | None, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight [O, ...] and bias [O] of the convolution that equals ``norm`` (see ``is_fixed_norm``) after the given one.
+    """Return weight [O, ...] and bias [O] of the one convolution that computes ``norm(conv(x))``.
 
-    Zeros that the convolution pads with stay zeros, so this is exact at borders too. Computed in float64.
+    The result is exact at borders too, because the zeros of the padding are not affected. Computed in float64.
+
+    Args:
+        weight: weight of the convolution, [O, ...].
+        bias: bias of the convolution, [O], or None.
+        norm: a norm over O channels for which ``is_fixed_norm`` is true.
     """
     assert isinstance(norm, FIXED_NORMS)
     assert norm.running_mean is not None

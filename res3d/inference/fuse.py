@@ -1,4 +1,4 @@
-"""Fusion of a network's layers: each convolution with its norm, ReLU and sum becomes one layer."""
+"""Fusion of layers: each convolution becomes one layer with the norm, residual sum and ReLU behind it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -19,16 +19,23 @@ from res3d.inference.fused_conv import FusedConv
 from res3d.inference.winograd import WinogradConv
 
 FusedLayer = FusedConv | WinogradConv
-MakeConv = Callable[[nn.Conv3d, nn.Module | None, bool], FusedLayer]  # convolution, norm, rectified
+MakeConv = Callable[[nn.Conv3d, nn.Module | None, bool], FusedLayer]  # (convolution, norm, rectified)
 
-CHAINS = (nn.Sequential, FactoredConv, ProjectionShortcut)  # run their children in order, and do nothing else
-CONVOLUTIONS = (nn.Conv3d, ReplicatedTimeConv3d)  # other subclasses compute in their own way
+CHAINS = (nn.Sequential, FactoredConv, ProjectionShortcut)  # they only run their children in order
+CONVOLUTIONS = (nn.Conv3d, ReplicatedTimeConv3d)  # exact types: other subclasses may compute differently
 
 
 class FusedBlock(nn.Module):
-    """A residual block whose last convolution adds the shortcut and rectifies the sum.
+    """Residual block for inference, whose last convolution adds the shortcut and applies the ReLU.
 
-    Shape: as the ``ResidualBlock`` that it was.
+    Shape: as the original ``ResidualBlock``.
+
+    Args:
+        preact: the norm and ReLU before the branch of a pre-activation block; otherwise the identity.
+        branch: the fused convolutions except the last.
+        last: the last fused convolution.
+        shortcut: the fused shortcut.
+        shortcut_takes_preact: True if the shortcut reads the output of ``preact``, False if it reads the block's input.
     """
 
     def __init__(
@@ -47,38 +54,38 @@ class FusedBlock(nn.Module):
         self.shortcut = shortcut
         self.shortcut_takes_preact = shortcut_takes_preact
         self.overwrites_input = False
-        """True if the block may always write the sum over its input, because only this block reads that."""
+        """True if the block may always write its output over its input, because no other module reads the input."""
 
     def forward(self, x: Tensor, *, overwrite_input: bool = False) -> Tensor:
         start: Tensor = self.preact(x)
         residual = self.shortcut(start if self.shortcut_takes_preact else x)
         y = self.branch(start)
         overwrite_input = overwrite_input or self.overwrites_input
-        # The kernel that adds the residual still reads y, so that must be another tensor.
+        # The last convolution reads y while it overwrites the residual, so the two must be different tensors.
         overwrite = (overwrite_input or residual is not x) and residual is not y
         summed: Tensor = self.last(y, residual, overwrite=overwrite)
         return summed
 
 
 class FusedStage(nn.Sequential):
-    """Inference stage. Its first block may reuse its input buffer where no caller keeps that map.
+    """Stage for inference. Its first block overwrites the input if the caller of ``forward`` allows it.
 
-    Shape: as the ``Stage`` that it was.
+    Shape: as the original ``Stage``.
     """
 
     def forward(self, x: Tensor, *, overwrite_input: bool = False) -> Tensor:
         for number, module in enumerate(self):
-            first = overwrite_input and number == 0 and isinstance(module, FusedBlock)
-            x = module(x, overwrite_input=True) if first else module(x)
+            may_overwrite = overwrite_input and number == 0 and isinstance(module, FusedBlock)
+            x = module(x, overwrite_input=True) if may_overwrite else module(x)
         return x
 
 
 class FusedResNet3d(StagedNetwork):
-    """A ``ResNet3d`` for inference: fused stages, which write over the maps that are not returned.
+    """A ``ResNet3d`` for inference, with fused stages that overwrite feature maps that are not returned.
 
     Args:
-        backbone: the network in eval mode; its stages' layers are moved over.
-        make: makes a fused layer.
+        backbone: the network in eval mode. It cannot be used afterwards: its layers move into this network.
+        make: function that builds a fused layer.
     """
 
     def __init__(self, backbone: ResNet3d, make: MakeConv) -> None:
@@ -88,22 +95,26 @@ class FusedResNet3d(StagedNetwork):
 
     def compute_maps(self, x: Tensor, stages: Sequence[str], wanted: Sequence[str]) -> dict[str, Tensor]:
         maps: dict[str, Tensor] = {}
-        is_ours = False  # whether x is a map that nobody else reads; what was given is the caller's
+        may_overwrite = False  # the input belongs to the caller
         for name in stages:
             if len(maps) == len(wanted):
                 break
-            before, x = x, self.stage(name)(x, overwrite_input=is_ours)
-            is_ours = name not in wanted and x is not before
+            before, x = x, self.stage(name)(x, overwrite_input=may_overwrite)
+            may_overwrite = name not in wanted and x is not before
             if name in wanted:
                 maps[name] = x
         return maps
 
 
 def fuse(module: nn.Module, make: MakeConv) -> nn.Module:
-    """``module`` in eval mode with its layers fused, by ``make``; children that are not fused are moved over.
+    """Return ``module`` with its layers fused. ``module`` cannot be used afterwards.
 
-    What stays as it is: norms that depend on the input, and norms that no convolution comes right before (the first of
-    a pre-activation block).
+    Two kinds of norms are not fused: norms that depend on the input, and norms without a convolution directly before
+    them (the first norm of a pre-activation block).
+
+    Args:
+        module: a module in eval mode.
+        make: function that builds a fused layer from a convolution, its norm or None, and whether a ReLU follows.
     """
     if type(module) in CONVOLUTIONS:
         assert isinstance(module, nn.Conv3d)
@@ -115,7 +126,7 @@ def fuse(module: nn.Module, make: MakeConv) -> nn.Module:
     if isinstance(module, Stage):
         stage = FusedStage(*_fuse_chain(_flatten(module.children()), make))
         for before, block in pairwise(stage):
-            if isinstance(block, FusedBlock):  # maps are returned between stages, never inside one
+            if isinstance(block, FusedBlock):  # feature maps inside a stage are never returned
                 block.overwrites_input = isinstance(before, FusedBlock)
         return stage
     if isinstance(module, ResidualBlock):
@@ -136,32 +147,32 @@ def _flatten(modules: Iterable[nn.Module]) -> list[nn.Module]:
 
 
 def _fuse_chain(modules: list[nn.Module], make: MakeConv) -> list[nn.Module]:
-    """Modules that run one after the other, each convolution with the norm and ReLU right behind it."""
+    """Fuse modules that run one after the other: each convolution with a norm and a ReLU directly behind it."""
     fused: list[nn.Module] = []
-    rest = list(modules)
-    while rest:
-        first = rest.pop(0)
-        if type(first) not in CONVOLUTIONS:
-            fused.append(fuse(first, make))
+    queue = list(modules)
+    while queue:
+        module = queue.pop(0)
+        if type(module) not in CONVOLUTIONS:
+            fused.append(fuse(module, make))
             continue
-        assert isinstance(first, nn.Conv3d)
-        norm = rest.pop(0) if rest and is_fixed_norm(rest[0]) else None
-        rectified = bool(rest) and isinstance(rest[0], nn.ReLU)
+        assert isinstance(module, nn.Conv3d)
+        norm = queue.pop(0) if queue and is_fixed_norm(queue[0]) else None
+        rectified = bool(queue) and isinstance(queue[0], nn.ReLU)
         if rectified:
-            rest.pop(0)
-        fused.append(make(first, norm, rectified))
+            queue.pop(0)
+        fused.append(make(module, norm, rectified))
     return fused
 
 
 def _fuse_block(block: ResidualBlock, make: MakeConv) -> nn.Module:
     preact, shortcut = fuse(block.preact, make), fuse(block.shortcut, make)
     *branch, last = _fuse_chain(_flatten([block.branch]), make)
-    sums = block.is_residual and isinstance(block.attention, nn.Identity)
-    if sums and isinstance(last, FusedLayer) and not last.rectified:
+    last_adds = block.is_residual and isinstance(block.attention, nn.Identity)
+    if last_adds and isinstance(last, FusedLayer) and not last.rectified:
         last.rectified = isinstance(block.act, nn.ReLU)
         takes_preact = block.shortcut_takes_preact
         return FusedBlock(preact, nn.Sequential(*branch), last, shortcut, shortcut_takes_preact=takes_preact)
     block.shortcut, block.branch = shortcut, nn.Sequential(*branch, last)
-    setattr(block, "preact", preact)  # noqa: B010 (typed as what the block itself may put there)
+    setattr(block, "preact", preact)  # noqa: B010 (the attribute has a narrower type)
     block.attention = fuse(block.attention, make)
     return block

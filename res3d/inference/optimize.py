@@ -1,4 +1,4 @@
-"""``optimize``: the same model, faster."""
+"""``optimize``: a fused, and optionally compiled, copy of a model for inference."""
 
 import copy
 import os
@@ -24,30 +24,30 @@ from res3d.inference.winograd import PackedWinogradConv, WinogradConv, choose_ax
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 T = TypeVar("T")
-CPU_BATCH = 8  # clips at a time through what is compiled; from 16 on PyTorch would have it compiled once more
-CPU_NUMBERS = 1_200_000  # of those clips together: with more, whole batches of maps are too large for the caches
-GRAPHS = 256  # compiled for all models of a process
+CPU_BATCH = 8  # most clips per call of a compiled module; for 16 or more, PyTorch would compile it again
+CPU_VALUES = 1_200_000  # most input values per call; with more, the feature maps of a batch do not fit the caches
+GRAPHS = 256  # most compiled graphs in a process, for all models together
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @runtime_checkable
 class DenseModel(Protocol):
-    """A model that computes maps from whole clips, which is what pays to compile."""
+    """A model with modules that compute feature maps of whole clips. Only these modules are worth compiling."""
 
     def dense_parts(self) -> Iterable[nn.Module]:
-        """Modules that compute the same layers whatever a clip shows, heads of single objects apart."""
+        """Return the modules that run the same layers for every clip, without the heads that run once per object."""
 
 
 class OptimizedModel(nn.Module):
-    """The result of ``optimize``: called as the model it was made of, in eval mode, without gradients, on one device.
+    """The result of ``optimize``, called as the original model. It stays in eval mode, and computes no gradients.
 
-    Other attributes are those of ``network`` (``spec``, ``categories``, ``detect``, ...); its methods run as a call
-    does.
+    Other attributes and methods are those of ``network`` (``spec``, ``categories``, ``detect``, ...). Methods run under
+    the same precision as a call.
 
-    Attributes:
+    Args:
         network: the fused copy of the model.
-        device: where it runs.
-        dtype: "float32", "bfloat16" or "float16".
+        device: the device of the copy.
+        dtype: the computing type, "float32", "bfloat16" or "float16".
     """
 
     def __init__(self, network: nn.Module, device: torch.device, dtype: str) -> None:
@@ -56,20 +56,20 @@ class OptimizedModel(nn.Module):
         self.device = device
         self.dtype = dtype
         self._compiled = False
-        self._records = False  # whether CUDA graphs write every output to one place
+        self._reuses_outputs = False  # True if CUDA graphs write the outputs of every call to the same memory
 
     def forward(self, *args: object, **keywords: object) -> object:
         return self._call(self.network, *args, **keywords)
 
     def __getattr__(self, name: str) -> Any:
-        modules = self.__dict__.get("_modules", {})  # a copy in the making has none yet
+        modules = self.__dict__.get("_modules", {})  # missing while ``copy`` builds an object
         if name in modules or "network" not in modules:
             return super().__getattr__(name)
         value = getattr(modules["network"], name)
         return partial(self._call, value) if ismethod(value) else value
 
     def _call(self, part: Callable[..., object], *args: object, **keywords: object) -> object:
-        return tree_map_only(Tensor, self._handed_out, self.run(part, *args, **keywords))
+        return tree_map_only(Tensor, self._to_output, self.run(part, *args, **keywords))
 
     @torch.no_grad()
     def run(self, part: Callable[..., T], *args: object, **keywords: object) -> T:
@@ -78,47 +78,49 @@ class OptimizedModel(nn.Module):
             return part(*args, **keywords)
 
     def compile_dense(self, *, fixed: bool) -> None:
-        """Compile the dense parts of the network, without breaks and for any sizes.
+        """Compile the dense parts of the network without graph breaks, for clips of any size.
 
-        On a CPU once more, and better, for the first size that comes. On CUDA, with ``fixed``, the backbone for one
-        size only, as CUDA graphs.
+        On a CPU, each part is also compiled for the size of the first clips, which makes those faster.
+
+        Args:
+            fixed: on CUDA, compile the backbone as CUDA graphs for the size of the first clips only.
 
         Raises:
-            RuntimeError: on a CPU without a C++ compiler.
+            RuntimeError: the device is a CPU, and there is no C++ compiler.
         """
         if self.device.type == "cpu":
             _check_compiler()
             fixed = False
-        self._compiled, self._records = True, fixed
+        self._compiled, self._reuses_outputs = True, fixed
         for module in _dense_parts(self.network):
-            once = fixed and isinstance(module, FusedResNet3d)
+            one_size = fixed and isinstance(module, FusedResNet3d)
             options: dict[str, str | int | bool | Callable[..., object]] | None = (
-                {"triton.cudagraphs": True} if once else None
+                {"triton.cudagraphs": True} if one_size else None
             )
-            compiled = torch.compile(module.forward, fullgraph=True, dynamic=not once, options=options)
+            compiled = torch.compile(module.forward, fullgraph=True, dynamic=not one_size, options=options)
             if self.device.type == "cpu":
                 first = torch.compile(module.forward, fullgraph=True, dynamic=False)
                 compiled = _in_parts(_FirstSize(first, compiled))
-            module.forward = _refusing_as(module.forward, compiled)
+            module.forward = _with_plain_errors(module.forward, compiled)
 
     def train(self, mode: bool = True) -> "OptimizedModel":
-        """Stays in eval mode: norms are folded.
+        """Set eval mode; train mode is not possible because norms are folded.
 
         Raises:
             ValueError: ``mode`` is True.
         """
         if mode:
-            raise ValueError("an optimized model cannot be trained: train the model that it was made of")
+            raise ValueError("an optimized model cannot be trained: train the original model")
         return super().train(False)
 
-    def _handed_out(self, output: Tensor) -> Tensor:
+    def _to_output(self, output: Tensor) -> Tensor:
         if not output.is_floating_point():
             return output
         widened = output.to(torch.promote_types(output.dtype, torch.float32))
-        return widened.clone() if self._records and widened is output else widened
+        return widened.clone() if self._reuses_outputs and widened is output else widened
 
     def _autocast(self) -> AbstractContextManager[object]:
-        """For layers that are not fused; those that are have their own type."""
+        """Return the context for layers that are not fused; fused layers convert their input themselves."""
         if self.dtype == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=getattr(torch, self.dtype))
@@ -131,27 +133,28 @@ def optimize(
     compile: bool = False,
     example: Tensor | None = None,
 ) -> OptimizedModel:
-    """A fast copy of a backbone, a classifier or a detector; the given model stays as it was.
+    """Return a fast copy of a backbone, classifier or detector for inference; ``model`` is unchanged.
 
-    Norms are folded into the convolutions before them, sums and ReLUs join them, channels lie innermost in memory, and
-    weights are in the computing type. On a CPU the layers run by oneDNN's kernels with weights laid out once, for which
-    no compiler is needed, and in float32 most 3×3×3 convolutions take half of their products (see ``WinogradConv``);
-    with ``compile``, 1×3×3 and 3×1×1 ones too. With glibc, up to 1 GiB of freed memory then stays with the process (see
-    ``keep_freed_memory``), unless ``MALLOC_TRIM_THRESHOLD_`` or another of its variables is set in the environment.
+    Each convolution is fused with the norm, residual sum and ReLU behind it. Channels lie innermost in memory, and
+    weights have the computing type. On a CPU, layers use oneDNN's kernels with packed weights, for which no compiler is
+    needed. In float32 on a CPU, most 3×3×3 convolutions need half of the multiplications (see ``WinogradConv``); with
+    ``compile``, 1×3×3 and 3×1×1 convolutions too. On a CPU with glibc, up to 1 GiB of freed memory stays in the process
+    from then on (see ``keep_freed_memory``), unless ``MALLOC_TRIM_THRESHOLD_`` or another variable of malloc is set.
 
     Args:
-        model: the copy runs on its device, in eval mode and without gradients.
-        dtype: computing type. "auto" is bfloat16 on CUDA and float32 elsewhere; "float32" is the model's own type.
-            Outputs are float32 at least.
-        compile: compile the backbone with its weights frozen: for single clips and for batches of any number, on a CPU
-            of the first size [T, H, W] that comes, which is the fastest, and, once others come, of any other size (and
-            anew for clips of a single frame). Of a detector, the pyramid and the proposal layers too.
-        example: a clip, or a list of clips for a detector, like those to come: compiling is done now instead of at the
-            first calls. On CUDA its shape is taken for the only one, and recorded as CUDA graphs.
+        model: the model to copy. The copy stays on its device, in eval mode and without gradients.
+        dtype: computing type. "auto" is bfloat16 on CUDA and float32 elsewhere; "float32" is the type of the model's
+            parameters. Outputs in a lower precision are converted to float32.
+        compile: compile the backbone with frozen weights, and the pyramid and proposal layers of a detector. On a CPU,
+            the first size [T, H, W] of clips is compiled separately and is the fastest. Other sizes share one
+            graph per module and are compiled when the first of them arrives, and again for clips of a single frame.
+            Single clips and batches are separate graphs; the number of clips in a batch does not matter.
+        example: clips as the model takes them. Compilation then takes place now, not at the first calls. On CUDA, the
+            backbone is recorded as CUDA graphs for the shape of ``example``.
 
     Returns:
-        A callable with the model's arguments and outputs. float32 is within 1e-4 of the model's, relative to the
-        largest value; bfloat16 is as near to float32 as under ``torch.autocast``.
+        A callable with the model's arguments and outputs. float32 outputs are within 1e-4 of the model's, relative to
+        the largest value; bfloat16 outputs are as near to float32 as those under ``torch.autocast``.
 
     Raises:
         ValueError: an unknown ``dtype``.
@@ -162,17 +165,17 @@ def optimize(
     device = next(model.parameters()).device
     if dtype == "auto":
         dtype = "bfloat16" if device.type == "cuda" else "float32"
-    own = next(model.parameters()).dtype
-    computing = own if dtype == "float32" else getattr(torch, dtype)
+    model_dtype = next(model.parameters()).dtype
+    computing_dtype = model_dtype if dtype == "float32" else getattr(torch, dtype)
     network = copy.deepcopy(model).eval().requires_grad_(False)
     if dtype != "float32":
-        network.float()  # what is not fused runs under autocast, which is for float32
-    dense = {layer for part in _dense_parts(network) for layer in part.modules()}
-    network = fuse(network, partial(_layer, device=device, dtype=computing, compiled=dense if compile else set()))
+        network.float()  # layers that are not fused run under autocast, which expects float32 weights
+    compiled = {layer for part in _dense_parts(network) for layer in part.modules()} if compile else set()
+    network = fuse(network, partial(_make_layer, device=device, dtype=computing_dtype, compiled=compiled))
     if device.type == "cpu":
         keep_freed_memory()
     optimized = OptimizedModel(network, device, dtype)
-    optimized.eval()  # the parts that were put together too
+    optimized.eval()  # the new fused modules too
     if compile:
         optimized.compile_dense(fixed=example is not None)
     if example is not None:
@@ -184,7 +187,7 @@ def _dense_parts(network: nn.Module) -> list[nn.Module]:
     return list(network.dense_parts()) if isinstance(network, DenseModel) else []
 
 
-def _layer(
+def _make_layer(
     conv: nn.Conv3d,
     norm: nn.Module | None,
     rectified: bool,
@@ -193,35 +196,36 @@ def _layer(
     dtype: torch.dtype,
     compiled: Container[nn.Module],
 ) -> FusedLayer:
-    # A compiler cannot see into packed layers: what it is to compile is fused from plain operations.
-    packs = can_pack(device, dtype) and conv not in compiled
-    filters = can_pack(device, dtype) and dtype == torch.float32
-    axis = choose_axis(conv, sums_are_fused=conv in compiled) if filters else None
+    # torch.compile cannot trace packed layers, so the layers that it compiles consist of plain operations.
+    use_packed = can_pack(device, dtype) and conv not in compiled
+    may_use_winograd = can_pack(device, dtype) and dtype == torch.float32
+    axis = choose_axis(conv, sums_are_fused=conv in compiled) if may_use_winograd else None
     if axis is None:
-        return (PackedConv if packs else FusedConv)(conv, norm, rectified=rectified, dtype=dtype)
-    if packs:
+        return (PackedConv if use_packed else FusedConv)(conv, norm, rectified=rectified, dtype=dtype)
+    if use_packed:
         return PackedWinogradConv(conv, norm, rectified=rectified, dtype=dtype)
     return WinogradConv(conv, norm, axis=axis, rectified=rectified, dtype=dtype)
 
 
 @contextmanager
 def frozen_compilation() -> Iterator[None]:
-    """While it lasts, what ``torch.compile`` made of a network is compiled, at its first calls, with weights frozen.
+    """Freeze the weights in all graphs that ``torch.compile`` compiles inside the ``with`` block.
 
-    The option of that name that ``torch.compile`` takes is read after the graph was traced, too late to put weights
-    into it. Frozen graphs are of one model, and all models of a class share one limit of how many there may be.
+    ``torch.compile`` compiles at the first calls of its result, so those calls must take place in the block. Its option
+    ``freezing`` has no effect on the weights, because it is read after the graph was traced. Each model needs its own
+    frozen graphs, and all models of a class share one limit, which is raised to ``GRAPHS``.
     """
     with (
         torch._inductor.config.patch(freezing=True),
         torch._dynamo.config.patch(recompile_limit=GRAPHS),
-        # Rows and columns may differ where they were equal at first.
+        # Without this, a graph traced with H equal to W would only fit clips with H equal to W.
         torch.fx.experimental._config.patch(use_duck_shape=False),  # type: ignore[attr-defined]
     ):
         yield
 
 
-def _refusing_as(plain: Callable[..., T], compiled: Callable[..., T]) -> Callable[..., T]:
-    """``compiled``, which refuses clips in the words of ``plain``: a compiler wraps errors in some of its own."""
+def _with_plain_errors(plain: Callable[..., T], compiled: Callable[..., T]) -> Callable[..., T]:
+    """Return ``compiled``, changed to raise the errors of ``plain``: the compiler wraps them in errors of its own."""
 
     def run(*args: object, **keywords: object) -> T:
         try:
@@ -234,11 +238,16 @@ def _refusing_as(plain: Callable[..., T], compiled: Callable[..., T]) -> Callabl
 
 
 class _FirstSize:
-    """Clips of the first size that comes, in any number, by ``first``; those of other sizes by ``general``."""
+    """A function that calls ``first`` for the first size of clips, and ``general`` for other sizes.
+
+    Args:
+        first: compiled for one size; it takes any number of clips.
+        general: compiled for any size.
+    """
 
     def __init__(self, first: Callable[..., object], general: Callable[..., object]) -> None:
         self.first, self.general = first, general
-        self.size: list[object] | None = None  # and all else that was asked for
+        self.size: list[object] | None = None  # shapes of the first tensors without N, and the other arguments
 
     def __call__(self, *args: object, **keywords: object) -> object:
         inputs = (args, keywords)
@@ -249,34 +258,35 @@ class _FirstSize:
         # TF32 or bfloat16 products have been allowed since it was compiled.
         if empty or size != (self.size or size) or not products_are_exact():
             return self.general(*args, **keywords)
-        args, keywords = tree_map_only(Tensor, _of_any_number, inputs)
+        args, keywords = tree_map_only(Tensor, _mark_batch_dynamic, inputs)
         outputs = self.first(*args, **keywords)
-        self.size = size  # not of clips that were refused
+        self.size = size  # set only after a call without an error
         return outputs
 
 
-def _of_any_number(clips: Tensor) -> Tensor:
-    clips = clips.detach()  # another tensor object, so that the mark below is not on the caller's
+def _mark_batch_dynamic(clips: Tensor) -> Tensor:
+    """Return the clips, marked such that the compiled graph accepts any number of them."""
+    clips = clips.detach()  # another tensor object, so that the caller's tensor is not marked
     torch._dynamo.maybe_mark_dynamic(clips, 0)
     return clips
 
 
 def _in_parts(dense: Callable[..., object]) -> Callable[..., object]:
-    """The same of any number of clips, computed for as many at a time as are fastest on a CPU."""
+    """Return ``dense``, changed to split batches into the numbers of clips that are fastest on a CPU."""
 
     def run(*args: object, **keywords: object) -> object:
         inputs = (args, keywords)
         tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
         clips = len(tensors[0])
-        numbers = max(tensor.shape[1:].numel() for tensor in tensors)
-        parts = -(-clips // min(CPU_BATCH, max(1, CPU_NUMBERS // max(1, numbers))))
+        values = max(tensor.shape[1:].numel() for tensor in tensors)
+        parts = -(-clips // min(CPU_BATCH, max(1, CPU_VALUES // max(1, values))))
         if parts <= 1:
             return dense(*args, **keywords)
         outputs = []
         for n in range(parts):
             some_args, some_keywords = tree_map_only(Tensor, partial(_part, n=n, parts=parts), inputs)
             outputs.append(dense(*some_args, **some_keywords))
-        return tree_map(lambda *made: torch.cat(made), *outputs)
+        return tree_map(lambda *tensors: torch.cat(tensors), *outputs)
 
     return run
 
@@ -286,10 +296,14 @@ def _part(tensor: Tensor, *, n: int, parts: int) -> Tensor:
 
 
 def _check_compiler() -> None:
-    """Refuse to compile for a CPU without a C++ compiler, which torch.compile reports at the first call only."""
+    """Check that there is a C++ compiler: torch.compile would fail without one, but only at the first call.
+
+    Raises:
+        RuntimeError: there is no C++ compiler.
+    """
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler) is None:
         raise RuntimeError(
-            f"compile=True needs a C++ compiler, and there is no {compiler!r} here: install one, name yours in the "
-            "environment variable CXX, or leave compile=False"
+            f"compile=True needs a C++ compiler, and {compiler!r} was not found: install it, set the environment "
+            "variable CXX to another compiler, or use compile=False"
         )

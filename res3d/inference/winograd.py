@@ -1,11 +1,12 @@
 """Winograd F(4, 3) convolution along one axis: half of the multiplications for kernels of size 3.
 
-Four neighbouring outputs of a kernel of three cost twelve products one by one. Sums of six inputs, multiplied by sums
-of the three weights, and summed again, give the same four by six products: F(4, 3) of S. Winograd, "Arithmetic
-Complexity of Computations" (SIAM 1980), with the points 0, 1, -1, 2, -2 and infinity, as A. Lavin and S. Gray brought
-it to convolutions ("Fast Algorithms for Convolutional Neural Networks", CVPR 2016). They do it along rows and columns
-at once. Along one axis alone, each of the six products is itself a convolution, over the other axes, for which fast
-kernels exist; and where that axis is time, the sums are of whole frames.
+Direct computation of four neighbouring outputs of a kernel of size 3 takes twelve multiplications. F(4, 3) takes six:
+weighted sums of six inputs are multiplied by weighted sums of the three weights; weighted sums of these products are
+the four outputs (S. Winograd, "Arithmetic Complexity of Computations", SIAM 1980; interpolation points 0, 1, -1, 2, -2
+and infinity). A. Lavin and S. Gray apply the method to convolutions along rows and columns at once ("Fast Algorithms
+for Convolutional Neural Networks", CVPR 2016). Here it is applied along one axis only. Each of the six products is then
+itself a convolution over the other axes, for which fast kernels exist. If the axis is time, the sums are over whole
+frames.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,24 +47,29 @@ OUTPUT_SUMS = (  # [output][product]
     (0, 1, 1, 4, 4, 0),
     (0, 1, -1, 8, -8, 1),
 )
-BIASED = 1  # the product that is in every output once, and so brings the bias to each
+BIASED = 1  # the bias is added to this product, which is in each output exactly once with weight 1
 
-FEWEST_CHANNELS = 64  # with fewer, the sums cost more than the products that they save
-MOST_WEIGHTS = 600_000  # of a product; layers with more see so small maps that reading weights takes their time
-SHORTEST = 800_000  # inputs times outputs of each pixel's product; shorter ones take less time than calling them does
-WORTH = 0.75  # products left, at most, for the sums to be worth their time
+MIN_CHANNELS = 64  # with fewer channels, the sums take longer than the multiplications that they save
+MAX_WEIGHTS = (
+    600_000  # per product; layers with more weights have small maps, and reading weights takes most of the time
+)
+MIN_WORK = (
+    800_000  # input channels × output channels × H × W of a product; below, the call itself takes most of the time
+)
+MAX_SHARE = 0.75  # of the direct products; if more are left, the sums take longer than the multiplications saved
 
 
 def choose_axis(conv: nn.Conv3d, *, sums_are_fused: bool) -> Axis | None:
-    """Along which axis of a convolution filtering pays, if any.
+    """Return the axis along which Winograd convolution is faster than direct convolution, or None.
 
     Args:
-        sums_are_fused: whether a compiler makes one pass over memory of all sums. If not, only sums of whole frames
-            pay, and only for products that are long themselves.
+        conv: the convolution.
+        sums_are_fused: True if a compiler computes all sums in one pass over memory. Otherwise only sums of whole
+            frames are fast enough, and only if the kernel is larger than 1 × 1 in space.
     """
-    if conv.groups != 1 or min(conv.in_channels, conv.out_channels) < FEWEST_CHANNELS:
+    if conv.groups != 1 or min(conv.in_channels, conv.out_channels) < MIN_CHANNELS:
         return None
-    if conv.weight.numel() > KERNEL * MOST_WEIGHTS:
+    if conv.weight.numel() > KERNEL * MAX_WEIGHTS:
         return None
     t, y, _ = zip(conv.kernel_size, conv.stride, conv.dilation, strict=True)
     padding = [int(p) for p in conv.padding]
@@ -75,17 +81,19 @@ def choose_axis(conv: nn.Conv3d, *, sums_are_fused: bool) -> Axis | None:
 
 
 class WinogradConv(nn.Module):
-    """A ``FusedConv`` with half of its products, rounded a little differently (a few 1e-6 of the largest).
+    """A ``FusedConv`` with half of the multiplications, and other rounding errors (a few 1e-6 of the largest value).
 
-    Shape: as ``FusedConv``; where so few frames come that too little is saved, it computes as that. Made of plain
-    operations, for a compiler to make one pass over memory of each set of sums.
+    The sums are plain operations, which a compiler can compute in one pass over memory each. Without a compiler, and
+    for clips so short that few multiplications are saved, the layer computes the convolution directly.
+
+    Shape: as ``FusedConv``.
 
     Args:
-        conv: the convolution, for which ``choose_axis`` gives an axis.
-        norm: one that ``is_fixed_norm``, which is folded into the convolution.
-        axis: along which products are saved.
-        rectified: whether a ReLU comes last.
-        dtype: computing type; None is the convolution's own.
+        conv: the convolution, for which ``choose_axis`` returns an axis.
+        norm: a norm to fold into the convolution, for which ``is_fixed_norm`` is true.
+        axis: the axis along which multiplications are saved.
+        rectified: True if a ReLU comes last.
+        dtype: computing type; None: the type of the convolution's weight.
     """
 
     def __init__(
@@ -102,14 +110,15 @@ class WinogradConv(nn.Module):
         self.dtype = conv.weight.dtype if dtype is None else dtype
         self.replicated = int(conv.padding[0]) if isinstance(conv, ReplicatedTimeConv3d) else 0
         self.padding = 0 if self.replicated else int(conv.padding[AXES[axis] - 2])
-        self.direct = self._made(conv, norm, rectified)
-        self.products = nn.ModuleList(self._made(product, None, False) for product in _products(conv, norm, axis))
+        self.direct = self._make_conv(conv, norm, rectified)
+        self.products = nn.ModuleList(self._make_conv(product, None, False) for product in _products(conv, norm, axis))
 
-    def _made(self, conv: nn.Conv3d, norm: nn.Module | None, rectified: bool) -> FusedConv:
+    def _make_conv(self, conv: nn.Conv3d, norm: nn.Module | None, rectified: bool) -> FusedConv:
         return FusedConv(conv, norm, rectified=rectified, dtype=self.dtype)
 
     @property
     def rectified(self) -> bool:
+        """True if a ReLU comes last."""
         return self.direct.rectified
 
     @rectified.setter
@@ -117,9 +126,9 @@ class WinogradConv(nn.Module):
         self.direct.rectified = value
 
     def forward(self, x: Tensor, residual: Tensor | None = None, *, overwrite: bool = False) -> Tensor:
-        """With ``overwrite`` the sum may be written where the residual was."""
+        """Compute the layer. With ``overwrite``, the output may be written over ``residual``."""
         outputs = x.shape[AXES[self.axis]] + 2 * (self.replicated + self.padding) - (KERNEL - 1)
-        if not self._saves(x, outputs):
+        if not self._uses_winograd(x, outputs):
             summed: Tensor = self.direct(x, residual, overwrite=overwrite)
             return summed
         x = _channels_last(x.to(self.dtype))
@@ -128,29 +137,33 @@ class WinogradConv(nn.Module):
         residual = None if residual is None else _channels_last(residual.to(self.dtype))
         return _channels_first(self._compute(x, residual, outputs, overwrite))
 
-    def _saves(self, x: Tensor, outputs: int) -> bool:
-        # Compiled for maps of any size, the sums are slow, and more so not compiled at all.
-        return torch.compiler.is_compiling() and all(map(has_static_value, x.shape[2:])) and self._pays(x, outputs)
+    def _uses_winograd(self, x: Tensor, outputs: int) -> bool:
+        # The sums are slow in graphs for maps of any size, and slower still without a compiler.
+        return (
+            torch.compiler.is_compiling()
+            and all(map(has_static_value, x.shape[2:]))
+            and self._saves_multiplications(x, outputs)
+        )
 
-    def _pays(self, x: Tensor, outputs: int) -> bool:
+    def _saves_multiplications(self, x: Tensor, outputs: int) -> bool:
         if torch.is_autocast_enabled(x.device.type):
-            return False  # imprecise products, of which sums would be far off
-        one_by_one = KERNEL * outputs - 2 * self.padding  # products, without those with the padding's zeros
-        return outputs > 0 and PRODUCTS * -(-outputs // OUTPUTS) <= WORTH * one_by_one
+            return False  # the sums would amplify the rounding errors of products in lower precision
+        direct = KERNEL * outputs - 2 * self.padding  # direct products, without those of the padding's zeros
+        return outputs > 0 and PRODUCTS * -(-outputs // OUTPUTS) <= MAX_SHARE * direct
 
     def _compute(self, x: Tensor, residual: Tensor | None, outputs: int, overwrite: bool) -> Tensor:
         """[N, T, H, W, C] -> [N, T', H', W', C']."""
         axis = AXES[self.axis] - 1
         steps = OUTPUTS * -(-outputs // OUTPUTS)
-        behind = steps + KERNEL - 1 - self.padding - x.shape[axis]
-        x = F.pad(x, (*[0] * 2 * (4 - axis), self.padding, behind))
+        end_padding = steps + KERNEL - 1 - self.padding - x.shape[axis]
+        x = F.pad(x, (*[0] * 2 * (4 - axis), self.padding, end_padding))
         every_fourth = [slice(n, n + steps - OUTPUTS + 1, OUTPUTS) for n in range(PRODUCTS)]
         inputs = [x[:, tile] if axis == 1 else x[:, :, tile] for tile in every_fourth]
         products = [
-            _channels_last(product(_channels_first(_summed(sums, inputs))))
+            _channels_last(product(_channels_first(_weighted_sum(sums, inputs))))
             for product, sums in zip(self.products, INPUT_SUMS, strict=True)
         ]
-        y = torch.stack([_summed(sums, products) for sums in OUTPUT_SUMS], axis + 1)
+        y = torch.stack([_weighted_sum(sums, products) for sums in OUTPUT_SUMS], axis + 1)
         y = y.flatten(axis, axis + 1).narrow(axis, 0, outputs)
         if residual is not None:
             y = y + residual
@@ -161,10 +174,10 @@ class WinogradConv(nn.Module):
 
 
 class PackedWinogradConv(WinogradConv):
-    """A ``WinogradConv`` along time by oneDNN's own kernels on a CPU, as ``PackedConv`` is a ``FusedConv`` by them.
+    """A ``WinogradConv`` along time on oneDNN's kernels for CPUs, without a compiler (compare ``PackedConv``).
 
-    Without a compiler, the sums are products of small matrices with whole frames, tile by tile, so that what one step
-    writes is still in the cache when the next one reads it.
+    The sums are products of small matrices with whole frames. One tile of four output frames is computed at a time, so
+    that the output of each step is still in the cache when the next step reads it.
     """
 
     input_sums: Tensor
@@ -178,30 +191,30 @@ class PackedWinogradConv(WinogradConv):
         self.register_buffer("input_sums", torch.tensor(INPUT_SUMS, dtype=self.dtype))
         self.register_buffer("output_sums", torch.tensor(OUTPUT_SUMS, dtype=self.dtype))
 
-    def _made(self, conv: nn.Conv3d, norm: nn.Module | None, rectified: bool) -> FusedConv:
+    def _make_conv(self, conv: nn.Conv3d, norm: nn.Module | None, rectified: bool) -> FusedConv:
         return PackedConv(conv, norm, rectified=rectified, dtype=self.dtype)
 
-    def _saves(self, x: Tensor, outputs: int) -> bool:
+    def _uses_winograd(self, x: Tensor, outputs: int) -> bool:
         n, c, _, h, w = x.shape
-        is_long = c * self.out_channels * h * w >= SHORTEST
-        return n > 0 and is_long and products_are_exact() and self._pays(x, outputs)
+        is_large = c * self.out_channels * h * w >= MIN_WORK
+        return n > 0 and is_large and products_are_exact() and self._saves_multiplications(x, outputs)
 
     def _compute(self, x: Tensor, residual: Tensor | None, outputs: int, overwrite: bool) -> Tensor:
         clips, frames, *size = x.shape
         flat = x.flatten(2)
-        summed = x.new_empty(PRODUCTS, flat.shape[2])
+        transformed = x.new_empty(PRODUCTS, flat.shape[2])
         y = residual if overwrite else None
         for clip in range(clips):
             for first in range(0, outputs, OUTPUTS):
-                start = first - self.padding  # of the tile's inputs
+                start = first - self.padding  # index of the tile's first input frame; below 0 in the padding
                 begin, end = max(start, 0), min(start + PRODUCTS, frames)
-                torch.mm(self.input_sums[:, begin - start : end - start], flat[clip, begin:end], out=summed)
-                made = [
+                torch.mm(self.input_sums[:, begin - start : end - start], flat[clip, begin:end], out=transformed)
+                product_frames = [
                     _channels_last(product(_channels_first(frame.view(1, 1, *size))))
-                    for product, frame in zip(self.products, summed, strict=True)
+                    for product, frame in zip(self.products, transformed, strict=True)
                 ]
-                products = torch.stack(made).flatten(1)
-                y = x.new_empty(clips, outputs, *made[0].shape[2:]) if y is None else y
+                products = torch.stack(product_frames).flatten(1)
+                y = x.new_empty(clips, outputs, *product_frames[0].shape[2:]) if y is None else y
                 tile = y[clip, first : first + OUTPUTS].flatten(1)
                 sums = self.output_sums[: len(tile)]
                 if residual is None:
@@ -215,12 +228,12 @@ class PackedWinogradConv(WinogradConv):
 
 
 def products_are_exact() -> bool:
-    """True if float32 products are computed as such. With less precision, sums of them would be far off."""
+    """Return True if PyTorch computes float32 products in full precision, as the sums of products need it."""
     return all(getattr(torch.backends.mkldnn, part).fp32_precision in ("none", "ieee") for part in ("matmul", "conv"))
 
 
 def _products(conv: nn.Conv3d, norm: nn.Module | None, axis: Axis) -> Iterator[nn.Conv3d]:
-    """The convolutions over the other axes, with weights in float64."""
+    """Yield the six convolutions over the other axes, with weights in float64."""
     weight, bias = conv.weight.detach().double(), None if conv.bias is None else conv.bias.detach().double()
     if norm is not None:
         weight, bias = fold_norm(weight, bias, norm)
@@ -230,22 +243,26 @@ def _products(conv: nn.Conv3d, norm: nn.Module | None, axis: Axis) -> Iterator[n
     for number, sums in enumerate(WEIGHT_SUMS):
         size: Any = {"kernel_size": kernel, "stride": conv.stride, "padding": padding, "dilation": conv.dilation}
         product = nn.Conv3d(conv.in_channels, conv.out_channels, **size, device="meta")
-        product.weight = nn.Parameter(_summed(sums, weight.unbind(along + 2)).unsqueeze(along + 2))
+        product.weight = nn.Parameter(_weighted_sum(sums, weight.unbind(along + 2)).unsqueeze(along + 2))
         product.bias = nn.Parameter(bias) if bias is not None and number == BIASED else None
         yield product
 
 
-def _summed(sums: Sequence[float], parts: Sequence[Tensor]) -> Tensor:
-    terms = [part if share == 1 else share * part for share, part in zip(sums, parts, strict=True) if share]
+def _weighted_sum(factors: Sequence[float], parts: Sequence[Tensor]) -> Tensor:
+    terms = [part if factor == 1 else factor * part for factor, part in zip(factors, parts, strict=True) if factor]
     return sum(terms[1:], terms[0])
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """[N, C, T, H, W] -> [N, T, H, W, C], in one piece of memory."""
+    """[N, C, T, H, W] -> [N, T, H, W, C], contiguous."""
     return x.permute(0, 2, 3, 4, 1).contiguous()
 
 
 def _channels_first(x: Tensor) -> Tensor:
-    """``_channels_last`` undone. (A compiler takes permuted strides of single clips for 0, and oneDNN then errs.)"""
+    """[N, T, H, W, C] -> [N, C, T, H, W], with channels innermost in memory.
+
+    ``permute`` would be enough without a compiler. With one, the stride of N becomes 0 for a single clip, which oneDNN
+    does not handle.
+    """
     n, t, h, w, c = x.shape
     return x.contiguous().as_strided((n, c, t, h, w), (t * h * w * c, 1, h * w * c, w * c, c))

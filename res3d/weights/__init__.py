@@ -1,4 +1,4 @@
-"""Weights and the factories that build models: load, save, rebuild."""
+"""Loading and saving of weights, and the factories that build models."""
 
 from res3d.backbone import resolve_spec
 from res3d.moved import moved_names

@@ -1,4 +1,4 @@
-"""Registered weights on disk: downloaded on first use, checked, and kept where ``torch.hub`` keeps its own."""
+"""Registered weights on disk: downloaded on first use into the cache of ``torch.hub``, and checked by SHA-256."""
 
 import hashlib
 from pathlib import Path
@@ -12,14 +12,19 @@ from res3d.weights.report import WeightsError
 
 
 def fetch_weights(entry: WeightsEntry, *, progress: bool = True) -> Path:
-    """The file of registered weights, downloaded if it is not there yet.
+    """Return the path of a registered weights file; download the file if it is not in the cache.
 
-    It is kept in ``torch.hub``'s folder (``TORCH_HOME`` and ``torch.hub.set_dir`` are honoured) and checked against the
-    origin's SHA-256. Where the origin publishes none, the hash of the first use is recorded beside the file, and a file
-    that has changed since is refused.
+    The cache is the folder ``checkpoints`` of ``torch.hub.get_dir()``, which ``TORCH_HOME`` and ``torch.hub.set_dir``
+    change. The file is checked against the published SHA-256. If none is published, the hash of the first use is
+    recorded in a file beside it, and later uses are checked against that record.
+
+    Args:
+        entry: the registry entry.
+        progress: show a progress bar while downloading.
 
     Raises:
-        WeightsError: no network, or a file of another hash; the message says what to fetch and where to put it.
+        WeightsError: the download failed (the message names the URL, and the path at which to put the file), or the
+            file has another hash.
     """
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / entry.file_name
@@ -30,29 +35,30 @@ def fetch_weights(entry: WeightsEntry, *, progress: bool = True) -> Path:
         except (URLError, OSError) as error:
             reason = getattr(error, "reason", None) or error
             raise WeightsError(
-                f"{entry.name} is not here and cannot be downloaded ({reason}); fetch {entry.url} and put it at {path}"
+                f"{entry.name} is not on this machine and cannot be downloaded ({reason}); "
+                f"download {entry.url} and save it as {path}"
             ) from None
-        except RuntimeError as error:  # torch.hub's word for a hash that differs
-            raise WeightsError(f"{entry.name}: what {entry.url} sent is not what was published ({error})") from None
-    _check(path, entry)
+        except RuntimeError as error:  # torch.hub raises it when the hash differs
+            raise WeightsError(f"{entry.name}: the file at {entry.url} is not the published one ({error})") from None
+    _check_hash(path, entry)
     return path
 
 
-def _check(path: Path, entry: WeightsEntry) -> None:
-    found = _sha256(path)
+def _check_hash(path: Path, entry: WeightsEntry) -> None:
+    digest = _sha256(path)
     if entry.sha256 is not None:
-        if not found.startswith(entry.sha256):
+        if not digest.startswith(entry.sha256):
             raise WeightsError(
-                f"{path} has SHA-256 {found[:16]}..., and {entry.name} was published as {entry.sha256}...; "
+                f"{path} has SHA-256 {digest[:16]}..., and {entry.name} was published as {entry.sha256}...; "
                 "delete it to download it again"
             )
         return
     record = path.with_name(path.name + ".sha256")
     if not record.exists():
-        write_whole(record, f"{found}  {path.name}\n")
-    elif record.read_text(encoding="ascii").split()[0] != found:
+        write_whole(record, f"{digest}  {path.name}\n")
+    elif record.read_text(encoding="ascii").split()[0] != digest:
         raise WeightsError(
-            f"{path} has changed since its first use, whose SHA-256 {record} records; delete both to start anew"
+            f"{path} has changed since its first use, whose SHA-256 is in {record}; delete both to download it again"
         )
 
 

@@ -1,4 +1,4 @@
-"""The factories: a name, spec or spec file in, a model out."""
+"""Factories of backbones and clip classifiers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,21 +22,23 @@ def create_backbone(
     checkpoint_stages: Sequence[str] = (),
     **overrides: Any,
 ) -> ResNet3d:
-    """A backbone by name.
+    """Build a backbone from a name, a spec or a spec file.
 
     Args:
-        name: a name from ``list_backbones()``, a spec, or a YAML file that holds one.
-        weights: a source as ``load_weights`` takes it; None leaves random weights.
-        body: the stage to end after ("conv4", "conv5", ...); by default the last.
-        freeze_at: how many leading stages are frozen, see ``ResNet3d.freeze``.
-        out_features: stages whose maps come out, in this order; by default the last.
+        name: a name from ``list_backbones()``, a spec, or the path of a YAML file with a spec.
+        weights: a source as for ``load_weights``; None: random weights.
+        body: the last stage of the backbone ("conv4", "conv5", ...); by default the spec's last stage.
+        freeze_at: number of leading stages to freeze, see ``ResNet3d.freeze``.
+        out_features: stages whose feature maps the backbone returns, in this order; by default the last.
         checkpoint_stages: stages that recompute their activations in the backward pass.
         **overrides: changes to the architecture: ``width`` (a multiplier), ``in_channels``, ``norm``, ``norm_eps``,
             ``norm_momentum``, ``temporal_kernel``, ``middle``, ``temporal_stride``, ``temporal_padding``,
             ``stride_on``, ``shortcut``, ``attention`` and ``output_stride`` (docs/backbones.md).
 
     Raises:
-        ValueError: an unknown name, stage or override, or a value that does not fit; the message says what is accepted.
+        FileNotFoundError: ``weights`` is a path without a file.
+        WeightsError: weights that cannot be read or do not fit.
+        ValueError: an unknown name, stage or override, or a value out of range; the message names what is accepted.
     """
     spec = apply_overrides(resolve_spec(name), **overrides)
     if body is not None:
@@ -56,18 +58,20 @@ def create_classifier(
     dropout: float = 0.0,
     **backbone_keywords: Any,
 ) -> ClipClassifier:
-    """A backbone with a linear classifier on its last map, averaged over time and space.
+    """Build a classifier: a backbone, and a linear layer on its last feature map averaged over time and space.
 
     Args:
         name: as for ``create_backbone``.
-        num_classes: how many logits.
-        weights: a source as ``load_weights`` takes it; None leaves random weights.
-        head: "load" takes the classifier from ``weights`` too, which must fit; "new" drops it and starts a fresh one.
+        num_classes: number of logits.
+        weights: a source as for ``load_weights``; None: random weights.
+        head: "load" loads the linear layer from ``weights`` too, and its shape must fit; "new" leaves it random.
         dropout: probability of dropping a pooled feature in training.
         **backbone_keywords: the other keywords of ``create_backbone``.
 
     Raises:
-        ValueError: as ``create_backbone``, or ``num_classes``, ``head`` or ``dropout`` out of range.
+        FileNotFoundError: as for ``create_backbone``.
+        WeightsError: as for ``create_backbone``.
+        ValueError: as for ``create_backbone``, or ``num_classes``, ``head`` or ``dropout`` out of range.
     """
     if head not in ("load", "new"):
         raise ValueError(f"head must be 'load' or 'new', not {head!r}")
@@ -81,18 +85,19 @@ def create_classifier(
 def load_classifier(
     weights: Source, *, model: str | Path | BackboneSpec | None = None, **load_keywords: Value
 ) -> ClipClassifier:
-    """A classifier with as many classes as its weights have.
+    """Build the classifier of a weights source, with the number of classes found there.
 
     Args:
-        weights: a registered name, a classifier that ``save_weights`` wrote, any other file or a state dict, for which
-            ``model`` must say the backbone, or what ``open_weights`` made of one of these.
-        model: as for ``create_backbone``; by default what the weights say.
-        **load_keywords: of ``load_weights``: ``inflate``, ``norm_eps``, ``channels``.
+        weights: a registered name, a classifier's file written by ``save_weights``, another checkpoint file or a state
+            dict (both need ``model``), or a source opened by ``open_weights``.
+        model: the backbone, as ``name`` of ``create_backbone``; by default the backbone that the source describes.
+        **load_keywords: keywords of ``load_weights``: ``inflate``, ``norm_eps``, ``channels``. A file written by
+            ``save_weights`` is rebuilt without them unless ``model`` is passed.
 
     Raises:
         FileNotFoundError: no such file.
-        WeightsError: weights without a classifier, or that do not fit.
-        ValueError: a foreign file without ``model``.
+        WeightsError: weights without a classifier, or weights that do not fit.
+        ValueError: a source that does not describe its backbone, without ``model``.
     """
     source = open_weights(weights)
     if model is None and source.is_saved:
@@ -102,9 +107,9 @@ def load_classifier(
         return saved
     backbone = model or source.spec
     if backbone is None:
-        raise ValueError(f"{source.name} does not say what classifier it belongs to; name its backbone (model=...)")
+        raise ValueError(f"{source.name} does not describe its model; name the backbone of its classifier (model=...)")
     if source.num_classes is None:
-        raise WeightsError(f"{source.name}: weights without a classifier")
+        raise WeightsError(f"{source.name}: contains no classifier")
     classifier = create_classifier(backbone, source.num_classes)
     load_weights(classifier, source, **load_keywords)
     classifier.trained_on, classifier.categories = source.clip, source.categories
@@ -112,7 +117,7 @@ def load_classifier(
 
 
 class BackboneFactory(Protocol):
-    """``res3d.resnet18_3d`` and its like: ``create_backbone`` with the name filled in."""
+    """A function such as ``res3d.resnet18_3d``: ``create_backbone`` for one name of the catalog."""
 
     def __call__(
         self,
@@ -127,7 +132,11 @@ class BackboneFactory(Protocol):
 
 
 def named_factory(name: str) -> BackboneFactory:
-    """The function that makes the catalogued backbone ``name``."""
+    """Return the function that builds the backbone ``name`` of the catalog.
+
+    Raises:
+        KeyError: a name that is not in the catalog.
+    """
     if name not in CATALOG:
         raise KeyError(name)
 
@@ -135,6 +144,6 @@ def named_factory(name: str) -> BackboneFactory:
         return create_backbone(name, **keywords)
 
     factory.__name__ = factory.__qualname__ = name
-    factory.__module__ = "res3d"  # where it is found, by pickle too
-    factory.__doc__ = f"The backbone {name!r}; takes the keywords of ``create_backbone``."
+    factory.__module__ = "res3d"  # pickle looks the function up in this module
+    factory.__doc__ = f"Build the backbone {name!r}; takes the keywords of ``create_backbone``."
     return factory

@@ -1,4 +1,4 @@
-"""res3d's weight files: safetensors whose metadata says what they are, so that a file alone rebuilds its model."""
+"""Weights files of res3d: safetensors with the spec in the metadata, so that a file alone rebuilds its model."""
 
 import json
 from hashlib import sha256
@@ -18,54 +18,58 @@ from res3d.weights.source import WeightsSource, open_weights
 
 
 def save_weights(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None) -> None:
-    """Write the weights and spec of ``model`` as safetensors; the file appears whole or not at all.
+    """Write the weights and spec of ``model`` as safetensors; a failed write leaves an existing file unchanged.
 
     Args:
         model: a backbone, classifier or detector.
-        path: the file.
-        dtype: of floating-point weights in the file; ``torch.float16`` halves it. ``load_model`` gives float32.
+        path: the file to write.
+        dtype: type of the floating-point weights in the file; ``torch.float16`` halves its size, and ``load_model``
+            converts to float32. None: each tensor's own type.
 
     Raises:
-        ValueError: a ``dtype`` that is none of floats, or that cannot hold a weight.
-        TypeError: a model that is no backbone, classifier or detector.
-        OSError: the folder cannot be written to, or the disk is full.
+        ValueError: ``dtype`` is not a floating-point type, or a weight is out of its range.
+        TypeError: ``model`` is not a backbone, classifier or detector.
+        OSError: the folder is not writable, or the disk is full.
     """
     kind = kind_of(model)
     metadata = json.dumps({"kind": kind.name, **kind.describe(model)})
     path = Path(path)
-    # Contiguous copies: safetensors stores plain memory, whatever layout the model computes in.
-    tensors = {name: _stored(name, tensor, dtype).contiguous() for name, tensor in model.state_dict().items()}
+    # safetensors refuses tensors that are not contiguous, such as those of a model in channels_last_3d.
+    tensors = {name: _to_stored(name, tensor, dtype).contiguous() for name, tensor in model.state_dict().items()}
     try:
-        with unfinished(path) as place:
-            place.touch()
-            mode = place.stat().st_mode  # what the user's umask lets others do; safetensors lets them do nothing
-            save_file(tensors, place, metadata={METADATA_KEY: metadata})
-            place.chmod(mode)
-    except SafetensorError as error:  # its own kind of error for what the system refuses
+        with unfinished(path) as temporary:
+            temporary.touch()
+            mode = temporary.stat().st_mode  # by the user's umask; safetensors would let only the user read the file
+            save_file(tensors, temporary, metadata={METADATA_KEY: metadata})
+            temporary.chmod(mode)
+    except SafetensorError as error:  # safetensors raises it in place of OSError
         raise OSError(f"{path}: the weights cannot be written ({error})") from None
 
 
-def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+def _to_stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     tensor = tensor.detach().cpu()
     if dtype is None or not tensor.is_floating_point():
         return tensor
     if not dtype.is_floating_point:
-        raise ValueError(f"dtype must be one of floats, not {dtype}")
+        raise ValueError(f"dtype must be a floating-point type, not {dtype}")
     cast = tensor.to(dtype)
     if not torch.equal(cast.isfinite(), tensor.isfinite()):
-        raise ValueError(f"{name} has values that {dtype} cannot hold")
+        raise ValueError(f"{name} has values out of the range of {dtype}")
     return cast
 
 
 def load_model(path: str | Path | WeightsSource) -> Any:
-    """The model that ``save_weights`` wrote, of whatever kind: architecture and weights.
+    """Rebuild the model in a file that ``save_weights`` wrote: architecture and weights.
 
     Args:
-        path: the file, or what ``open_weights`` made of it.
+        path: the file, or the source that ``open_weights`` returned for it.
+
+    Returns:
+        A backbone, classifier or detector, in train mode.
 
     Raises:
         FileNotFoundError: no such file.
-        WeightsError: not such a file, a damaged one, or one of a kind this version does not know.
+        WeightsError: a file that ``save_weights`` did not write, a damaged file, or an unknown model kind.
     """
     source = open_weights(path)
     if source.kind is None or not source.is_saved:
@@ -77,13 +81,13 @@ def load_model(path: str | Path | WeightsSource) -> Any:
         model = resolve_kind(source.kind).build(source.description)
         model.load_state_dict(dict(tensors))
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{source.name}: its weights do not fit its own description ({error})") from None
+        raise WeightsError(f"{source.name}: its weights do not fit the model in its metadata ({error})") from None
     return model
 
 
 @torch.no_grad()
 def hash_weights(model: nn.Module) -> str:
-    """SHA-256 over names, types and bytes of all parameters and buffers; with the spec, it fixes the function."""
+    """Return the SHA-256 (hex) of the names, types, shapes and values of all parameters and buffers."""
     digest = sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub, through huggingface_hub's own mixin. Needs the extra ``res3d[hub]``."""
+"""Models on the Hugging Face Hub, through the mixin of huggingface_hub. Needs the extra ``res3d[hub]``."""
 
 from pathlib import Path
 
@@ -11,11 +11,15 @@ FILE = "model.safetensors"
 
 
 class HubModel(ModelHubMixin, library_name="res3d", tags=["video", "3d-resnet"], license="apache-2.0"):
-    """A backbone or classifier that can go to the Hub and come from it.
+    """Wrapper that uploads a backbone or classifier to the Hub and downloads it.
 
-    ``HubModel(model).push_to_hub("me/my-model")`` sends it, ``HubModel.from_pretrained("me/my-model").model`` fetches
-    and rebuilds it; ``save_pretrained`` and a folder's path do the same on this machine. The file is what
-    ``save_weights`` writes: safetensors, with the spec in its metadata.
+    ``HubModel(model).push_to_hub("me/my-model")`` uploads the model.
+    ``HubModel.from_pretrained("me/my-model").model`` downloads and rebuilds it.
+    ``save_pretrained(folder)`` and ``from_pretrained(folder)`` do the same with a local folder. ``save_weights`` writes
+    the file: safetensors, with the spec in the metadata.
+
+    Args:
+        model: the backbone or classifier.
     """
 
     def __init__(self, model: ResNet3d | ClipClassifier) -> None:

@@ -1,9 +1,8 @@
-"""2D kernels into 3D ones, and plain convolutions into factored ones, as the libraries and papers define it.
+"""Inflation of 2D kernels to 3D ones, and factoring of plain kernels into (2+1)D ones, as papers and libraries do it.
 
-Shape letters: O output channels, I input channels (per group), kt, ky, kx the kernel.
+Shape letters: O output channels, I input channels (per group); kt, ky, kx the size of the kernel.
 """
 
-from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -11,21 +10,24 @@ from torch import Tensor
 
 Inflation: TypeAlias = Literal["center", "mean", "repeat", "center_noise", "center_noise_divided"]
 INFLATIONS: tuple[Inflation, ...] = get_args(Inflation)
-NOISE = 0.001  # standard deviation, Detect-and-Track's
+NOISE = 0.001  # standard deviation in Detect-and-Track
 
 
 def inflate_kernel(kernel: Tensor, frames: int, mode: Inflation) -> Tensor:
-    """[O, I, ky, kx] -> [O, I, frames, ky, kx].
+    """Inflate a 2D kernel: [O, I, ky, kx] -> [O, I, frames, ky, kx].
 
-    - "center": the kernel at index frames // 2, zeros elsewhere. A network inflated so computes, in every frame of any
-      clip without temporal stride, what the 2D network computes of that frame.
-    - "mean": copies divided by ``frames`` (Carreira & Zisserman 2017, I3D). Exact for equal frames away from the clip's
-      ends; zero padding in time breaks it there.
-    - "repeat": copies as they are, ``frames`` times the response.
-    - "center_noise": "center" with Gaussian noise of 0.001 in place of the zeros (Detect-and-Track's
-      ``center-only-rest-rand``, without its fault).
-    - "center_noise_divided": the same divided by ``frames``, centre included, which is what Detect-and-Track's released
-      code computes. It loses the network; kept to reproduce its initialisations.
+    Modes:
+
+    - "center": the kernel at index frames // 2, zeros elsewhere. An inflated network without temporal stride computes
+      for every frame of a clip exactly what the 2D network computes for that frame.
+    - "mean": ``frames`` copies, each divided by ``frames`` (Carreira & Zisserman 2017, I3D). Exact for a clip of equal
+      frames, except near its first and last frame, where zero padding in time lowers the response.
+    - "repeat": ``frames`` undivided copies. The response to equal frames is ``frames`` times as large.
+    - "center_noise": as "center", with Gaussian noise of standard deviation 0.001 in place of the zeros
+      (``center-only-rest-rand`` of Detect-and-Track, without the division of its released code).
+    - "center_noise_divided": as "center_noise", with the whole kernel divided by ``frames``. Detect-and-Track's
+      released code computes this. The network no longer computes what the 2D network does; the mode exists to
+      reproduce their initialization.
 
     Raises:
         ValueError: an unknown mode.
@@ -37,11 +39,11 @@ def inflate_kernel(kernel: Tensor, frames: int, mode: Inflation) -> Tensor:
         return copies / frames
     if mode == "repeat":
         return copies.clone()
-    rest = torch.zeros(copies.shape, dtype=kernel.dtype)
+    inflated = torch.zeros(copies.shape, dtype=kernel.dtype)
     if mode != "center":
-        rest.normal_(0.0, NOISE)
-    rest[:, :, frames // 2] = kernel
-    return rest / frames if mode == "center_noise_divided" else rest
+        inflated.normal_(0.0, NOISE)
+    inflated[:, :, frames // 2] = kernel
+    return inflated / frames if mode == "center_noise_divided" else inflated
 
 
 Channels: TypeAlias = Literal["keep", "reverse", "sum", "repeat"]
@@ -49,15 +51,18 @@ CHANNELS: tuple[Channels, ...] = get_args(Channels)
 
 
 def change_channels(kernel: Tensor, in_channels: int, change: Channels) -> Tensor:
-    """The first convolution's kernel [O, I, ...] for other input: [O, in_channels, ...].
+    """Adapt the first convolution's kernel to other input channels: [O, I, ...] -> [O, in_channels, ...].
 
-    - "keep": as it is.
-    - "reverse": RGB for BGR, or the other way round.
-    - "sum": for one channel: a gray picture gives what it gave as three equal channels.
-    - "repeat": for any number: channels in turn, scaled by I / in_channels.
+    Changes:
+
+    - "keep": the kernel unchanged, with its I channels.
+    - "reverse": the channels in reverse order (BGR to RGB, or RGB to BGR).
+    - "sum": the sum over channels, for one input channel. The response to a gray frame equals that of the original
+      kernel to three equal channels.
+    - "repeat": the channels cyclically repeated, scaled by I / in_channels, for any number of input channels.
 
     Raises:
-        ValueError: an unknown change, or "sum" for more than one channel.
+        ValueError: an unknown change, or "sum" for more than one input channel.
     """
     if change not in CHANNELS:
         raise ValueError(f"channels must be one of {', '.join(map(repr, CHANNELS))}, not {change!r}")
@@ -74,31 +79,34 @@ def change_channels(kernel: Tensor, in_channels: int, change: Channels) -> Tenso
 
 
 class MiddleTooNarrowError(ValueError):
-    """A factored convolution has too few channels between its factors to compute what the plain one does."""
+    """A factored convolution has too few channels between its factors to compute what the plain convolution does."""
 
 
-def _delta(out: int, channels: int, frames: int, signs: Callable[[Tensor], None]) -> Tensor:
-    kernel = torch.zeros(out, channels, frames, 1, 1)
-    signs(kernel[:, :, frames // 2, 0, 0])
+def _center_frame(matrix: Tensor, frames: int) -> Tensor:
+    """[O, I] -> [O, I, frames, 1, 1]: the matrix at index frames // 2, zeros elsewhere."""
+    kernel = torch.zeros(*matrix.shape, frames, 1, 1)
+    kernel[:, :, frames // 2, 0, 0] = matrix
     return kernel
 
 
 def factor_spatial_first(spatial: Tensor, middle: int, frames: int, *, signed: bool) -> tuple[Tensor, Tensor]:
-    """A plain kernel as the factors of a (2+1)D convolution whose middle is normalised and rectified.
+    """Return factors, the spatial one first, such that a (2+1)D convolution computes what a plain one computes.
 
-    The plain convolution's own norm belongs in the middle, as often as its output stands there; the norm after the
-    temporal factor becomes the identity. Where the result is rectified anyway, one middle channel carries one output.
-    Where it is summed, it may be negative: +x and -x are carried by two, and put together again. Spare middle channels
-    are left at zero and the temporal factor does not read them.
+    A norm and a ReLU stand between the factors. That norm gets the values of the plain convolution's norm; the norm
+    after the temporal factor becomes the identity (see ``Surgery.factor``).
+
+    If a ReLU follows the output, it may also act between the factors: each output x takes one middle channel. Otherwise
+    the output may be negative, and each takes two: +x and -x, which the temporal factor subtracts after the ReLU. The
+    remaining middle channels are zero, and so are the temporal factor's weights for them.
 
     Args:
-        spatial: [O, I, ky, kx].
-        middle: M, channels between the factors.
-        frames: kt, of the temporal factor.
-        signed: whether the result is used without a ReLU.
+        spatial: the plain kernel, [O, I, ky, kx].
+        middle: M, the number of channels between the factors.
+        frames: kt, the size of the temporal factor.
+        signed: True if no ReLU follows the output.
 
     Returns:
-        The spatial factor [M, I, 1, ky, kx] and the temporal one [O, M, kt, 1, 1].
+        The spatial factor [M, I, 1, ky, kx] and the temporal factor [O, M, kt, 1, 1].
 
     Raises:
         MiddleTooNarrowError: M < O, or M < 2·O if signed.
@@ -108,28 +116,28 @@ def factor_spatial_first(spatial: Tensor, middle: int, frames: int, *, signed: b
     if middle < needed:
         raise MiddleTooNarrowError(f"it needs {needed} channels between its factors and has {middle}")
     first = torch.zeros(middle, *spatial.shape[1:])
+    second = torch.zeros(out, middle)
     first[:out] = spatial
+    second[:, :out] = torch.eye(out)
     if signed:
         first[out : 2 * out] = -spatial
-
-    def signs(matrix: Tensor) -> None:
-        matrix[:, :out] = torch.eye(out)
-        if signed:
-            matrix[:, out : 2 * out] = -torch.eye(out)
-
-    return first.unsqueeze(2), _delta(out, middle, frames, signs)
+        second[:, out : 2 * out] = -torch.eye(out)
+    return first.unsqueeze(2), _center_frame(second, frames)
 
 
 def factor_temporal_first(spatial: Tensor, middle: int, frames: int) -> tuple[Tensor, Tensor]:
-    """The same where the temporal factor comes first: it passes its input on, which must not be negative.
+    """Return factors, the temporal one first, such that a (1+2)D convolution computes what a plain one computes.
+
+    The temporal factor copies its input, which must not be negative because a ReLU stands between the factors. The norm
+    between the factors becomes the identity; the norm after them gets the values of the plain convolution's norm.
 
     Args:
-        spatial: [O, I, ky, kx].
-        middle: M, channels between the factors.
-        frames: kt, of the temporal factor.
+        spatial: the plain kernel, [O, I, ky, kx].
+        middle: M, the number of channels between the factors.
+        frames: kt, the size of the temporal factor.
 
     Returns:
-        The temporal factor [M, I, kt, 1, 1] and the spatial one [O, M, 1, ky, kx].
+        The temporal factor [M, I, kt, 1, 1] and the spatial factor [O, M, 1, ky, kx].
 
     Raises:
         MiddleTooNarrowError: M < I.
@@ -137,10 +145,7 @@ def factor_temporal_first(spatial: Tensor, middle: int, frames: int) -> tuple[Te
     out, channels = spatial.shape[:2]
     if middle < channels:
         raise MiddleTooNarrowError(f"it needs {channels} channels between its factors and has {middle}")
+    first = torch.eye(middle, channels)
     second = torch.zeros(out, middle, *spatial.shape[2:])
     second[:, :channels] = spatial
-
-    def signs(matrix: Tensor) -> None:
-        matrix[:channels] = torch.eye(channels)
-
-    return _delta(middle, channels, frames, signs), second.unsqueeze(2)
+    return _center_frame(first, frames), second.unsqueeze(2)

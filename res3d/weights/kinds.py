@@ -1,4 +1,7 @@
-"""Kinds of models that weights are for, by the name that files give them. A new kind is one entry of ``KINDS``."""
+"""Model kinds (backbone, classifier, detector): how each is described in a weights file, rebuilt and filled.
+
+A new kind is one entry of ``KINDS``.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,8 +18,7 @@ from res3d.weights.report import WeightsError
 
 Metadata: TypeAlias = Mapping[str, object]
 
-# Where each kind is defined. Names rather than objects, looked up when a model or file of the kind turns up: detectors
-# are built from weights, so an import of theirs here would be a circle, and would import them for every backbone.
+# Import paths in place of objects: ``res3d.detection`` imports this package, and loading a backbone need not import it.
 KINDS = {
     "backbone": "res3d.weights.kinds:BACKBONE",
     "classifier": "res3d.weights.kinds:CLASSIFIER",
@@ -29,13 +31,13 @@ class ModelDescription:
     """Description of the model that weights belong to; each kind of model may add fields."""
 
     spec: BackboneSpec
-    """All stages of the backbone, wherever the model uses them."""
+    """All stages of the backbone, including those that a detector uses in its box head."""
     num_classes: int | None = None
-    """Classes of a clip classifier."""
+    """Number of classes of a clip classifier; None for other kinds."""
     categories: tuple[str, ...] = ()
-    """Names of a classifier's classes 0, 1, ..., or of a detector's labels 1, 2, ...; empty: not known."""
+    """Names of a classifier's classes 0, 1, ..., or of a detector's labels 1, 2, ...; empty if unknown."""
     clip: ClipSpec | None = None
-    """The clips that the model was trained on; None: not known."""
+    """The clips that the model was trained on; None if unknown."""
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -44,44 +46,49 @@ D = TypeVar("D", bound=ModelDescription)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelKind(Generic[M, D]):
-    """Functions by which weights files describe one kind of model, and checkpoints fill it."""
+    """Functions that save, rebuild and fill the models of one kind."""
 
     name: str
-    """In a file's metadata, and in ``KINDS``."""
+    """Name of the kind in the metadata of a file, and in ``KINDS``."""
     model: type[M]
+    """Class of the models."""
     describe: Callable[[M], dict[str, object]]
-    """The metadata of a model: plain values."""
+    """Return the metadata of a model, as values that JSON can represent."""
     parse: Callable[[Metadata], D]
-    """Parse what ``describe`` wrote; KeyError, TypeError or ValueError for anything else."""
+    """Parse the metadata that ``describe`` returned; raises KeyError, TypeError or ValueError for other metadata."""
     build: Callable[[D], M]
-    """Make a model with random weights from the result of ``parse``."""
+    """Build a model with random weights from a description that ``parse`` returned."""
     backbone_spec: Callable[[M], BackboneSpec]
-    """The spec of a model's backbone: all stages, wherever the model uses them."""
+    """Return the spec of a model's backbone: all stages, including those that a detector uses in its box head."""
     set_norm_eps: Callable[[M, float], None]
-    """Sets the eps of all norms, in the modules and in the spec."""
+    """Set the eps of all norms, in the modules and in the spec."""
     prefixes: tuple[str, ...] = ()
-    """Prefixes of stages' names in the model's own keys."""
+    """Prefixes of the stages' names in the keys of the model's state dict."""
     layouts: tuple[Layout, ...] = LAYOUTS
-    """Layouts of the checkpoints that it can be filled from."""
+    """Layouts of the checkpoints that can fill the models."""
     check_saved: Callable[[M, D], None] = lambda model, description: None
-    """ValueError for a model and a description (of ``parse``) that compute something else with the same tensors, apart
-    from the backbone."""
+    """Raise ValueError if the model and a description that ``parse`` returned compute different functions of the same
+    tensors. Differences between the backbones are checked elsewhere (``res3d.weights.compatibility``)."""
 
 
 AnyKind: TypeAlias = ModelKind[Any, Any]
 
 
 def resolve_kind(name: str) -> AnyKind:
-    """The entry of ``KINDS`` that is called ``name``."""
+    """Return the kind ``name`` of ``KINDS``.
+
+    Raises:
+        KeyError: an unknown name.
+    """
     kind: AnyKind = resolve(KINDS[name])
     return kind
 
 
 def kind_of(model: nn.Module) -> AnyKind:
-    """The kind of a model.
+    """Return the kind of a model.
 
     Raises:
-        TypeError: a model of no such kind.
+        TypeError: the model is not a backbone, classifier or detector.
     """
     kinds = []
     for name in KINDS:
@@ -89,14 +96,14 @@ def kind_of(model: nn.Module) -> AnyKind:
         if isinstance(model, kinds[-1].model):
             return kinds[-1]
     names = " or ".join(f"a {kind.model.__name__}" for kind in kinds)
-    raise TypeError(f"weights are for {names}, not a {type(model).__name__}")
+    raise TypeError(f"the model must be {names}, not a {type(model).__name__}")
 
 
 def parse_metadata(text: str) -> Metadata:
-    """The metadata of a weights file, from the JSON text in its header.
+    """Parse the JSON text in the header of a weights file.
 
     Raises:
-        WeightsError: text that is no JSON object.
+        WeightsError: the text is not a JSON object.
     """
     try:
         metadata = json.loads(text)
@@ -108,14 +115,14 @@ def parse_metadata(text: str) -> Metadata:
 
 
 def find_kind(metadata: Metadata) -> AnyKind:
-    """The kind of the model that a file with this metadata holds.
+    """Return the kind of the model in a file with this metadata.
 
     Raises:
-        WeightsError: a kind that this version does not know.
+        WeightsError: an unknown kind.
     """
     name = metadata.get("kind")
     if not isinstance(name, str) or name not in KINDS:
-        raise WeightsError(f"holds a {name!r}, not one of {', '.join(map(repr, KINDS))}")
+        raise WeightsError(f"its model kind must be one of {', '.join(map(repr, KINDS))}, not {name!r}")
     return resolve_kind(name)
 
 
@@ -125,7 +132,7 @@ def _parse_spec(metadata: Metadata) -> BackboneSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class _TrainedOn(ClipSpec):
-    """The YAML of ``trained_on`` in a file: a ClipSpec and the names of the classes."""
+    """The value of ``trained_on`` in the metadata: a clip spec and the names of the classes, as YAML."""
 
     categories: tuple[str, ...] = ()
 
@@ -137,16 +144,16 @@ class _ClassifierDescription(ModelDescription):
 
 
 def _describe_classifier(model: ClipClassifier) -> dict[str, object]:
-    clip: dict[str, object] = {}
+    optional: dict[str, object] = {}
     if model.trained_on is not None:
-        clip["trained_on"] = dump_dataclass(_TrainedOn.of(model.trained_on, categories=model.categories))
+        optional["trained_on"] = dump_dataclass(_TrainedOn.of(model.trained_on, categories=model.categories))
     elif model.categories:
-        clip["categories"] = list(model.categories)
+        optional["categories"] = list(model.categories)
     return {
         "spec": model.backbone.spec.to_yaml(),
         "num_classes": model.num_classes,
         "dropout": model.dropout.p,
-        **clip,
+        **optional,
     }
 
 
@@ -161,7 +168,7 @@ def _parse_classifier(metadata: Metadata) -> _ClassifierDescription:
 
 
 def _parse_clip(metadata: Metadata) -> tuple[ClipSpec | None, tuple[str, ...]]:
-    """The clips that a classifier was trained on, and the names of its classes."""
+    """Parse the clip spec and the class names in a classifier's metadata."""
     text = metadata.get("trained_on")
     if text is not None:
         saved = parse_dataclass(_TrainedOn, str(text), root="trained_on")

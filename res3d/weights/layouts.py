@@ -1,8 +1,8 @@
-"""Other libraries' names for the parts of a ResNet: one table each, recognised from a checkpoint's keys.
+"""Layouts of checkpoints: tables that map other libraries' tensor names to those of ``ResNet3d``.
 
-A key pattern holds placeholders in braces; ``words`` says what each may stand for in theirs, and becomes in ours. Names
-on the right are those of ``ResNet3d``, and ``fc.*`` for a classifier's linear layer. A new family of checkpoints is one
-table.
+The left side of a table is a pattern of the checkpoint's keys. The right side is the name in ``ResNet3d``, or ``fc.*``
+for a classifier's linear layer. Placeholders in braces are alternatives listed in ``words``. A new family of
+checkpoints is one more table. ``recognise`` finds the layout of a checkpoint from its keys.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-IGNORED = ""  # a known key that a backbone or classifier has no use for
+IGNORED = ""  # the name of tensors that no backbone and no classifier has
 
 _LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _COMMON = {
@@ -26,31 +26,38 @@ _COMMON = {
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The names of one family of checkpoints."""
+    """The tensor names of one family of checkpoints."""
 
     name: str
+    """Name in load reports and error messages."""
     keys: Mapping[str, str]
-    """Patterns of their keys, and our names for them."""
+    """Names in res3d, or ``IGNORED``, by pattern of the checkpoint's keys. The first pattern that matches decides."""
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The alternatives of each placeholder: regular expressions in the checkpoint's keys, and their replacements in the
+    names of res3d. A text that matches a regular expression without being equal to it is not replaced."""
     prefixes: tuple[str, ...] = ()
-    """Prefixes of some or all keys, without meaning."""
+    """Prefixes that are removed from the checkpoint's keys."""
     stride_on: Literal["3x3", "1x1"] | None = None
-    """The convolution of its bottlenecks that strides; None: the file states it."""
+    """The convolution with the stride in bottlenecks; None: the spec in the file determines it."""
     order: Literal["post"] | None = "post"
-    """Order of its blocks' layers; None: the file states it."""
+    """Order of the layers in blocks; None: the spec in the file determines it."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
+    """Channel order of the clips or images that the checkpoints were trained on."""
     affine_norm: bool = False
-    """True if norms are a scale and a shift, with their statistics folded in."""
+    """True if norms have only a scale and a shift, into which the running statistics are folded."""
     neutral: Mapping[str, float] = field(default_factory=dict)
-    """Tensors of ours that this family has no counterpart of, and the value at which they change nothing."""
+    """Constants, by name in res3d, for tensors that these checkpoints lack; they do not change the results."""
 
     def rename(self, key: str) -> str | None:
-        """Our name of ``key``; IGNORED if it is known and not needed, None if it is unknown."""
+        """Return the name in res3d of a checkpoint's key; IGNORED for tensors that res3d does not need.
+
+        Returns None for a key that this layout does not have.
+        """
         for prefix in self.prefixes:
             key = key.removeprefix(prefix)
-        for pattern, ours in self._patterns:
+        for pattern, name in self._patterns:
             if match := pattern.fullmatch(key):
-                return _fill(ours, match, self._all_words)
+                return _replace_placeholders(name, match, self._all_words)
         return None
 
     @cached_property
@@ -63,42 +70,40 @@ class Layout:
             return f"(?P<{match[1]}>{'|'.join(self._all_words[match[1]])})"
 
         compiled = []
-        for pattern, ours in self.keys.items():
+        for pattern, name in self.keys.items():
             parts = re.split(r"(\{\w+\})", pattern)
             text = "".join(re.sub(r"\{(\w+)\}", group, p) if p.startswith("{") else re.escape(p) for p in parts)
-            compiled.append((re.compile(text), ours))
+            compiled.append((re.compile(text), name))
         return tuple(compiled)
 
 
 def recognise(keys: Iterable[str], layouts: Sequence[Layout] | None = None) -> Layout:
-    """The one of ``layouts`` (by default, those of backbones) that knows most of ``keys``; of equals, the first.
+    """Return the layout that has names for most of a checkpoint's keys; of several, the first.
+
+    Args:
+        keys: the keys of the checkpoint.
+        layouts: the candidates; by default the layouts of backbones and classifiers.
 
     Raises:
-        ValueError: none knows half of them.
+        ValueError: no layout has names for more than half of the keys.
     """
     keys, layouts = list(keys), LAYOUTS if layouts is None else layouts
-    known = {layout.name: sum(layout.rename(key) is not None for key in keys) for layout in layouts}
-    best = max(layouts, key=lambda layout: known[layout.name])
-    if not keys or known[best.name] * 2 <= len(keys):
-        first = f", first {keys[0]!r}" if keys else ""
+    counts = {layout.name: sum(layout.rename(key) is not None for key in keys) for layout in layouts}
+    best = max(layouts, key=lambda layout: counts[layout.name])
+    if not keys or counts[best.name] * 2 <= len(keys):
+        first = f" (first {keys[0]!r})" if keys else ""
         names = ", ".join(layout.name for layout in layouts)
-        raise ValueError(f"{len(keys)} keys{first}, are of no layout that is known ({names})")
+        raise ValueError(f"{len(keys)} keys{first} match no layout (accepted: {names})")
     return best
 
 
-def _fill(ours: str, match: re.Match[str], words: Mapping[str, Mapping[str, str]]) -> str:
-    def word(placeholder: re.Match[str]) -> str:
-        theirs = match[placeholder[1]]
-        return words[placeholder[1]].get(theirs, theirs)
+def _replace_placeholders(name: str, match: re.Match[str], words: Mapping[str, Mapping[str, str]]) -> str:
+    def replacement(placeholder: re.Match[str]) -> str:
+        text = match[placeholder[1]]
+        return words[placeholder[1]].get(text, text)
 
-    return re.sub(r"\{(\w+)\}", word, ours)
+    return re.sub(r"\{(\w+)\}", replacement, name)
 
-
-_OWN_NAMES = {
-    "{stage}.{rest}": "{stage}.{rest}",
-    "fc.{leaf}": "fc.{leaf}",
-    "{head}.{any}": IGNORED,
-}
 
 RES3D = Layout(
     name="res3d",
@@ -107,12 +112,16 @@ RES3D = Layout(
         "rest": {r"(?:conv|norm|\d+)\..*": ""},
         "head": {r"neck|tpn|\w+_head": ""},  # of a detector
     },
-    keys=_OWN_NAMES,
+    keys={
+        "{stage}.{rest}": "{stage}.{rest}",
+        "fc.{leaf}": "fc.{leaf}",
+        "{head}.{any}": IGNORED,
+    },
     prefixes=("backbone.",),
     order=None,
 )
 
-RESNET = Layout(  # torchvision's image ResNets, timm's, 3D-ResNets (Hara), I3ResNet: told apart by their shapes
+RESNET = Layout(  # of torchvision (images), timm, 3D-ResNets (Hara) and I3ResNet; only their tensor shapes differ
     name="torchvision resnet",
     words={"head": {r"backbone\.fpn|rpn|roi_heads": ""}},
     keys={
@@ -123,7 +132,7 @@ RESNET = Layout(  # torchvision's image ResNets, timm's, 3D-ResNets (Hara), I3Re
         "{layer}.{block}.downsample.0.weight": "{layer}.{block}.shortcut.conv.weight",
         "{layer}.{block}.downsample.1.{leaf}": "{layer}.{block}.shortcut.norm.{leaf}",
         "fc.{leaf}": "fc.{leaf}",
-        "classifier.{leaf}": "fc.{leaf}",  # I3ResNet's, a convolution of 1×1×1
+        "classifier.{leaf}": "fc.{leaf}",  # I3ResNet: a 1×1×1 convolution
         "{head}.{any}": IGNORED,
     },
     prefixes=("backbone.body.",),  # of torchvision's detectors
@@ -184,7 +193,7 @@ def _pytorchvideo(name: str, stages: Mapping[str, str], head: str) -> Layout:
 
 
 PYTORCHVIDEO = _pytorchvideo("pytorchvideo", {str(i): f"conv{i + 1}" for i in (1, 2, 3, 4)}, head="5")
-PYTORCHVIDEO_POOLED = _pytorchvideo(  # block 2 is the pool of C2D and I3D
+PYTORCHVIDEO_POOLED = _pytorchvideo(  # C2D and I3D, whose block 2 is a pooling layer
     "pytorchvideo, pooled", {"1": "conv2", "3": "conv3", "4": "conv4", "5": "conv5"}, head="6"
 )
 
@@ -220,7 +229,7 @@ CAFFE2 = Layout(
         "{res}_{block}_branch1_w": "{res}.{block}.shortcut.conv.weight",
         "{res}_{block}_branch1_bn_{affine}": "{res}.{block}.shortcut.norm.{affine}",
         "fc1000_{wb}": "fc.{wb}",
-        "conv1_b": IGNORED,  # a bias of zeros that Caffe2's ImageNet files carry
+        "conv1_b": IGNORED,  # Caffe2's ImageNet files contain it, and it is zero
         "{any}_momentum": IGNORED,
         "{heads}{any}": IGNORED,
         "lr": IGNORED,

@@ -1,4 +1,7 @@
-"""Weights of any origin into a model that exists: worked out as a whole first, so a refused file changes nothing."""
+"""Loading of weights of any layout into an existing model.
+
+All new values are computed and checked before the first one is copied, so a failed load leaves the model unchanged.
+"""
 
 import torch
 from torch import nn
@@ -23,26 +26,30 @@ def load_weights(
     norm_eps: float | None = None,
     channels: Channels = "keep",
 ) -> LoadReport:
-    """Copy weights into ``model``, all or nothing.
+    """Copy weights into ``model``. If an error is raised, the model is unchanged.
 
-    The origin of a checkpoint is recognised from its keys (``res3d.weights.layouts``). Kernels of images are inflated
-    to the model's temporal size; plain convolutions enter factored (2+1)D ones so that the network computes the same.
+    The layout of a checkpoint is recognised from its keys (``res3d.weights.layouts``). 2D kernels are inflated to the
+    temporal size of the model's kernels. Plain convolutions are converted to the factored (2+1)D convolutions of the
+    model such that the network computes the same function.
 
     Args:
-        model: a backbone, classifier or detector. What a checkpoint has of other heads, and of stages beyond the body,
-            is left aside.
-        source: a registered name (``list_weights()``), a file, a state dict with anyone's names, or one of these that
-            ``open_weights`` has opened.
-        inflate: how a 2D kernel becomes a 3D one, see ``inflate_kernel``.
-        strict: refuse missing and unexpected tensors.
-        norm_eps: sets the eps of the model's norms; a checkpoint does not say what it was trained with.
-        channels: what to do with the first convolution's input channels, see ``change_channels``; BGR weights
-            (Detectron's) are not turned unless ``"reverse"`` asks for it, and the report says that they are BGR.
+        model: a backbone, classifier or detector. Tensors of other heads, and of stages beyond the body, are ignored.
+        source: a registered name (``list_weights()``), a file, a state dict in any known layout, or a source opened by
+            ``open_weights``.
+        inflate: how 2D kernels are inflated, see ``inflate_kernel``.
+        strict: raise an error for missing or unexpected tensors.
+        norm_eps: the eps to set in the model's norms; by default that of the registry entry, or else the model's.
+        channels: how the input channels of the first convolution are changed, see ``change_channels``. BGR weights
+            (Detectron) are reversed only with ``"reverse"``; the report gives the channel order of the checkpoint.
+
+    Returns:
+        The report: which tensors were loaded, inflated, initialized, missing, unexpected or ignored.
 
     Raises:
         FileNotFoundError: no such file.
-        WeightsError: an unreadable file, unknown names, a tensor of another shape, strides in another place, or
-            (strict) missing or unexpected tensors.
+        WeightsError: an unreadable file, an unknown layout, a tensor of another shape, strides on another convolution,
+            or (strict) missing or unexpected tensors.
+        TypeError: ``model`` is not a backbone, classifier or detector.
         ValueError: an unknown ``inflate`` or ``channels``, or a negative ``norm_eps``.
     """
     if inflate not in INFLATIONS:
@@ -50,7 +57,7 @@ def load_weights(
     if channels not in CHANNELS:
         raise ValueError(f"channels must be one of {', '.join(map(repr, CHANNELS))}, not {channels!r}")
     if norm_eps is not None and not norm_eps >= 0:
-        raise ValueError(f"norm_eps must be ≥ 0, not {norm_eps!r}")
+        raise ValueError(f"norm_eps must be at least 0, not {norm_eps!r}")
     kind, opened = kind_of(model), open_weights(source)
     norm_eps = opened.norm_eps if norm_eps is None else norm_eps
     spec = kind.backbone_spec(model)
@@ -63,10 +70,10 @@ def load_weights(
         if strict:
             _check_complete(account, layout, spec)
     except ValueError as error:
-        raise WeightsError(f"{opened.name}: {_in_names(error, opened, spec)}") from None
+        raise WeightsError(f"{opened.name}: {_name_networks(error, opened, spec)}") from None
     with torch.no_grad():
-        for key, tensor in account.filled.items():
-            account.own[key].copy_(tensor)
+        for name, value in account.new_values.items():
+            account.model_tensors[name].copy_(value)
     if norm_eps is not None:
         kind.set_norm_eps(model, norm_eps)
     return account.report(opened.name, eps)
@@ -75,7 +82,7 @@ def load_weights(
 def _check_function(
     model: nn.Module, kind: AnyKind, source: WeightsSource, layout: Layout, norm_eps: float | None
 ) -> None:
-    """Refuse weights of a model that computes something else with tensors of the same shapes."""
+    """Check that the weights belong to a model that computes the same function; the shapes alone cannot show it."""
     spec, saved = kind.backbone_spec(model), source.spec if source.is_saved else None
     check_order(layout, spec)
     check_strides(layout, saved, spec)
@@ -86,48 +93,50 @@ def _check_function(
 
 
 def _plan(model: nn.Module, kind: AnyKind, source: WeightsSource, layout: Layout, surgery: Surgery) -> Account:
-    """Work out every tensor of the model, and account for every one of the checkpoint."""
+    """Compute the new value of every tensor of the model, without changing the model."""
     account = Account(model, kind.prefixes, source.tensors, layout)
     last = kind.backbone_spec(model).stage_names[-1]
     for layer in FactoredLayer.find(account):
         surgery.factor(layer)
-    for ours, mine in account.own.items():
-        if ours in account.filled:
+    for name, current in account.model_tensors.items():
+        if name in account.new_values:
             continue
-        name = _name_in_source(ours, account, last)
-        if theirs := account.theirs.get(name):
-            tensor, changed = surgery.fit(ours, mine, theirs)
-            account.fill(ours, tensor, "inflated" if changed else "loaded")
-            account.use(name)
-        elif layout.affine_norm and ours.endswith(STATISTICS) and f"{ours.rsplit('.', 1)[0]}.weight" in account.theirs:
-            account.fill(ours, surgery.identity(ours, mine), "initialized")
-        elif ours in layout.neutral:
-            account.fill(ours, torch.full(mine.shape, layout.neutral[ours]), "initialized")
+        source_name = _name_in_source(name, account, last)
+        norm = name.rsplit(".", 1)[0]
+        if entry := account.checkpoint_tensors.get(source_name):
+            tensor, changed = surgery.fit(name, current, entry)
+            account.fill(name, tensor, "inflated" if changed else "loaded")
+            account.mark_used(source_name)
+        elif layout.affine_norm and name.endswith(STATISTICS) and f"{norm}.weight" in account.checkpoint_tensors:
+            account.fill(name, surgery.identity(name, current), "initialized")
+        elif name in layout.neutral:
+            account.fill(name, torch.full(current.shape, layout.neutral[name]), "initialized")
     return account
 
 
-def _name_in_source(ours: str, account: Account, last: str) -> str:
-    """The tensor that fills ``ours``: its namesake, but for the final norm of a pre-activation body that ends early.
+def _name_in_source(name: str, account: Account, last: str) -> str:
+    """Return the name of the checkpoint's tensor that fills the model's tensor ``name``.
 
-    There it is the first norm of the block that came next, which normalised the same map.
+    It is the same name, except for the final norm of a pre-activation body that ends before the checkpoint's last
+    stage. In the checkpoint, the first norm of the next stage normalises that feature map.
     """
-    if ours in account.theirs or not ours.startswith(f"{last}.norm."):
-        return ours
-    following = f"conv{int(last.removeprefix('conv')) + 1}"
-    return ours.replace(f"{last}.norm.", f"{following}.0.preact.norm.")
+    if name in account.checkpoint_tensors or not name.startswith(f"{last}.norm."):
+        return name
+    next_stage = f"conv{int(last.removeprefix('conv')) + 1}"
+    return name.replace(f"{last}.norm.", f"{next_stage}.0.preact.norm.")
 
 
 def _check_complete(account: Account, layout: Layout, spec: BackboneSpec) -> None:
     missing, unexpected = account.missing, account.unexpected
     if missing or unexpected:
-        what = describe_misfits({"missing": missing, "unexpected": unexpected})
-        raise OtherArchitectureError(f"{layout.name} weights, but not of this {spec.name} ({what})")
+        misfits = describe_misfits({"missing": missing, "unexpected": unexpected})
+        raise OtherArchitectureError(f"{layout.name} weights, but not of this {spec.name} ({misfits})")
 
 
-def _in_names(error: ValueError, source: WeightsSource, spec: BackboneSpec) -> str:
-    """The message for a file that does not fit: if it holds another network, the names of both."""
-    its_own = not isinstance(error, WeightsError)  # of an option: the file has no part in it
-    if its_own or not source.is_saved or source.spec is None or source.spec.name == spec.name:
+def _name_networks(error: ValueError, source: WeightsSource, spec: BackboneSpec) -> str:
+    """Return the error message; if a res3d file contains another network, with the names of both networks."""
+    is_complete = not isinstance(error, WeightsError)  # about an option, or from ``ModelKind.check_saved``
+    if is_complete or not source.is_saved or source.spec is None or source.spec.name == spec.name:
         return str(error)
     holds = f"holds {source.spec.name}, not {spec.name}"
     return holds if isinstance(error, OtherArchitectureError) else f"{holds} ({error})"

@@ -1,4 +1,4 @@
-"""Functions of 0.1.0 that ask one thing of weights: attributes of ``open_weights(weights)`` now."""
+"""Functions of res3d 0.1.0 that later versions replace by attributes of ``open_weights(weights)``."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Checkpoint files of any origin as plain dictionaries of tensors. Nothing that a file contains is executed."""
+"""Reading of checkpoint files into plain dictionaries of tensors, without executing anything that a file contains."""
 
 import pickle
 import warnings
@@ -16,62 +16,62 @@ from torch import Tensor
 from res3d.weights.report import WeightsError
 
 METADATA_KEY = "res3d"
-"""In the safetensors files that res3d writes; its value is JSON."""
+"""Key of the metadata in safetensors files that res3d writes; its value is JSON."""
 ARRAYS = (".npz", ".npy")
-"""Suffixes of arrays, such as extracted features, which no checkpoint has."""
+"""Suffixes of NumPy files, such as extracted features, which are not checkpoints."""
 
-# What a pickle may name: how NumPy rebuilds arrays and numbers, and plain containers. ``_codecs.encode`` only turns
-# text into bytes, which is how Python 2's strings come.
-_ADMITTED: dict[tuple[str, str], object] = {
+# The only objects that a pickle may refer to: NumPy's constructors of arrays and scalars, and plain containers.
+# ``_codecs.encode`` only converts text to bytes; pickles of Python 2's strings use it.
+_ALLOWED: dict[tuple[str, str], object] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): lambda text, encoding="latin1": text.encode(encoding),
 }
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _ADMITTED[_module, "_reconstruct"] = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
-    _ADMITTED[_module, "scalar"] = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    _ALLOWED[_module, "_reconstruct"] = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+    _ALLOWED[_module, "scalar"] = np._core.multiarray.scalar  # type: ignore[attr-defined]
 for _module in ("numpy.core.numeric", "numpy._core.numeric"):
-    _ADMITTED[_module, "_frombuffer"] = np._core.numeric._frombuffer  # type: ignore[attr-defined]
+    _ALLOWED[_module, "_frombuffer"] = np._core.numeric._frombuffer  # type: ignore[attr-defined]
 
 
 class TensorFile(Protocol):
     """An open safetensors file."""
 
     def keys(self) -> list[str]:
-        """Return the names of its tensors."""
+        """Return the names of the tensors."""
 
     def metadata(self) -> Mapping[str, str] | None:
-        """Return its metadata, if it has any."""
+        """Return the metadata of the file, or None."""
 
     def get_tensor(self, name: str) -> Tensor:
-        """Read a tensor."""
+        """Read one tensor."""
 
 
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
-        if (module, name) in _ADMITTED:
-            return _ADMITTED[module, name]
-        raise WeightsError(f"the pickle asks for {module}.{name}, which is neither an array nor a plain container")
+        if (module, name) in _ALLOWED:
+            return _ALLOWED[module, name]
+        raise WeightsError(f"the pickle refers to {module}.{name}, which is neither an array nor a plain container")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors, torch (.pth, .pt, .pyth, .tar, .bin) or Caffe2 / detectron2 pickle (.pkl) file.
+    """Read the tensors of a checkpoint file.
 
-    Wrappers around the tensors (``state_dict``, ``model``, ``model_state``, ``blobs``) and ``module.`` prefixes are
-    taken off; entries that are no tensors (epoch, optimizer, ...) are left out.
+    The suffix decides the format: .safetensors; .pkl, a pickle of arrays from Caffe2 or detectron2; any other suffix
+    (.pth, .pt, .pyth, .tar, .bin, ...), a file written by ``torch.save``. The result is as for ``unwrap``.
 
     Raises:
         FileNotFoundError: no such file.
-        WeightsError: no weights, a damaged file, or one that asks for more than arrays.
+        WeightsError: a file without tensors, a damaged file, or a pickle of other objects than arrays.
     """
-    path = _existing(path)
+    path = _check_exists(path)
     try:
         if path.suffix in ARRAYS:
-            raise WeightsError("NumPy arrays, which are no checkpoint")
+            raise WeightsError("NumPy arrays are not a checkpoint")
         if path.suffix == ".safetensors":
             with _open_safetensors(path) as file:
-                return unwrap({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
+                return unwrap({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (not a mapping)
         data = _read_pickle(path) if path.suffix == ".pkl" and not _is_zip(path) else _read_torch(path)
         return unwrap(data)
     except WeightsError as error:
@@ -79,13 +79,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_metadata(path: str | Path) -> str | None:
-    """The metadata of a file that res3d wrote, without reading its tensors; None for other files.
+    """Read the metadata of a file that res3d wrote, as JSON text, without reading the tensors; None for other files.
 
     Raises:
         FileNotFoundError: no such file.
         WeightsError: a damaged safetensors file.
     """
-    path = _existing(path)
+    path = _check_exists(path)
     if path.suffix != ".safetensors":
         return None
     try:
@@ -97,7 +97,11 @@ def read_metadata(path: str | Path) -> str | None:
 
 
 def unwrap(data: object) -> dict[str, Tensor]:
-    """The tensors of a checkpoint without its wrappers and without ``module.`` before their names.
+    """Return the tensors of a checkpoint by name.
+
+    Enclosing dictionaries (``state_dict``, ``model_state``, ``model``, ``blobs``) are opened, arrays are converted to
+    tensors, ``module.`` prefixes common to all names are removed, and other entries (epoch, optimizer, ...) are
+    dropped.
 
     Raises:
         WeightsError: there is no tensor.
@@ -110,7 +114,7 @@ def unwrap(data: object) -> dict[str, Tensor]:
             break
         data = inner[0]
     if not isinstance(data, Mapping):
-        raise WeightsError(f"holds a {type(data).__name__}, no named tensors")
+        raise WeightsError(f"holds a {type(data).__name__}, not named tensors")
     tensors = {}
     for key, value in data.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
@@ -124,10 +128,10 @@ def unwrap(data: object) -> dict[str, Tensor]:
     return tensors
 
 
-def _existing(path: str | Path) -> Path:
+def _check_exists(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such weight file")
+        raise FileNotFoundError(f"{path}: no such weights file")
     return path
 
 
@@ -148,12 +152,12 @@ def _is_zip(path: Path) -> bool:
 def _read_torch(path: Path) -> object:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the pickle protocols of files that are refused all the same
+            warnings.simplefilter("ignore")  # torch warns about pickle protocols of files that it then refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
-        # torch's message advises to load without the guard; only its first sentence is a fact about the file.
+        # The rest of torch's message advises to load the file with weights_only=False, which would execute its code.
         reason = str(error).strip().splitlines()[0].split(". ")[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"not a file of weights alone that torch can read ({reason})") from None
+        raise WeightsError(f"not a file of weights that torch can read ({reason})") from None
 
 
 def _read_pickle(path: Path) -> object:

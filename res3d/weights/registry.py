@@ -1,4 +1,4 @@
-"""Published weights by name: url, training data, licence, accuracy, and the clips that they take."""
+"""Registry of published weights: URL, training data, licence, accuracy and clip spec by name."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,60 +16,68 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsEntry:
-    """One published checkpoint. Accuracies are as published, in percent, by the protocol that ``note`` names.
+    """Registry entry of one published checkpoint.
 
-    A detector's fits ``model`` as its backbone, and ``res3d.detection.mask_rcnn_3d`` as a whole.
+    The checkpoint of a detector fits a detector (``res3d.detection.mask_rcnn_3d``), and its backbone alone fits
+    ``model``.
     """
 
     name: str
     """"origin/model.dataset[_v2]"."""
     model: str
-    """The catalogued backbone that it fits."""
+    """Name in the catalog of the backbone that the checkpoint fits."""
     url: str
     sha256: str | None
-    """The first digits, where the origin publishes them."""
+    """First digits of the file's SHA-256 (hex); None if the origin does not publish them."""
     megabytes: float | None
+    """Size of the file; None if the origin does not publish it."""
     licence: str
     dataset: str
+    """Name of the training dataset."""
     categories: tuple[str, ...] | None
+    """Class names in the order of the outputs; the first one of a detector is the background."""
     accuracy: Mapping[str, float]
+    """Published results in percent, by metric ("top1", "top5", "box_map", ...); ``note`` has the protocol."""
     clip: ClipSpec
-    """The clips that it was trained on."""
+    """The clips that the checkpoint was trained on."""
     norm_eps: float = 1e-5
+    """Eps of the norms in training."""
     task: Literal["classification", "detection"] = "classification"
     note: str = ""
+    """Protocol of the published results, and whether kernels are inflated."""
 
     @property
     def preprocessing(self) -> dict[str, object]:
-        """The clip as plain values, with its length and step as ``clip_length`` and ``clip_step``."""
+        """The fields of ``clip`` as plain values, with length and step renamed to ``clip_length`` and ``clip_step``."""
         names = {"length": "clip_length", "step": "clip_step"}
         return {names.get(name, name): getattr(self.clip, name) for name in self.clip.to_dict()}
 
     @property
     def file_name(self) -> str:
+        """Name of the file: the last part of ``url``."""
         return PurePosixPath(self.url).name
 
 
 def list_weights(pattern: str = "*") -> dict[str, WeightsEntry]:
-    """The registered weights whose names match a shell-style ``pattern``: entries by name, sorted."""
+    """Return the registry entries whose names match a shell-style ``pattern``, by name, sorted."""
     return {name: entry for name, entry in sorted(_registry().items()) if fnmatchcase(name, pattern)}
 
 
 def is_registered(source: object) -> bool:
-    """True if ``source`` is a name of a registered origin ("origin/model.dataset") and no file has that path."""
+    """Return True if ``source`` starts with a registered origin ("origin/model.dataset") and no file has that path."""
     origins = {name.partition("/")[0] for name in _registry()}
     return isinstance(source, str) and source.partition("/")[0] in origins and not Path(source).exists()
 
 
 def find_weights(name: str) -> WeightsEntry:
-    """The registered weights of this name.
+    """Return the registry entry ``name``.
 
     Raises:
-        ValueError: no such name.
+        ValueError: an unknown name; the message suggests a similar one.
     """
     if name not in _registry():
         hint = did_you_mean(name, _registry())
-        raise ValueError(f"no weights are registered as {name!r}{hint} (res3d.list_weights() names them)")
+        raise ValueError(f"no weights are registered as {name!r}{hint} (see res3d.list_weights())")
     return _registry()[name]
 
 
@@ -80,7 +88,7 @@ def _registry() -> dict[str, WeightsEntry]:
 
 
 def _torchvision(enum: type[Enum], model: str, name: str, note: str, clip: ClipSpec) -> Iterator[WeightsEntry]:
-    """Yield the entries of one of torchvision's weight enums, with what it says of them, completing ``clip``."""
+    """Yield an entry for each member of a weights enum of torchvision; its transforms complete ``clip``."""
     for member in enum:
         weights = member.value
         preset = weights.transforms()
@@ -94,7 +102,7 @@ def _torchvision(enum: type[Enum], model: str, name: str, note: str, clip: ClipS
             url=weights.url,
             sha256=PurePosixPath(weights.url).stem.rpartition("-")[2],
             megabytes=weights.meta["_file_size"],
-            licence="BSD-3-Clause (torchvision); see the data set's own terms",
+            licence="BSD-3-Clause (torchvision); see the terms of the dataset",
             dataset=dataset,
             categories=tuple(weights.meta["categories"]),
             accuracy={"top1": metrics["acc@1"], "top5": metrics["acc@5"]},
@@ -113,7 +121,7 @@ def _torchvision_video() -> Iterator[WeightsEntry]:
     from torchvision.models import video
 
     enums = {"r3d_18": video.R3D_18_Weights, "mc3_18": video.MC3_18_Weights, "r2plus1d_18": video.R2Plus1D_18_Weights}
-    note = "accuracy of 5 clips a video"
+    note = "accuracy over 5 clips per video"
     for name, enum in enums.items():
         yield from _torchvision(enum, name, name, note, ClipSpec(length=16, fps=15.0))
 
@@ -133,7 +141,7 @@ def _torchvision_images() -> Iterator[WeightsEntry]:
         "wide_resnet50_2": resnet.Wide_ResNet50_2_Weights,
         "wide_resnet101_2": resnet.Wide_ResNet101_2_Weights,
     }
-    note = "of images; inflated into the 3D body, which keeps its accuracy on equal frames"
+    note = "of images; inflated into the 3D body, which has the same accuracy on clips of equal frames"
     for name, enum in enums.items():
         yield from _torchvision(enum, f"{name}_3d", name, note, ClipSpec(length=1, antialias=True))
 
@@ -159,19 +167,19 @@ def _torchvision_detectors() -> Iterator[WeightsEntry]:
                 url=weights.url,
                 sha256=PurePosixPath(weights.url).stem.rpartition("-")[2],
                 megabytes=weights.meta["_file_size"],
-                licence="BSD-3-Clause (torchvision); see the data set's own terms",
+                licence="BSD-3-Clause (torchvision); see the terms of the dataset",
                 dataset=dataset,
                 categories=tuple(weights.meta["categories"]),
                 accuracy=dict(metrics),
                 clip=ClipSpec(length=1, resize=800, mean=IMAGENET_MEAN, std=IMAGENET_STD),
-                # torchvision sets it so when it loads these, to undo a change of its own (pytorch/vision#2933).
+                # As torchvision, which trained these with eps 0 before it changed its default (pytorch/vision#2933).
                 norm_eps=0.0 if label == "coco" and not name.endswith("_v2") else 1e-5,
                 task="detection",
-                note="of images; inflated into the 3D detector, which gives the same boxes on equal frames",
+                note="of images; inflated into the 3D detector, which gives the same boxes on clips of equal frames",
             )
 
 
-# PyTorchVideo's model zoo: file, clip length × step, top-1 and top-5 (of 30 views). Its hub publishes no hashes.
+# PyTorchVideo's model zoo, which publishes no hashes: backbone, file, clip length, step, top-1, top-5 (of 30 views).
 _PYTORCHVIDEO_ROOT = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 _PYTORCHVIDEO_ROWS: list[tuple[str, str, int, int, float, float]] = [
     ("c2d_r50", "C2D_8x8_R50.pyth", 8, 8, 71.46, 89.68),
@@ -185,7 +193,7 @@ _PYTORCHVIDEO_ROWS: list[tuple[str, str, int, int, float, float]] = [
 def _pytorchvideo() -> Iterator[WeightsEntry]:
     from torchvision.models.video import R3D_18_Weights
 
-    # Both number Kinetics-400's classes in alphabetical order.
+    # Both projects number the classes of Kinetics-400 in alphabetical order.
     categories = tuple(R3D_18_Weights.KINETICS400_V1.meta["categories"])
     for model, file, length, step, top1, top5 in _PYTORCHVIDEO_ROWS:
         yield WeightsEntry(
@@ -194,7 +202,7 @@ def _pytorchvideo() -> Iterator[WeightsEntry]:
             url=f"{_PYTORCHVIDEO_ROOT}/{file}",
             sha256=None,
             megabytes=None,
-            licence="Apache-2.0 (PyTorchVideo); see the data set's own terms",
+            licence="Apache-2.0 (PyTorchVideo); see the terms of the dataset",
             dataset="Kinetics-400",
             categories=categories,
             accuracy={"top1": top1, "top5": top5},
@@ -207,5 +215,5 @@ def _pytorchvideo() -> Iterator[WeightsEntry]:
                 mean=(0.45, 0.45, 0.45),
                 std=(0.225, 0.225, 0.225),
             ),
-            note="accuracy of 10 clips × 3 crops a video",
+            note="accuracy over 10 clips × 3 crops per video",
         )

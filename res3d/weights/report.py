@@ -1,40 +1,41 @@
-"""The report of a load, key by key, and the error of one that fails."""
+"""The report of a successful load, and the error of a failed one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
 class WeightsError(ValueError):
-    """Weights that cannot be read, or do not belong to the model; the message names the file and the first culprit."""
+    """Weights that cannot be read or do not fit the model; the message names the source and the first mismatch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadReport:
-    """Account of every tensor of a checkpoint and of the model.
+    """Result of a load for each tensor of the checkpoint and of the model.
 
-    ``loaded``, ``inflated``, ``initialized`` and ``missing`` are the model's names, each tensor in one of them;
-    ``unexpected`` and ``ignored`` are the checkpoint's.
+    ``loaded``, ``inflated``, ``initialized`` and ``missing`` list keys of the model, and no key is in two of them.
+    ``unexpected`` and ``ignored`` list keys of the checkpoint.
     """
 
     source: str
+    """The registered name, the path, or "a state dict"."""
     layout: str
-    """The library whose names the checkpoint has."""
+    """Name of the checkpoint's layout: the library whose tensor names it has."""
     channel_order: str
-    """"rgb" or "bgr": of the input that the checkpoint was trained on."""
+    """"rgb" or "bgr": channel order of the clips or images that the checkpoint was trained on."""
     norm_eps: float
-    """Eps of the model's norms; a checkpoint does not say what it was trained with."""
+    """Eps of the model's norms after the load. Most checkpoints do not contain the eps that they were trained with."""
     loaded: tuple[str, ...]
-    """Copied."""
+    """Tensors copied from the checkpoint."""
     inflated: tuple[str, ...]
-    """Made of a tensor with fewer frames, or with another number of input channels."""
+    """Kernels computed from a kernel with fewer frames or with other input channels."""
     initialized: tuple[str, ...]
-    """Not in the checkpoint and set so that the network computes what it did."""
+    """Tensors without a counterpart in the checkpoint, set such that the network computes the same function."""
     missing: tuple[str, ...]
-    """Not in the checkpoint and left as they were."""
+    """Tensors without a counterpart in the checkpoint, left unchanged."""
     unexpected: tuple[str, ...]
-    """Without a use in the model, and not known to be without one."""
+    """Checkpoint tensors of a stage of the model that the model lacks, or with a name that the layout does not have."""
     ignored: tuple[str, ...]
-    """Known and not needed: other heads, stages beyond the body, optimizer state."""
+    """Checkpoint tensors that the model does not need: other heads, stages beyond the body, optimizer state."""
 
     def __str__(self) -> str:
         order = "" if self.channel_order == "rgb" else f", trained on {self.channel_order.upper()} input"
@@ -47,5 +48,5 @@ class LoadReport:
 
 
 def describe_misfits(names: Mapping[str, Sequence[str]]) -> str:
-    """Return "3 missing, first 'a'; 1 unexpected, first 'b'" for names of tensors under those words."""
+    """Return a summary such as "3 missing, first 'a'; 1 unexpected, first 'b'" of tensor names by category."""
     return "; ".join(f"{len(keys)} {word}, first {keys[0]!r}" for word, keys in names.items() if keys)

@@ -60,7 +60,7 @@ def test_file_of_another_library_needs_the_flag_model(video, tmp_path, capsys):
     torch.save(enliven(torchvision.models.resnet18(num_classes=3)).state_dict(), tmp_path / "f.pth")
     command = ["classify", str(video), "--weights", str(tmp_path / "f.pth"), *SMALL]
     assert main(command) == 2
-    assert "f.pth does not say what classifier it belongs to; name its backbone" in capsys.readouterr().err
+    assert "f.pth does not describe its model; name the backbone of its classifier" in capsys.readouterr().err
     assert main([*command, "--model", "resnet18_3d"]) == 0
     assert "class 2" in capsys.readouterr().out
 
@@ -82,7 +82,7 @@ def test_invalid_input_gives_one_line_and_its_exit_code(classifier, video, tmp_p
         ([*base, "--weights", str(path), "--step", "0"], 2, "clip step must be a whole number from 1"),
         ([*base, "--weights", str(path), "--fps", "0"], 2, "--fps must be ≥ 1e-06, not 0.0"),
         ([*base, "--weights", "torchvision/r3d_18"], 2, "no weights are registered as 'torchvision/r3d_18'"),
-        ([*base, "--weights", "gone.pth"], 1, "gone.pth: no such weight file"),
+        ([*base, "--weights", "gone.pth"], 1, "gone.pth: no such weights file"),
         ([*base, "--weights", str(tmp_path / "backbone.safetensors")], 1, "holds a ResNet3d, not a classifier"),
         (["classify", "gone.mp4", "--weights", str(path), *SMALL], 1, "gone.mp4: no such file"),
     ):

@@ -88,9 +88,9 @@ def test_invalid_input_gives_one_line_and_writes_nothing(checkpoint, tmp_path, c
         ([path, out, "--model", "resnet18"], 2, "no backbone is called 'resnet18'"),
         ([path, out, "--model", "resnet34_3d"], 1, "missing"),
         ([tmp_path / "bad.pth", out, *model], 1, "bad.pth: not a file of weights"),
-        ([tmp_path / "bad.npz", out], 1, "bad.npz: NumPy arrays, which are no checkpoint"),
+        ([tmp_path / "bad.npz", out], 1, "bad.npz: NumPy arrays are not a checkpoint"),
         ([tmp_path / "bad.pth", out], 1, "bad.pth: not a file of weights"),
-        ([tmp_path / "gone.pth", out, *model], 1, "gone.pth: no such weight file"),
+        ([tmp_path / "gone.pth", out, *model], 1, "gone.pth: no such weights file"),
         ([path, out, *model, "--inflate", "centre"], 2, "--inflate: expected one of center, mean, repeat"),
     ):
         assert convert(*arguments) == code, message

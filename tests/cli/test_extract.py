@@ -306,7 +306,7 @@ def test_bad_weights_are_exit_code_1(extract, video, tmp_path, capsys):
     assert extract(video, "--weights", "missing.safetensors") == 1
     assert extract(video, "--weights", tmp_path / "w.safetensors") == 1
     errors = capsys.readouterr().err.splitlines()
-    assert errors[0] == "res3d extract: missing.safetensors: no such weight file"
+    assert errors[0] == "res3d extract: missing.safetensors: no such weights file"
     assert "w.safetensors: not a safetensors file" in errors[1]
     assert not Path("features").exists()
 

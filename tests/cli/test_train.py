@@ -129,7 +129,7 @@ def test_ctrl_c_writes_a_checkpoint(tmp_path, capsys, ctrl_c):
         ("train: {kind: sensor, windos: x}", 2, "train: unknown key 'windos'; did you mean 'windows'?"),
         ("model: {kind: classifier}", 2, "model: key 'backbone' is missing"),
         ("train: {kind: sensor, windows: no.npy, labels: no.npy}", 1, "no.npy: no such file"),
-        ("model: {kind: classifier, backbone: r3d_18, weights: no.pth}", 1, "no.pth: no such weight file"),
+        ("model: {kind: classifier, backbone: r3d_18, weights: no.pth}", 1, "no.pth: no such weights file"),
     ],
 )
 def test_invalid_input_gives_one_line_and_its_exit_code(tmp_path, capsys, lines, code, message):

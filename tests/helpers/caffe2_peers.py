@@ -12,7 +12,7 @@ from torchvision.ops import roi_align
 class Caffe2ResNet:
     """Detectron ResNet computed from its blobs: affine norms, and bottlenecks with the stride on the first 1×1."""
 
-    def __init__(self, depth: int, frames: int = 1) -> None:
+    def __init__(self, depth: int, frames: int = 1, channels: int = 64) -> None:
         generator = np.random.default_rng(0)
         self.blocks = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}[depth]
         self.bottleneck = depth >= 50
@@ -27,11 +27,11 @@ class Caffe2ResNet:
             self.blobs[f"{name}_s"] = generator.uniform(0.4, 1.0, out).astype(np.float32)
             self.blobs[f"{name}_b"] = generator.uniform(-0.5, 0.5, out).astype(np.float32)
 
-        conv("conv1", 64, 3, 7)
-        affine("res_conv1_bn", 64)
-        channels = 64
+        conv("conv1", channels, 3, 7)
+        affine("res_conv1_bn", channels)
+        first_width = channels
         for stage, count in enumerate(self.blocks, 2):
-            width = 64 * 2 ** (stage - 2)
+            width = first_width * 2 ** (stage - 2)
             out = width * 4 if self.bottleneck else width
             span = frames if stage > 2 else 1
             for block in range(count):

@@ -1,4 +1,4 @@
-"""A fused layer computes what its parts compute, whatever its shape and kernel."""
+"""Fused layers compute what the separate layers compute, for every shape and kernel."""
 
 import pytest
 import torch
@@ -6,20 +6,19 @@ from helpers.norms import random_norm
 from torch import nn
 
 from res3d.backbone.convs import ReplicatedTimeConv3d
-from res3d.inference.fold import fold_norm, is_fixed_norm
 from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack, choose_view
 
-CONVS = {  # kernel, stride, padding, dilation, groups: the view
+CONVS = {  # (kernel, stride, padding, dilation, groups), view
     "full": (((3, 3, 3), (2, 2, 2), (1, 1, 1), (1, 1, 1), 1), "volume"),
-    "spatial": (((1, 3, 3), (1, 2, 2), (0, 1, 1), (1, 1, 1), 1), "pictures"),
-    "dilated spatial": (((1, 3, 3), (1, 1, 1), (0, 2, 2), (1, 2, 2), 1), "pictures"),
-    "temporal": (((3, 1, 1), (2, 1, 1), (1, 0, 0), (1, 1, 1), 1), "columns"),
-    "dilated temporal": (((3, 1, 1), (1, 1, 1), (2, 0, 0), (2, 1, 1), 1), "columns"),
+    "spatial": (((1, 3, 3), (1, 2, 2), (0, 1, 1), (1, 1, 1), 1), "frames"),
+    "dilated spatial": (((1, 3, 3), (1, 1, 1), (0, 2, 2), (1, 2, 2), 1), "frames"),
+    "temporal": (((3, 1, 1), (2, 1, 1), (1, 0, 0), (1, 1, 1), 1), "pixels"),
+    "dilated temporal": (((3, 1, 1), (1, 1, 1), (2, 0, 0), (2, 1, 1), 1), "pixels"),
     "strided in time": (((1, 1, 1), (2, 2, 2), (0, 0, 0), (1, 1, 1), 1), "volume"),
-    "pointwise": (((1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1), "pictures"),
-    "pointwise in time": (((1, 1, 1), (2, 1, 1), (0, 0, 0), (1, 1, 1), 1), "columns"),
+    "pointwise": (((1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1), "frames"),
+    "pointwise in time": (((1, 1, 1), (2, 1, 1), (0, 0, 0), (1, 1, 1), 1), "pixels"),
     "depthwise": (((3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 4), "volume"),
-    "grouped": (((1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 2), "pictures"),
+    "grouped": (((1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 2), "frames"),
 }
 KINDS = [
     FusedConv,
@@ -30,7 +29,7 @@ KINDS = [
 ]
 
 
-def made(name: str, kind: type[nn.Conv3d] = nn.Conv3d, bias: bool = False) -> nn.Conv3d:
+def make_conv(name: str, kind: type[nn.Conv3d] = nn.Conv3d, bias: bool = False) -> nn.Conv3d:
     kernel, stride, padding, dilation, groups = CONVS[name][0]
     return kind(4, 8, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=bias)
 
@@ -38,8 +37,8 @@ def made(name: str, kind: type[nn.Conv3d] = nn.Conv3d, bias: bool = False) -> nn
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", CONVS)
 @torch.no_grad()
-def test_equals_convolution_norm_sum_and_relu(kind, name):
-    conv, norm, x = made(name), random_norm(8), torch.randn(2, 4, 7, 6, 5)
+def test_a_fused_layer_equals_convolution_norm_sum_and_relu(kind, name):
+    conv, norm, x = make_conv(name), random_norm(8), torch.randn(2, 4, 7, 6, 5)
     expected = norm(conv(x))
     residual = torch.randn_like(expected)
     assert choose_view(conv) == CONVS[name][1]
@@ -58,47 +57,32 @@ def test_equals_convolution_norm_sum_and_relu(kind, name):
 @pytest.mark.parametrize("name", ["full", "temporal"])
 @torch.no_grad()
 def test_frames_are_replicated_at_the_borders(kind, name):
-    conv, x = made(name, ReplicatedTimeConv3d, bias=True), torch.randn(1, 4, 5, 6, 6)
+    conv, x = make_conv(name, ReplicatedTimeConv3d, bias=True), torch.randn(1, 4, 5, 6, 6)
     torch.testing.assert_close(kind(conv, rectified=False, dtype=None)(x), conv(x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["full", "spatial", "temporal"])
-def test_channels_lie_innermost(kind, name):
-    y = kind(made(name), rectified=True, dtype=None)(torch.randn(2, 4, 7, 6, 5))
+def test_channels_of_the_output_lie_innermost_in_memory(kind, name):
+    y = kind(make_conv(name), rectified=True, dtype=None)(torch.randn(2, 4, 7, 6, 5))
     assert y.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["full", "spatial", "temporal"])
-def test_no_clips_give_no_maps(kind, name):
-    conv = made(name)
-    nothing = torch.zeros(0, 4, 7, 6, 5)
-    assert kind(conv, rectified=True, dtype=None)(nothing).shape == conv(nothing).shape
+def test_an_empty_batch_gives_an_empty_output(kind, name):
+    conv = make_conv(name)
+    empty = torch.zeros(0, 4, 7, 6, 5)
+    assert kind(conv, rectified=True, dtype=None)(empty).shape == conv(empty).shape
 
 
-def test_computes_in_its_own_type():
-    y = FusedConv(made("full"), rectified=False, dtype=torch.bfloat16)(torch.randn(1, 4, 3, 4, 4))
+def test_the_output_has_the_type_of_the_layer():
+    y = FusedConv(make_conv("full"), rectified=False, dtype=torch.bfloat16)(torch.randn(1, 4, 3, 4, 4))
     assert y.dtype == torch.bfloat16
 
 
-def test_fold_norm_is_exact_with_and_without_scale_and_bias():
-    weight, bias, x = torch.randn(8, 4, 1, 1, 1).double(), torch.randn(8).double(), torch.randn(1, 4, 2, 3, 3).double()
-    for norm in (random_norm(8).double(), nn.BatchNorm3d(8, affine=False).double().eval()):
-        for b in (bias, None):
-            expected = norm(nn.functional.conv3d(x, weight, b))
-            got = nn.functional.conv3d(x, *fold_norm(weight, b, norm))
-            torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
-
-
-def test_norms_that_depend_on_the_input_are_not_fixed():
-    assert is_fixed_norm(random_norm(8))
-    assert not is_fixed_norm(nn.GroupNorm(2, 8))
-    assert not is_fixed_norm(nn.BatchNorm3d(8, track_running_stats=False))
-
-
-def test_weights_are_put_in_order_anew_for_maps_of_another_size():
-    conv = made("full")
+def test_weights_are_packed_again_for_maps_of_another_size():
+    conv = make_conv("full")
     packed = PackedConv(conv, rectified=False, dtype=None)
     for size in [(5, 6, 7), (5, 6, 7), (3, 9, 4), (5, 6, 7)]:
         for clips in (1, 3):

@@ -1,4 +1,4 @@
-"""Freed memory that stays is not zeroed anew: counted in page faults, which depend on no clock."""
+"""Freed memory stays in the process, counted in page faults of the next allocation, which do not depend on time."""
 
 import os
 import platform
@@ -8,36 +8,47 @@ import sys
 import pytest
 from helpers.paths import ROOT
 
-pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc alone")
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+
+SIZE = 48 * 2**20  # bytes of the blocks that are allocated
+LOAD_ALONE = """
+from importlib.util import module_from_spec, spec_from_file_location
+
+spec = spec_from_file_location("malloc", "res3d/inference/malloc.py")
+malloc = module_from_spec(spec)
+spec.loader.exec_module(malloc)
+"""
+BYTES = (LOAD_ALONE, f"bytearray({SIZE})")  # without the package, whose import of PyTorch takes seconds
+TENSOR = ("import torch; from res3d.inference import malloc", f"torch.ones({SIZE // 4})")
 
 SCRIPT = """
 import resource
-import torch
-from res3d.inference.malloc import give_back_freed, usual_memory
+{load}
 
 def faults():
-    torch.ones(12 * 2**20)
+    {allocate}
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-def least():
+def fewest_faults():
     counts = [faults() for _ in range(6)]
     return min(b - a for a, b in zip(counts, counts[1:]))
 
-alone = least()
-with usual_memory():
-    usual = least()
-kept = least()
+untouched = fewest_faults()
+with malloc.usual_memory():
+    default = fewest_faults()
+after = fewest_faults()
 before = faults()
-give_back_freed()
-print(alone, usual, kept, faults() - before)
+malloc.give_back_freed()
+print(untouched, default, after, faults() - before)
 """
 
 
-def count(**environment: str) -> list[int]:
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
+def count_faults(load: str, allocate: str, **environment: str) -> list[int]:
+    """Count page faults in a new process: before, inside and after ``usual_memory``, and after ``give_back_freed``."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env={**own, **environment},
+        [sys.executable, "-c", SCRIPT.format(load=load, allocate=allocate)],
+        env={**inherited, **environment},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -46,15 +57,19 @@ def count(**environment: str) -> list[int]:
     return [int(number) for number in run.stdout.split()]
 
 
-def test_freed_memory_is_kept_until_it_is_given_back():
-    alone, usual, kept, given_back = count()
-    many = 48 * 2**20 // os.sysconf("SC_PAGESIZE") // 1024  # the fewest, where pages are huge
-    assert alone >= many
-    assert usual >= many
-    assert kept < many, "after usual_memory, as after keep_freed_memory"
-    assert given_back >= many
+@pytest.mark.parametrize(
+    ("load", "allocate"),
+    [pytest.param(*BYTES, id="bytes"), pytest.param(*TENSOR, id="tensor", marks=pytest.mark.slow)],
+)
+def test_freed_memory_stays_in_the_process_until_it_is_returned(load, allocate):
+    untouched, default, after, returned = count_faults(load, allocate)
+    many = SIZE // os.sysconf("SC_PAGESIZE") // 1024  # the fewest faults, if pages are huge
+    assert untouched >= many
+    assert default >= many
+    assert after < many, "usual_memory ends with keep_freed_memory"
+    assert returned >= many
 
 
-def test_the_users_own_limits_are_left_in_force():
-    alone, _, kept, _ = count(MALLOC_MMAP_THRESHOLD_="100000")
-    assert kept >= alone > 0
+def test_limits_in_the_environment_are_not_changed():
+    untouched, _, after, _ = count_faults(*BYTES, MALLOC_MMAP_THRESHOLD_="100000")
+    assert after >= untouched > 0

@@ -1,4 +1,4 @@
-"""Filtering by fewer products gives what the convolution gives, whatever its shape and wherever tiles end."""
+"""Winograd convolution equals direct convolution, for every kernel, stride, padding and number of frames."""
 
 from fractions import Fraction
 from itertools import product
@@ -14,12 +14,12 @@ from res3d.inference.fused_conv import FusedConv, PackedConv, can_pack
 from res3d.inference.winograd import PackedWinogradConv, WinogradConv, choose_axis
 
 needs_onednn = pytest.mark.skipif(not can_pack(torch.device("cpu"), torch.float32), reason="no oneDNN here")
-WIDE = {  # kernel, stride, padding: the axis without a compiler, the axis with one
+CONVS = {  # (kernel, stride, padding), axis without a compiler, axis with a compiler
     "full": (((3, 3, 3), (1, 1, 1), (1, 1, 1)), "time", "time"),
     "full, strided in space": (((3, 3, 3), (1, 2, 2), (1, 1, 1)), "time", "time"),
     "full, not padded": (((3, 3, 3), (1, 1, 1), (0, 0, 0)), "time", "time"),
     "full, dilated in space": (((3, 3, 3), (1, 1, 1), (1, 2, 2)), "time", "time"),
-    "full, of large windows": (((3, 5, 5), (1, 1, 1), (1, 2, 2)), "time", "time"),
+    "full, large in space": (((3, 5, 5), (1, 1, 1), (1, 2, 2)), "time", "time"),
     "temporal": (((3, 1, 1), (1, 1, 1), (1, 0, 0)), None, "time"),
     "temporal, strided in space": (((3, 1, 1), (1, 2, 2), (1, 0, 0)), None, "time"),
     "spatial": (((1, 3, 3), (1, 1, 1), (0, 1, 1)), None, "rows"),
@@ -29,59 +29,57 @@ WIDE = {  # kernel, stride, padding: the axis without a compiler, the axis with 
     "strided in space": (((1, 3, 3), (1, 2, 2), (0, 1, 1)), None, None),
     "pointwise": (((1, 1, 1), (1, 1, 1), (0, 0, 0)), None, None),
     "long": (((5, 1, 1), (1, 1, 1), (2, 0, 0)), None, None),
-    "padded far": (((3, 1, 1), (1, 1, 1), (2, 0, 0)), None, None),
+    "padded by two": (((3, 1, 1), (1, 1, 1), (2, 0, 0)), None, None),
 }
-FILTERED = [name for name, (_, _, axis) in WIDE.items() if axis]
+WITH_AXIS = [name for name, (_, _, axis) in CONVS.items() if axis]
 
 
 @pytest.fixture
-def always(monkeypatch):
-    """Layers are filtered also where a compiler or longer products would be needed for that to pay."""
+def always_winograd(monkeypatch):
+    """Use Winograd convolution also without a compiler and in small layers, where it is slower."""
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    monkeypatch.setattr(winograd, "SHORTEST", 0)
+    monkeypatch.setattr(winograd, "MIN_WORK", 0)
 
 
-def made(name: str, kind: type[nn.Conv3d] = nn.Conv3d, *, channels: tuple[int, int] = (6, 10), **options) -> nn.Conv3d:
-    kernel, stride, padding = WIDE[name][0]
+def make_conv(
+    name: str, kind: type[nn.Conv3d] = nn.Conv3d, *, channels: tuple[int, int] = (6, 10), **options
+) -> nn.Conv3d:
+    kernel, stride, padding = CONVS[name][0]
     dilation = (1, 2, 2) if "dilated" in name else 1
     return kind(*channels, kernel, stride=stride, padding=padding, dilation=dilation, **options)
 
 
-def test_sums_of_products_are_those_of_the_kernel():
-    """Exactly: what output n gets of weight k and input m is 1 where m = n + k, and 0 elsewhere."""
-    weights = [[Fraction(share).limit_denominator(24) for share in row] for row in winograd.WEIGHT_SUMS]
-    assert all(
-        float(share) == given
-        for row, rows in zip(weights, winograd.WEIGHT_SUMS, strict=True)
-        for share, given in zip(row, rows, strict=True)
-    )
+def test_the_three_matrices_give_the_convolution_exactly():
+    """The coefficient of weight k times input m in output n is 1 if m = n + k, and 0 otherwise."""
+    weights = [[Fraction(factor).limit_denominator(24) for factor in row] for row in winograd.WEIGHT_SUMS]
+    assert [[float(factor) for factor in row] for row in weights] == [list(row) for row in winograd.WEIGHT_SUMS]
     for n, k, m in product(range(winograd.OUTPUTS), range(winograd.KERNEL), range(winograd.PRODUCTS)):
         terms = zip(winograd.OUTPUT_SUMS[n], weights, winograd.INPUT_SUMS, strict=True)
         assert sum(out * weight[k] * inputs[m] for out, weight, inputs in terms) == (m == n + k)
 
 
-@pytest.mark.parametrize("name", WIDE)
-def test_the_axis_along_which_it_pays(name):
-    conv = made(name, channels=(64, 64), device="meta")
-    _, packed, fused = WIDE[name]
-    assert choose_axis(conv, sums_are_fused=False) == packed
-    assert choose_axis(conv, sums_are_fused=True) == fused
+@pytest.mark.parametrize("name", CONVS)
+def test_choose_axis_with_and_without_a_compiler(name):
+    conv = make_conv(name, channels=(64, 64), device="meta")
+    _, plain, compiled = CONVS[name]
+    assert choose_axis(conv, sums_are_fused=False) == plain
+    assert choose_axis(conv, sums_are_fused=True) == compiled
 
 
 @pytest.mark.parametrize(
     "options", [{"channels": (32, 64)}, {"channels": (512, 512)}, {"channels": (64, 64), "groups": 2}], ids=str
 )
-def test_layers_for_which_it_never_pays(options):
-    conv = made("full", device="meta", **options)
+def test_no_axis_for_few_or_many_channels_or_groups(options):
+    conv = make_conv("full", device="meta", **options)
     assert choose_axis(conv, sums_are_fused=True) is None
 
 
-@pytest.mark.parametrize("name", FILTERED)
+@pytest.mark.parametrize("name", WITH_AXIS)
 @torch.no_grad()
-def test_equals_convolution_norm_sum_and_relu(name, always):
-    axis = WIDE[name][2]
+def test_a_winograd_layer_equals_convolution_norm_sum_and_relu(name, always_winograd):
+    axis = CONVS[name][2]
     for bias, length in product((False, True), range(1, 11)):
-        conv, norm = made(name, bias=bias).double(), random_norm(10).double()
+        conv, norm = make_conv(name, bias=bias).double(), random_norm(10).double()
         size = (length, 6, 5) if axis == "time" else (3, length + 2, 6)
         if any(n + 2 * p < k for n, p, k in zip(size, conv.padding, conv.kernel_size, strict=True)):
             continue
@@ -97,11 +95,11 @@ def test_equals_convolution_norm_sum_and_relu(name, always):
 
 
 @needs_onednn
-@pytest.mark.parametrize("name", [name for name in FILTERED if WIDE[name][2] == "time"])
+@pytest.mark.parametrize("name", [name for name in WITH_AXIS if CONVS[name][2] == "time"])
 @torch.no_grad()
-def test_packed_equals_convolution_norm_sum_and_relu(name, always):
+def test_a_packed_layer_equals_convolution_norm_sum_and_relu(name, always_winograd):
     for clips, length in product((1, 3), range(3, 11)):
-        conv, norm, x = made(name), random_norm(10), torch.randn(clips, 6, length, 6, 5)
+        conv, norm, x = make_conv(name), random_norm(10), torch.randn(clips, 6, length, 6, 5)
         expected = norm(conv(x))
         residual = torch.randn_like(expected)
         layer = PackedWinogradConv(conv, norm, rectified=False, dtype=None)
@@ -114,15 +112,15 @@ def test_packed_equals_convolution_norm_sum_and_relu(name, always):
         y = layer(x, innermost, overwrite=True)
         torch.testing.assert_close(y, summed, rtol=1e-4, atol=2e-5)
         assert y.is_contiguous(memory_format=torch.channels_last_3d)
-        if layer._saves(x, expected.shape[2]):
+        if layer._uses_winograd(x, expected.shape[2]):
             assert y.data_ptr() == innermost.data_ptr()
 
 
 @needs_onednn
 @pytest.mark.parametrize("length", [3, 6])
 @torch.no_grad()
-def test_frames_are_replicated_at_the_borders(length, always):
-    conv, x = made("full", ReplicatedTimeConv3d, bias=True), torch.randn(2, 6, length, 6, 6)
+def test_frames_are_replicated_at_the_borders(length, always_winograd):
+    conv, x = make_conv("full", ReplicatedTimeConv3d, bias=True), torch.randn(2, 6, length, 6, 6)
     for layer in (
         WinogradConv(conv, axis="time", rectified=False, dtype=None),
         PackedWinogradConv(conv, rectified=False, dtype=None),
@@ -134,45 +132,45 @@ def test_frames_are_replicated_at_the_borders(length, always):
 @pytest.mark.parametrize(
     ("length", "saves"), [(1, False), (2, False), (3, False), (4, True), (5, False), (6, True), (9, True)]
 )
-def test_few_frames_or_rows_are_computed_one_by_one(name, length, saves, always):
-    """Of three, padded, seven products are not zero: six would be hardly less."""
-    layer = WinogradConv(made(name), axis=WIDE[name][2], rectified=False, dtype=None)
-    assert layer._saves(torch.zeros(1, 6, length, length, 8), length) == saves
+def test_few_frames_or_rows_are_computed_directly(name, length, saves, always_winograd):
+    """Three padded positions need seven direct products, and six products would save too little."""
+    layer = WinogradConv(make_conv(name), axis=CONVS[name][2], rectified=False, dtype=None)
+    assert layer._uses_winograd(torch.zeros(1, 6, length, length, 8), length) == saves
 
 
-def test_only_what_is_compiled_is_filtered_without_packing():
-    layer, x = WinogradConv(made("full"), axis="time", rectified=False, dtype=None), torch.zeros(1, 6, 8, 8, 8)
-    assert not layer._saves(x, 8)
-
-
-@needs_onednn
-def test_short_products_are_not_worth_their_calls():
-    layer = PackedWinogradConv(made("full", channels=(64, 64)), rectified=False, dtype=None)
-    assert layer._saves(torch.zeros(1, 64, 8, 14, 14), 8)
-    assert not layer._saves(torch.zeros(1, 64, 8, 7, 7), 8)
+def test_a_layer_of_plain_operations_uses_winograd_only_if_compiled():
+    layer, x = WinogradConv(make_conv("full"), axis="time", rectified=False, dtype=None), torch.zeros(1, 6, 8, 8, 8)
+    assert not layer._uses_winograd(x, 8)
 
 
 @needs_onednn
-def test_no_clips_give_no_maps(always):
-    conv, nothing = made("full"), torch.zeros(0, 6, 8, 6, 5)
-    assert PackedWinogradConv(conv, rectified=True, dtype=None)(nothing).shape == conv(nothing).shape
+def test_small_layers_are_computed_directly():
+    layer = PackedWinogradConv(make_conv("full", channels=(64, 64)), rectified=False, dtype=None)
+    assert layer._uses_winograd(torch.zeros(1, 64, 8, 14, 14), 8)
+    assert not layer._uses_winograd(torch.zeros(1, 64, 8, 7, 7), 8)
+
+
+@needs_onednn
+def test_an_empty_batch_gives_an_empty_output(always_winograd):
+    conv, empty = make_conv("full"), torch.zeros(0, 6, 8, 6, 5)
+    assert PackedWinogradConv(conv, rectified=True, dtype=None)(empty).shape == conv(empty).shape
     layer = WinogradConv(conv, axis="time", rectified=True, dtype=None)
-    assert layer(nothing).shape == conv(nothing).shape
+    assert layer(empty).shape == conv(empty).shape
 
 
 @needs_onednn
 @torch.no_grad()
-def test_imprecise_products_are_never_summed(always):
-    """Sums that are five times as large as what they are of would make bfloat16's errors as much larger."""
-    conv, x = made("full"), torch.randn(1, 6, 8, 6, 6)
+def test_products_in_lower_precision_are_computed_directly(always_winograd):
+    """The sums are up to five times as large as their inputs, and would amplify the errors of bfloat16 as much."""
+    conv, x = make_conv("full"), torch.randn(1, 6, 8, 6, 6)
     packed = PackedWinogradConv(conv, rectified=False, dtype=None)
-    for layer, alone in (
+    for layer, direct in (
         (packed, PackedConv(conv, rectified=False, dtype=None)),
         (WinogradConv(conv, axis="time", rectified=False, dtype=None), FusedConv(conv, rectified=False, dtype=None)),
     ):
         with torch.autocast("cpu", torch.bfloat16):
-            torch.testing.assert_close(layer(x), alone(x), rtol=0, atol=0)
-        assert not torch.equal(layer(x), alone(x))
+            torch.testing.assert_close(layer(x), direct(x), rtol=0, atol=0)
+        assert not torch.equal(layer(x), direct(x))
     torch.set_float32_matmul_precision("medium")
     try:
         assert not winograd.products_are_exact()

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torchvision
-from helpers.parity_peers import randomize
+from helpers.image_networks import thin_image_network
+from helpers.parity_peers import enliven
 
 import res3d
 from res3d.backbone import CATALOG, BackboneSpec, ShortcutSpec, apply_overrides
@@ -13,7 +13,7 @@ from res3d.weights import WeightsError
 POOLED = ShortcutSpec(kind="max_pool", kernel=(1, 3, 3))
 
 
-def test_weights_go_from_model_to_model(thin, thin_spec, tmp_path):
+def test_weights_are_copied_from_a_file_or_state_dict(thin, thin_spec, tmp_path):
     res3d.save_weights(thin, tmp_path / "w.safetensors")
     for source in (tmp_path / "w.safetensors", str(tmp_path / "w.safetensors"), thin.state_dict()):
         other = res3d.create_backbone(thin_spec, weights=source)
@@ -36,10 +36,10 @@ def test_the_report_accounts_for_every_tensor(thin, thin_spec):
     assert "a state dict" in str(report)
 
 
-def test_a_classifier_is_loaded_with_its_head_or_given_a_new_one(thin, thin_spec):
+def test_a_classifier_is_loaded_with_its_head_or_with_a_new_head(thin, thin_spec):
     trained = res3d.ClipClassifier(thin, 5)
-    same = res3d.create_classifier(thin_spec, 5, weights=trained.state_dict())
-    assert torch.equal(same.fc.weight, trained.fc.weight)
+    loaded = res3d.create_classifier(thin_spec, 5, weights=trained.state_dict())
+    assert torch.equal(loaded.fc.weight, trained.fc.weight)
     fresh = res3d.create_classifier(thin_spec, 9, weights=trained.state_dict(), head="new")
     assert fresh.num_classes == 9
     assert torch.equal(fresh.backbone.stem.conv.weight, thin.stem.conv.weight)
@@ -47,7 +47,7 @@ def test_a_classifier_is_loaded_with_its_head_or_given_a_new_one(thin, thin_spec
         res3d.create_classifier(thin_spec, 9, weights=trained.state_dict())
 
 
-def test_half_precision_is_cast(thin, thin_spec):
+def test_half_precision_weights_are_converted(thin, thin_spec):
     half = {k: v.half() if v.is_floating_point() else v for k, v in thin.state_dict().items()}
     model = res3d.create_backbone(thin_spec, weights=half)
     assert model.stem.conv.weight.dtype == torch.float32
@@ -65,7 +65,7 @@ def test_half_precision_is_cast(thin, thin_spec):
         ),
     ],
 )
-def test_weights_that_do_not_fit_are_refused_and_change_nothing(thin, thin_spec, change, message):
+def test_weights_that_do_not_fit_are_refused_and_leave_the_model_unchanged(thin, thin_spec, change, message):
     state = dict(thin.state_dict())
     change(state)
     model = res3d.create_backbone(thin_spec)
@@ -75,7 +75,7 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(thin, thin_spec,
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
-def test_not_strict_reports_what_strict_refuses(thin, thin_spec):
+def test_a_load_that_is_not_strict_reports_missing_and_unexpected_tensors(thin, thin_spec):
     state = dict(thin.state_dict())
     state["extra"] = state.pop("stem.conv.weight")
     model = res3d.create_backbone(thin_spec)
@@ -85,7 +85,7 @@ def test_not_strict_reports_what_strict_refuses(thin, thin_spec):
     assert torch.equal(model.conv2[1].branch.a.conv.weight, thin.conv2[1].branch.a.conv.weight)
 
 
-def test_a_file_of_a_model_that_computes_something_else_is_refused(tmp_path, thin_spec):
+def test_a_file_saved_with_another_norm_eps_padding_or_shortcut_is_refused(tmp_path, thin_spec):
     path = tmp_path / "w.safetensors"
     res3d.save_weights(res3d.create_backbone(thin_spec, norm_eps=1e-3), path)
     with pytest.raises(WeightsError, match=r"was saved with norm eps 0.001, and the model's is 1e-05 \(norm_eps=0.001"):
@@ -105,10 +105,10 @@ def change_conv2(spec: BackboneSpec, change) -> BackboneSpec:
 
 
 def change_shortcuts(spec: BackboneSpec, **settings) -> BackboneSpec:
-    def changed(stage):
+    def change_stage(stage):
         return replace(stage, blocks=tuple(replace(b, shortcut=replace(b.shortcut, **settings)) for b in stage.blocks))
 
-    return change_conv2(spec, changed)
+    return change_conv2(spec, change_stage)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def change_shortcuts(spec: BackboneSpec, **settings) -> BackboneSpec:
         ),
     ],
 )
-def test_a_file_of_another_function_with_the_same_tensors_is_refused(tmp_path, change, message):
+def test_a_file_of_another_architecture_with_the_same_tensor_shapes_is_refused(tmp_path, change, message):
     spec = apply_overrides(CATALOG["resnet18v2_3d"], width=0.125)
     res3d.save_weights(res3d.ResNet3d(spec), tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match=f"was saved with {message}"):
@@ -136,15 +136,15 @@ def test_a_file_of_another_function_with_the_same_tensors_is_refused(tmp_path, c
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_weights_of_post_activation_blocks_do_not_enter_preactivation_ones(strict):
-    theirs = torchvision.models.resnet18().state_dict()
-    model = res3d.create_backbone("resnet18v2_3d")
+def test_preactivation_blocks_refuse_weights_of_post_activation_blocks(strict):
+    state = thin_image_network("resnet18").state_dict()
+    model = res3d.create_backbone("resnet18v2_3d", width=0.125)
     with pytest.raises(WeightsError, match=r"belong to blocks of order 'post' .* resnet18v2_3d are pre-activation"):
-        res3d.load_weights(model, theirs, strict=strict)
+        res3d.load_weights(model, state, strict=strict)
 
 
-def test_a_preactivation_body_goes_on_in_the_stages_that_were_cut_off_when_it_ends_bare():
-    whole = randomize(res3d.create_backbone("resnet18v2_3d", width=0.125))
+def test_a_preactivation_body_without_final_norm_feeds_the_next_stage_of_the_whole_network():
+    whole = enliven(res3d.create_backbone("resnet18v2_3d", width=0.125))
     spec, _ = whole.spec.split("conv4")
     body = res3d.ResNet3d(replace(spec, final_norm=False))
     res3d.load_weights(body, whole.state_dict())
@@ -152,18 +152,18 @@ def test_a_preactivation_body_goes_on_in_the_stages_that_were_cut_off_when_it_en
     assert torch.equal(whole.conv5(body.eval()(clip)["conv4"]), whole(clip)["conv5"])
 
 
-def test_a_file_of_blocks_that_end_otherwise_is_refused(tmp_path, thin):
-    bare = replace(thin.spec.stages[0], blocks=tuple(replace(b, last_act=False) for b in thin.spec.stages[0].blocks))
+def test_a_file_of_blocks_without_a_last_relu_is_refused(tmp_path, thin):
+    conv2 = replace(thin.spec.stages[0], blocks=tuple(replace(b, last_act=False) for b in thin.spec.stages[0].blocks))
     res3d.save_weights(
-        res3d.ResNet3d(replace(thin.spec, stages=(bare, *thin.spec.stages[1:]))), tmp_path / "w.safetensors"
+        res3d.ResNet3d(replace(thin.spec, stages=(conv2, *thin.spec.stages[1:]))), tmp_path / "w.safetensors"
     )
     with pytest.raises(WeightsError, match=r"was saved with last_act=False in conv2.0, not True"):
         res3d.load_weights(thin, tmp_path / "w.safetensors")
 
 
-def test_a_preactivation_body_that_ends_early_takes_its_final_norm_from_the_block_that_came_next():
-    """That block's first norm saw the same map; the whole network's own final norm belongs to conv5."""
-    whole = randomize(res3d.create_backbone("resnet50v2_3d", width=0.125, out_features=["conv4"]))
+def test_the_final_norm_of_a_shortened_preactivation_body_comes_from_the_next_stage():
+    """The next stage's first norm reads the same feature map; the final norm of the whole network belongs to conv5."""
+    whole = enliven(res3d.create_backbone("resnet50v2_3d", width=0.125, out_features=["conv4"]))
     body = res3d.create_backbone("resnet50v2_3d", width=0.125, body="conv4")
     report = res3d.load_weights(body, whole.state_dict())
     assert {name for name in report.loaded if name.startswith("conv4.norm.") and "num_b" not in name} == {
@@ -172,12 +172,12 @@ def test_a_preactivation_body_that_ends_early_takes_its_final_norm_from_the_bloc
     assert not report.missing
     assert not any("conv5.0.preact" in name for name in report.ignored if "num_batches" not in name)
     clip = torch.randn(1, 3, 2, 33, 40)
-    raw = whole(clip)["conv4"]
-    assert torch.equal(body.eval()(clip)["conv4"], whole.conv5[0].preact(raw))
+    before_norm = whole(clip)["conv4"]
+    assert torch.equal(body.eval()(clip)["conv4"], whole.conv5[0].preact(before_norm))
 
 
-def test_a_preactivation_body_saved_short_loads_as_it_was():
-    body = randomize(res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3"))
+def test_a_shortened_preactivation_body_loads_its_saved_final_norm():
+    body = enliven(res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3"))
     other = res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3")
     res3d.load_weights(other, body.state_dict())
     assert torch.equal(other.conv3.norm.weight, body.conv3.norm.weight)

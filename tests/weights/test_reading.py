@@ -1,4 +1,4 @@
-"""Files that hold something else than weights: refused, with nothing executed."""
+"""Reading of checkpoint files; files without weights are refused, and nothing in them is executed."""
 
 import os
 import pickle
@@ -13,8 +13,8 @@ from res3d.weights import WeightsError
 from res3d.weights.reading import read_checkpoint, unwrap
 
 
-class Evil:
-    """What runs a command when it is unpickled."""
+class Malicious:
+    """An object that runs a command when it is unpickled."""
 
     def __init__(self, path) -> None:
         self.path = path
@@ -23,29 +23,29 @@ class Evil:
         return (os.system, (f"touch {self.path}",))
 
 
-@pytest.mark.parametrize("name", ["evil.pkl", "evil.pth", "evil.pt"])
-@pytest.mark.parametrize("wrap", [lambda e: e, lambda e: {"blobs": {"conv1_w": np.zeros(2), "x": e}}])
-def test_a_malicious_pickle_is_refused_without_effect(tmp_path, name, wrap):
+@pytest.mark.parametrize("name", ["malicious.pkl", "malicious.pth", "malicious.pt"])
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: {"blobs": {"conv1_w": np.zeros(2), "x": x}}])
+def test_a_malicious_pickle_is_refused_without_being_executed(tmp_path, name, wrap):
     trap = tmp_path / "executed"
-    (tmp_path / name).write_bytes(pickle.dumps(wrap(Evil(trap))))
+    (tmp_path / name).write_bytes(pickle.dumps(wrap(Malicious(trap))))
     with pytest.raises(WeightsError, match=name):
         read_checkpoint(tmp_path / name)
     assert not trap.exists()
 
 
-def test_a_malicious_torch_file_is_refused_without_effect(tmp_path):
+def test_a_malicious_torch_file_is_refused_without_being_executed(tmp_path):
     trap = tmp_path / "executed"
-    torch.save({"state_dict": {"conv1.weight": torch.zeros(2), "x": Evil(trap)}}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsError, match=r"evil.pth: not a file of weights alone that torch can read"):
-        read_checkpoint(tmp_path / "evil.pth")
+    torch.save({"state_dict": {"conv1.weight": torch.zeros(2), "x": Malicious(trap)}}, tmp_path / "malicious.pth")
+    with pytest.raises(WeightsError, match=r"malicious.pth: not a file of weights that torch can read"):
+        read_checkpoint(tmp_path / "malicious.pth")
     assert not trap.exists()
 
 
-@pytest.mark.parametrize("thing", [eval, os.system, getattr, type, np.load, torch.nn.Linear, pickle.loads])
-def test_the_unpickler_names_what_it_refuses(tmp_path, thing):
-    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"a": thing}))
+@pytest.mark.parametrize("refused", [eval, os.system, getattr, type, np.load, torch.nn.Linear, pickle.loads])
+def test_the_unpickler_names_the_object_that_it_refuses(tmp_path, refused):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"a": refused}))
     with pytest.raises(
-        WeightsError, match=rf"a.pkl: the pickle asks for [\w.]+\.{thing.__name__}, which is neither an array"
+        WeightsError, match=rf"a.pkl: the pickle refers to [\w.]+\.{refused.__name__}, which is neither an array"
     ):
         read_checkpoint(tmp_path / "a.pkl")
 
@@ -76,7 +76,7 @@ def test_a_pickle_of_python_2_is_read(tmp_path):
     assert torch.equal(read_checkpoint(tmp_path / "a.pkl")["a"], torch.from_numpy(array))
 
 
-def test_what_holds_no_weights_is_refused_by_name(tmp_path):
+def test_files_without_weights_are_refused_with_their_names(tmp_path):
     (tmp_path / "text.pth").write_text("hello")
     (tmp_path / "text.pkl").write_text("hello")
     (tmp_path / "empty.pth").write_bytes(b"")
@@ -95,22 +95,22 @@ def test_what_holds_no_weights_is_refused_by_name(tmp_path):
         "zip.pth": "not a file of weights",
         "cut.pth": "not a file of weights",
         "text.safetensors": "not a safetensors file",
-        "list.pth": "holds a list, no named tensors",
+        "list.pth": "holds a list, not named tensors",
         "numbers.pth": "holds no tensors",
     }.items():
         with pytest.raises(WeightsError, match=rf"{name}: {message}") as caught:
             read_checkpoint(tmp_path / name)
         assert "\n" not in str(caught.value)
-        assert "weights_only=False" not in str(caught.value), "advice to switch the guard off"
-    with pytest.raises(FileNotFoundError, match=r"nowhere.pth: no such weight file"):
+        assert "weights_only=False" not in str(caught.value), "the message must not advise unsafe loading"
+    with pytest.raises(FileNotFoundError, match=r"nowhere.pth: no such weights file"):
         read_checkpoint(tmp_path / "nowhere.pth")
 
 
-def test_safetensors_of_others_are_read(tmp_path, thin, thin_spec):
+def test_safetensors_without_res3d_metadata_are_read(tmp_path, thin, thin_spec):
     save_file({k: v.contiguous() for k, v in thin.state_dict().items()}, tmp_path / "w.safetensors")
     model = res3d.create_backbone(thin_spec, weights=tmp_path / "w.safetensors")
     assert torch.equal(model.stem.conv.weight, thin.stem.conv.weight)
 
 
-def test_unwrapping_leaves_a_layer_called_model_alone():
+def test_unwrap_does_not_open_a_tensor_named_model():
     assert set(unwrap({"model": torch.zeros(1), "other": torch.zeros(1)})) == {"model", "other"}

@@ -1,20 +1,11 @@
-"""Registered weights: what is said of them, and how they come onto the disk (from a server on this machine)."""
+"""Registered weights: the entries, and the listing of their names."""
 
-import functools
-import hashlib
-import http.server
 import re
-import threading
-from dataclasses import replace
 
 import pytest
-import torch
-import torchvision
-from helpers.parity_peers import randomize
 
 import res3d
-from res3d.weights import WeightsError, fetch_weights, find_weights, list_weights
-from res3d.weights import registry as registry_module
+from res3d.weights import find_weights, list_weights
 
 ENTRIES = list(list_weights().values())
 
@@ -53,12 +44,12 @@ def test_every_entry_is_complete_and_its_model_exists(entry):
 
 
 @pytest.mark.parametrize(("name", "accuracy"), PUBLISHED.items())
-def test_accuracies_are_the_published_ones(name, accuracy):
+def test_accuracies_equal_the_published_ones(name, accuracy):
     entry = find_weights(name)
     assert (entry.accuracy["top1"], entry.accuracy["top5"]) == pytest.approx(accuracy, abs=0.01)
 
 
-def test_preparation_is_what_the_weights_were_trained_with():
+def test_entries_have_the_clip_specs_of_training():
     entry = find_weights("torchvision/r3d_18.kinetics400")
     assert entry.clip.preprocessing == res3d.video.KINETICS
     assert (entry.clip.length, entry.clip.fps) == (16, 15.0)
@@ -69,7 +60,7 @@ def test_preparation_is_what_the_weights_were_trained_with():
     assert (clip.length, clip.step, clip.crop, clip.mean) == (8, 8, (256, 256), (0.45, 0.45, 0.45))
 
 
-def test_names_are_listed_by_pattern_and_an_unknown_one_is_refused():
+def test_names_are_listed_by_pattern_and_an_unknown_name_is_refused():
     assert list(res3d.list_weights("pytorchvideo/c*")) == [
         "pytorchvideo/c2d_r50.kinetics400",
         "pytorchvideo/csn_r101.kinetics400",
@@ -78,117 +69,3 @@ def test_names_are_listed_by_pattern_and_an_unknown_one_is_refused():
         ValueError, match=r"registered as 'torchvision/r3d_18'; did you mean 'torchvision/r3d_18.kinetics400'\?"
     ):
         find_weights("torchvision/r3d_18")
-
-
-class Server:
-    """A folder served on the loopback address."""
-
-    def __init__(self, folder) -> None:
-        self.requests = 0
-        outer = self
-
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def log_message(self, *args):
-                outer.requests += 1
-
-        handler = functools.partial(Handler, directory=str(folder))
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def published(tmp_path, monkeypatch):
-    """An entry whose file is served here, and where it will be kept."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    network = randomize(torchvision.models.resnet18())
-    torch.save(network.state_dict(), folder / "resnet18-published.pth")
-    digest = hashlib.sha256((folder / "resnet18-published.pth").read_bytes()).hexdigest()
-    server = Server(folder)
-    entry = replace(
-        find_weights("torchvision/resnet18.imagenet1k"),
-        name="torchvision/made.here",
-        url=f"{server.url}/resnet18-published.pth",
-        sha256=digest[:8],
-        norm_eps=1e-3,
-    )
-    monkeypatch.setattr(registry_module, "_registry", lambda: {entry.name: entry})
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
-    yield entry, tmp_path / "hub" / "checkpoints" / "resnet18-published.pth", server, network
-    server.close()
-
-
-def test_weights_are_downloaded_once_and_kept_where_torch_hub_keeps_its_own(published):
-    entry, kept, server, network = published
-    model = res3d.resnet18_3d(weights=entry.name)
-    assert kept.is_file()
-    assert server.requests == 1
-    assert torch.equal(model.stem.conv.weight[:, :, 0], network.conv1.weight)
-    res3d.create_classifier("resnet18_3d", 1000, weights=entry.name)
-    assert server.requests == 1
-
-
-def test_the_registered_norm_eps_is_used_unless_told_otherwise(published):
-    entry, *_ = published
-    model = res3d.resnet18_3d()
-    assert res3d.load_weights(model, entry.name).norm_eps == 1e-3
-    assert model.stem.norm.eps == 1e-3
-    assert res3d.load_weights(model, entry.name, norm_eps=1e-5).norm_eps == 1e-5
-
-
-def test_a_download_that_is_not_what_was_published_is_refused_and_not_kept(published):
-    entry, kept, *_ = published
-    with pytest.raises(WeightsError, match=r"torchvision/made.here: what http://.* sent is not what was published"):
-        fetch_weights(replace(entry, sha256="00000000"), progress=False)
-    assert not kept.exists()
-
-
-def test_a_kept_file_that_has_changed_is_refused(published):
-    entry, kept, *_ = published
-    fetch_weights(entry, progress=False)
-    kept.write_bytes(kept.read_bytes() + b"x")
-    with pytest.raises(WeightsError, match=r"resnet18-published.pth has SHA-256 .* delete it to download it again"):
-        fetch_weights(entry, progress=False)
-
-
-def test_where_no_hash_is_published_the_first_one_is_recorded_and_held_to(published):
-    entry, kept, *_ = published
-    unhashed = replace(entry, sha256=None)
-    fetch_weights(unhashed, progress=False)
-    record = kept.with_name(kept.name + ".sha256")
-    assert record.read_text().split() == [hashlib.sha256(kept.read_bytes()).hexdigest(), kept.name]
-    assert fetch_weights(unhashed, progress=False) == kept
-    kept.write_bytes(kept.read_bytes() + b"x")
-    with pytest.raises(WeightsError, match="has changed since its first use"):
-        fetch_weights(unhashed, progress=False)
-
-
-def test_without_a_network_the_message_says_what_to_fetch_and_where_to_put_it(published):
-    entry, kept, server, _ = published
-    server.close()
-    with pytest.raises(WeightsError, match=rf"cannot be downloaded \(.*\); fetch {entry.url} and put it at {kept}"):
-        fetch_weights(entry, progress=False)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_bytes((kept.parent.parent.parent / "served" / kept.name).read_bytes())
-    assert fetch_weights(entry, progress=False) == kept
-
-
-def test_a_missing_file_on_the_server_is_one_clear_line(published):
-    entry, *_ = published
-    with pytest.raises(WeightsError, match=r"cannot be downloaded \(File not found\); fetch .*gone.pth"):
-        fetch_weights(replace(entry, url=entry.url.replace("resnet18-published", "gone")), progress=False)
-
-
-def test_a_file_of_that_name_comes_before_the_registry(published, tmp_path, monkeypatch):
-    entry, *_ = published
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "torchvision").mkdir()
-    other = randomize(torchvision.models.resnet18(), seed=9)
-    torch.save(other.state_dict(), tmp_path / entry.name)
-    model = res3d.resnet18_3d(weights=entry.name)
-    assert torch.equal(model.stem.conv.weight[:, :, 0], other.conv1.weight)

@@ -1,4 +1,4 @@
-"""What weights are, asked of one source by all who need to know."""
+"""Weights sources: their descriptions, and one read of the tensors for several uses."""
 
 import json
 import sys
@@ -15,17 +15,17 @@ from res3d.weights.kinds import KINDS, resolve_kind
 _OPENED: list[str] | None = None
 
 
-def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
+def _record_opened(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open" and _OPENED is not None:
         _OPENED.append(str(arguments[0]))
 
 
-sys.addaudithook(_note_opened)  # it cannot be taken away
+sys.addaudithook(_record_opened)  # audit hooks cannot be removed
 
 
 @pytest.fixture
 def opened():
-    """Names of all files that are opened, in Python."""
+    """Paths of all files that Python code opens during a test."""
     global _OPENED
     _OPENED = []
     yield _OPENED
@@ -47,7 +47,7 @@ def test_registered_weights_are_read_and_hashed_once(registered, opened):
     assert (classifier.trained_on, classifier.categories) == (entry.clip, entry.categories)
 
 
-def test_a_saved_file_says_what_it_is_without_its_tensors(tmp_path, thin, monkeypatch):
+def test_a_saved_file_is_described_without_reading_its_tensors(tmp_path, thin, monkeypatch):
     clip = ClipSpec(length=8, step=2, crop=(32, 32))
     model = res3d.ClipClassifier(thin, 3, trained_on=clip, categories=("a", "b", "c"))
     res3d.save_weights(model, tmp_path / "c.safetensors")
@@ -58,7 +58,7 @@ def test_a_saved_file_says_what_it_is_without_its_tensors(tmp_path, thin, monkey
     assert (source.clip, source.categories, source.norm_eps) == (clip, ("a", "b", "c"), None)
 
 
-def test_other_files_and_state_dicts_do_not_say(tmp_path, thin):
+def test_other_files_and_state_dicts_have_no_description(tmp_path, thin):
     torch.save(res3d.ClipClassifier(thin, 3).state_dict(), tmp_path / "c.pth")
     for source, name in (
         (open_weights(tmp_path / "c.pth"), str(tmp_path / "c.pth")),
@@ -68,33 +68,33 @@ def test_other_files_and_state_dicts_do_not_say(tmp_path, thin):
         assert (source.kind, source.spec, source.clip, source.categories) == (None, None, None, ())
         assert source.num_classes == (3 if name.endswith(".pth") else None)
         assert res3d.load_weights(res3d.ResNet3d(thin.spec), source).source == name
-    again = load_classifier(open_weights(tmp_path / "c.pth"), model=thin.spec)
-    assert again.num_classes == 3
+    classifier = load_classifier(open_weights(tmp_path / "c.pth"), model=thin.spec)
+    assert classifier.num_classes == 3
     assert open_weights(source) is source
 
 
-def test_what_cannot_be_a_source_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth: no such weight file"):
+def test_open_weights_refuses_missing_files_and_unknown_metadata(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth: no such weights file"):
         open_weights(tmp_path / "nowhere.pth")
     with pytest.raises(ValueError, match="no weights are registered as 'torchvision/r3d_81"):
         open_weights("torchvision/r3d_81.kinetics400")
     for metadata, message in {
         "[1, 2": "its metadata is not a JSON object",
         "3": "its metadata is not a JSON object",
-        json.dumps({"kind": ["backbone"]}): r"holds a \['backbone'\], not one of 'backbone', 'classifier', 'detector'",
-        json.dumps({"kind": "backbone"}): "its metadata describes no model",
+        json.dumps({"kind": ["backbone"]}): r"its model kind must be one of .*, not \['backbone'\]",
+        json.dumps({"kind": "backbone"}): "its metadata does not describe a model",
     }.items():
         save_file({"a": torch.zeros(2)}, tmp_path / "w.safetensors", metadata={"res3d": metadata})
         with pytest.raises(WeightsError, match=f"w.safetensors: {message}"):
             open_weights(tmp_path / "w.safetensors")
 
 
-def test_every_kind_is_found_where_the_table_says(thin):
+def test_every_entry_of_the_kinds_table_resolves(thin):
     assert [resolve_kind(name).name for name in KINDS] == list(KINDS)
     assert kind_of(thin).name == "backbone"
 
 
-def test_weights_of_another_network_are_refused_in_names(tmp_path):
+def test_the_error_for_another_network_names_both_networks(tmp_path):
     res3d.save_weights(res3d.r3d_18(width=0.125), tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match=r"w\.safetensors: holds r3d_18, not resnet50_3d$"):
         res3d.resnet50_3d(width=0.125, weights=tmp_path / "w.safetensors")
