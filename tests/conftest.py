@@ -18,6 +18,19 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # share the cores am
     torch.set_num_threads(max(1, torch.get_num_threads() // int(workers)))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="also run the tests marked full")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--full"):
+        return
+    full = [item for item in items if item.get_closest_marker("full")]
+    if full:
+        config.hook.pytest_deselected(items=full)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
 @pytest.fixture(autouse=True)
 def _fixed_seed():
     torch.manual_seed(0)

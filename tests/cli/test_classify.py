@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 import torchvision
-from helpers.parity_peers import enliven
+from helpers.parity_peers import randomize
 from helpers.videos import gray_with_bar, write_h264
 from safetensors.torch import load_file, save_file
 
@@ -57,7 +57,7 @@ def test_layer_logits_needs_a_classifier(video, thin):
 
 
 def test_file_of_another_library_needs_the_flag_model(video, tmp_path, capsys):
-    torch.save(enliven(torchvision.models.resnet18(num_classes=3)).state_dict(), tmp_path / "f.pth")
+    torch.save(randomize(torchvision.models.resnet18(num_classes=3)).state_dict(), tmp_path / "f.pth")
     command = ["classify", str(video), "--weights", str(tmp_path / "f.pth"), *SMALL]
     assert main(command) == 2
     assert "f.pth does not describe its model; name the backbone of its classifier" in capsys.readouterr().err

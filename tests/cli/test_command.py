@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pytest
-from helpers.processes import take_ctrl_c
+from helpers.processes import restore_sigint
 
 from res3d.cli.command import Command, run_command
 from res3d.cli.computing import Computing
@@ -162,7 +162,7 @@ sys.exit(run_command(Wait, "wait", []))
 """
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, preexec_fn=take_ctrl_c
+        [sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, preexec_fn=restore_sigint
     ) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)

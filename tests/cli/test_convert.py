@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torchvision
-from helpers.parity_peers import HaraResNet, enliven
+from helpers.parity_peers import HaraResNet, randomize
 
 import res3d
 from res3d.cli import main
@@ -11,7 +11,7 @@ from res3d.cli import main
 def checkpoint(tmp_path_factory):
     """Checkpoint file of a torchvision classifier, and the classifier."""
     path = tmp_path_factory.mktemp("checkpoint") / "in.pth"
-    network = enliven(torchvision.models.resnet18(num_classes=4))
+    network = randomize(torchvision.models.resnet18(num_classes=4))
     torch.save({"state_dict": network.state_dict()}, path)
     return path, network
 
@@ -59,7 +59,7 @@ def test_every_option_reaches_the_loader(checkpoint, tmp_path):
 
 
 def test_shortcut_and_stride_on_change_the_backbone(tmp_path, capsys):
-    torch.save(enliven(HaraResNet(10, "A", 4)).state_dict(), tmp_path / "a.pth")
+    torch.save(randomize(HaraResNet(10, "A", 4)).state_dict(), tmp_path / "a.pth")
     out = tmp_path / "a.safetensors"
     assert convert(tmp_path / "a.pth", out, "--model", "hara_resnet10") == 1
     assert "missing" in capsys.readouterr().err

@@ -61,7 +61,7 @@ def test_identity_switches_are_printed_with_their_frames(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "predicted.txt"), str(tmp_path / "gt.txt")]) == 0
     assert "switch in gt, frame 5: 1 1 was 1, is 2" in capsys.readouterr().out
     assert main(["evaluate", str(tmp_path / "predicted.txt"), str(tmp_path / "gt.txt"), "--switches", "0"]) == 0
-    assert "... and 1 switches more" in capsys.readouterr().out
+    assert "... and 1 more switches" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_identity_switches_are_printed_with_their_frames(tmp_path, capsys):
         (["TRUTH", "TRUTH", "--json", "nowhere/a.json"], 2, "--json nowhere/a.json: no such folder"),
         (["none.json", "TRUTH"], 1, "res3d evaluate: none.json: no such file"),
         (["OTHER", "TRUTH"], 1, "the ground truth has a video 'a' that the predictions lack; they have 'c'"),
-        (["NOTES", "TRUTH"], 1, "line 1 is no MOTChallenge text, numbers between commas: 'hello'"),
-        (["FOLDER", "TRUTH"], 1, "a folder without tracks (.json or .txt)"),
+        (["NOTES", "TRUTH"], 1, "line 1 must be numbers separated by commas, not 'hello'"),
+        (["FOLDER", "TRUTH"], 1, "the folder contains no files of tracks (.json or .txt)"),
     ],
 )
 def test_invalid_input_gives_one_line_and_its_exit_code(truth, tmp_path, capsys, arguments, code, message):

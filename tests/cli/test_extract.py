@@ -1,16 +1,12 @@
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers.paths import ROOT
-from helpers.processes import take_ctrl_c
 from helpers.videos import cut, gray_with_bar, write_h264, write_sound
 
 import res3d
@@ -22,7 +18,7 @@ SIZE = ["--resize", "40x50", "--crop", "32x32"]
 
 @pytest.fixture
 def extract(tmp_path, monkeypatch, thin_spec):
-    """Runs the command in an empty folder with a small network; gives the exit code."""
+    """Return a function that runs the command with a small network in an empty folder and returns the exit code."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -38,7 +34,7 @@ def files(folder: str = "features") -> list[str]:
     return sorted(p.name for p in path.iterdir()) if path.exists() else []
 
 
-def test_without_anything_a_sample_is_made_and_used(extract, capsys):
+def test_without_a_video_the_sample_is_generated_and_used(extract, capsys):
     assert extract() == 0
     assert files() == ["res3d_sample.mp4", "res3d_sample.npz"]
     out = capsys.readouterr().out
@@ -52,7 +48,7 @@ def test_without_anything_a_sample_is_made_and_used(extract, capsys):
     assert features.features.std(axis=0).max() > 0, "every clip gives the same features"
 
 
-def test_the_result_is_the_librarys(extract, video, thin_spec):
+def test_features_equal_those_of_the_python_api(extract, video, thin_spec):
     assert extract(video, "--length", 8, "--stride", 3, "--seed", 5, "--layer", "conv4") == 0
     loaded = res3d.ClipFeatures.load("features/video.npz")
     torch.manual_seed(5)
@@ -67,7 +63,7 @@ def test_the_result_is_the_librarys(extract, video, thin_spec):
     assert loaded.meta["weights"] == "random, seed 5"
 
 
-def test_weights_of_a_file_are_used(extract, video, thin, tmp_path, capsys):
+def test_weights_of_a_file_are_recorded(extract, video, thin, tmp_path, capsys):
     res3d.save_weights(thin, tmp_path / "w.safetensors")
     assert extract(video, "--weights", tmp_path / "w.safetensors") == 0
     assert "RANDOM" not in capsys.readouterr().out
@@ -76,14 +72,14 @@ def test_weights_of_a_file_are_used(extract, video, thin, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["backbone", "classifier", "detector"])
-def test_a_file_of_ours_says_what_its_backbone_is(kind, video, tmp_path):
+def test_backbone_is_read_from_a_model_file(kind, video, tmp_path):
     backbone = res3d.resnet18_3d(width=0.125)
-    made = {
+    model = {
         "backbone": lambda: backbone,
         "classifier": lambda: res3d.ClipClassifier(backbone, 3),
         "detector": lambda: res3d.detection.mask_rcnn_3d("resnet18_3d", 3, width=0.125, channels=16),
     }[kind]()
-    res3d.save_weights(made, tmp_path / "w.safetensors")
+    res3d.save_weights(model, tmp_path / "w.safetensors")
     command = ["extract", str(video), "--weights", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "out")]
     assert main([*command, "--resize", "40", "--crop", "32x32", "--length", "4", "--stride", "20"]) == 0
     features = res3d.ClipFeatures.load(tmp_path / "out" / f"{video.stem}.npz")
@@ -91,7 +87,7 @@ def test_a_file_of_ours_says_what_its_backbone_is(kind, video, tmp_path):
     assert features.features.shape[1] == 64
 
 
-def test_registered_weights_bring_their_model_and_preprocessing(registered, video, tmp_path):
+def test_registered_weights_determine_model_clips_and_preprocessing(registered, video, tmp_path):
     command = ["extract", str(video), "--weights", registered, "--out", str(tmp_path / "out")]
     assert main(command) == 0
     meta = res3d.ClipFeatures.load_meta(tmp_path / "out" / "video.npz")
@@ -108,7 +104,7 @@ def test_registered_weights_bring_their_model_and_preprocessing(registered, vide
     assert meta["preprocessing"]["resize"] == [40, 50]
 
 
-def test_folders_and_globs_give_one_file_a_video(extract, tmp_path, capsys):
+def test_folders_and_globs_give_one_file_per_video(extract, tmp_path, capsys):
     folder = tmp_path / "videos"
     folder.mkdir()
     for name in ("a.mp4", "b.mkv"):
@@ -120,15 +116,15 @@ def test_folders_and_globs_give_one_file_a_video(extract, tmp_path, capsys):
     assert files("other") == ["a.npz"]
 
 
-def test_finished_files_are_skipped_until_settings_or_video_change(extract, video, capsys):
-    def made(*arguments: object) -> bool:
+def test_finished_file_is_skipped_until_settings_or_video_change(extract, video, capsys):
+    def is_extracted(*arguments: object) -> bool:
         capsys.readouterr()
         assert extract(video, *arguments) == 0
-        return "is finished already" not in capsys.readouterr().out
+        return "is finished, skipped" not in capsys.readouterr().out
 
-    assert made()
-    assert not made()
-    assert made("--overwrite")
+    assert is_extracted()
+    assert not is_extracted()
+    assert is_extracted("--overwrite")
     changes = (
         ["--stride", 8],
         ["--seed", 1],
@@ -141,16 +137,16 @@ def test_finished_files_are_skipped_until_settings_or_video_change(extract, vide
         ["--mean", "[0,0,0]"],
     )
     for change in changes:
-        assert made(*change), change
-        assert not made(*change), change
-        assert made(), change
+        assert is_extracted(*change), change
+        assert not is_extracted(*change), change
+        assert is_extracted(), change
     write_h264(video, [gray_with_bar(n) for n in range(30)])
-    assert made()
+    assert is_extracted()
     Path("features/video.npz").write_bytes(Path("features/video.npz").read_bytes()[:-50])
-    assert made(), "half a file was taken for a finished one"
+    assert is_extracted(), "a truncated file is not finished"
 
 
-def test_what_is_replaced_is_said_and_other_programs_files_are_not(extract, video, capsys):
+def test_replacement_is_reported_and_files_of_other_programs_are_refused(extract, video, capsys):
     assert extract(video) == 0
     capsys.readouterr()
     assert extract(video, "--clip-stride", 8, "--layer", "conv4") == 0
@@ -164,25 +160,25 @@ def test_what_is_replaced_is_said_and_other_programs_files_are_not(extract, vide
     assert extract(video, "--overwrite") == 0
 
 
-def test_settings_have_one_word_in_all_commands_and_keep_their_old_ones(extract, video, capsys):
+def test_short_dotted_and_old_names_set_the_same_settings(extract, video, capsys):
     assert extract(video, "--clip-length", 8, "--dtype", "bf16", "--clips.stride", 4) == 0
     assert "bfloat16" in capsys.readouterr().out
     assert extract(video, "--length", 8, "--dtype", "bfloat16", "--stride", 4) == 0
     captured = capsys.readouterr()
-    assert "finished already" in captured.out
+    assert "is finished, skipped" in captured.out
     assert captured.err == ""
 
 
-def test_what_was_not_finished_is_not_said_to_be_kept(extract, video, monkeypatch, capsys):
+def test_ctrl_c_before_the_first_file_reports_no_finished_file(extract, video, monkeypatch, capsys):
     def interrupt(self, frames):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ExtractionRun, "_clip_maps", interrupt)
     assert extract(video) == 130
-    assert capsys.readouterr().err.endswith("res3d extract: interrupted; nothing was finished\n")
+    assert capsys.readouterr().err.endswith("res3d extract: interrupted; no file was finished\n")
 
 
-def test_one_bad_video_does_not_stop_the_others(extract, video, tmp_path, capsys):
+def test_unreadable_video_does_not_stop_the_others(extract, video, tmp_path, capsys):
     (tmp_path / "random.mp4").write_bytes(np.random.default_rng(0).bytes(9999))
     (tmp_path / "empty.mp4").touch()
     write_sound(tmp_path / "sound.mp4")
@@ -199,16 +195,16 @@ def test_one_bad_video_does_not_stop_the_others(extract, video, tmp_path, capsys
     assert "1 of 6 videos done" in captured.out
 
 
-def test_truncated_videos_are_kept_on_request_and_say_so(extract, video, capsys):
+def test_allow_truncated_uses_the_readable_frames_and_reports_damage(extract, video, capsys):
     damaged = cut(video, 0.8)
     assert extract(damaged, "--allow-truncated") == 0
     assert "truncated or damaged" in capsys.readouterr().out
     assert res3d.ClipFeatures.load(f"features/{damaged.stem}.npz").meta["video"]["damage"]
 
 
-def test_a_video_too_short_for_a_clip_is_reported(extract, video, capsys):
+def test_video_without_a_clip_is_reported(extract, video, capsys):
     assert extract(video, "--tail", "drop", "--length", 50) == 0
-    assert "40 frames are fewer than a clip's span of 50" in capsys.readouterr().out
+    assert "40 frames are fewer than the 50 of one clip" in capsys.readouterr().out
     assert res3d.ClipFeatures.load("features/video.npz").features.shape == (0, 64)
 
 
@@ -222,22 +218,22 @@ def test_a_video_too_short_for_a_clip_is_reported(extract, video, capsys):
         (["--fps", 0], "--fps must be ≥ 1e-06, not 0.0"),
         (["--resize", "big"], "--resize must be pixels like 256 or 128x171 (height x width), or none, not 'big'"),
         (["--crop", "64x64"], "crop (64, 64) is larger than frames resized to (40, 50)"),
-        (["--device", "warp9"], "--device warp9: cannot be used here"),
+        (["--device", "warp9"], "--device warp9: not available on this machine"),
         (["--align", "center", "--tail", "drop"], "tail must be 'pad' with align='center', not 'drop'"),
         (["--fps", 1e-9], "--fps must be ≥ 1e-06, not 1e-09"),
         (["--stride", 10**20], "clip stride must be a whole number from 1 to"),
-        (["--device", "meta"], "--device meta: holds no data"),
+        (["--device", "meta"], "--device must be a device with memory, not 'meta'"),
         (["--mean", "[.nan, 0, 0]"], "mean and std must be three numbers each"),
         (["--out", ""], "--out must name a folder"),
-        ([""], "an empty name is no video"),
+        ([""], "the name of a video must not be empty"),
         (["--batch-size", 0], "batch_size must be a whole number ≥ 1, not 0"),
-        (["empty_folder"], "folder 'empty_folder' holds no video"),
+        (["empty_folder"], "folder 'empty_folder' contains no video"),
         (["*.mov"], "no file matches '*.mov'"),
     ],
 )
-def test_wrong_settings_are_exit_code_2_and_leave_no_trace(extract, video, capsys, arguments, message):
+def test_invalid_settings_give_exit_code_2_and_no_files(extract, video, capsys, arguments, message):
     Path("empty_folder").mkdir()
-    # The size flags come last on the command line of the fixture; here the tested ones must win.
+    # The fixture puts its flags for the size last; here the tested flags must be the last ones.
     code = main(
         [
             "extract",
@@ -255,7 +251,7 @@ def test_wrong_settings_are_exit_code_2_and_leave_no_trace(extract, video, capsy
     assert not Path("features").exists()
 
 
-def test_unknown_models_and_specs_are_exit_code_2(extract, video, tmp_path, capsys):
+def test_unknown_model_or_invalid_spec_gives_exit_code_2(extract, video, tmp_path, capsys):
     spec = tmp_path / "spec.yaml"
     spec.write_text((ROOT / "configs/backbones/resnet10_3d_thin.yaml").read_text().replace("width: 64", "widht: 64"))
     for model, message in (
@@ -268,21 +264,21 @@ def test_unknown_models_and_specs_are_exit_code_2(extract, video, tmp_path, caps
     assert not Path("features").exists()
 
 
-def test_a_network_that_takes_no_video_is_refused(extract, video, tmp_path, capsys, thin_spec):
+def test_network_without_three_input_channels_is_refused(extract, video, tmp_path, capsys, thin_spec):
     (tmp_path / "gray.yaml").write_text(thin_spec.read_text() + "in_channels: 1\n")
     assert extract(video, model=tmp_path / "gray.yaml") == 2
     assert "videos have 3 channels, and resnet10_3d_thin takes 1" in capsys.readouterr().err
 
 
-def test_a_clip_that_does_not_fit_into_memory_is_one_line_and_the_others_go_on(extract, video, capsys, monkeypatch):
-    real = ExtractionRun._clip_maps
+def test_out_of_memory_gives_one_line_and_the_loop_continues(extract, video, capsys, monkeypatch):
+    original = ExtractionRun._clip_maps
     calls = []
 
     def run(self, frames):
         calls.append(1)
         if len(calls) == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmuch")
-        return real(self, frames)
+        return original(self, frames)
 
     monkeypatch.setattr(ExtractionRun, "_clip_maps", run)
     other = video.with_name("other.mp4")
@@ -290,18 +286,18 @@ def test_a_clip_that_does_not_fit_into_memory_is_one_line_and_the_others_go_on(e
     assert extract(video, other) == 1
     assert files() == ["other.npz"]
     error = capsys.readouterr().err
-    assert "CUDA out of memory. Tried to allocate (if memory is short" in error
+    assert "CUDA out of memory. Tried to allocate (if memory is low" in error
     assert error.count("\n") == 1
 
 
-def test_names_of_any_bytes_are_taken(extract, video, capsys):
-    odd = Path(os.fsdecode(b"\xff\xc3\xbc [a].mp4"))
-    odd.write_bytes(video.read_bytes())
-    assert extract(odd) == 0
+def test_file_name_of_any_bytes_is_accepted(extract, video, capsys):
+    path = Path(os.fsdecode(b"\xff\xc3\xbc [a].mp4"))
+    path.write_bytes(video.read_bytes())
+    assert extract(path) == 0
     assert len(files()) == 1
 
 
-def test_bad_weights_are_exit_code_1(extract, video, tmp_path, capsys):
+def test_invalid_weights_give_exit_code_1(extract, video, tmp_path, capsys):
     (tmp_path / "w.safetensors").write_bytes(b"no weights")
     assert extract(video, "--weights", "missing.safetensors") == 1
     assert extract(video, "--weights", tmp_path / "w.safetensors") == 1
@@ -311,58 +307,53 @@ def test_bad_weights_are_exit_code_1(extract, video, tmp_path, capsys):
     assert not Path("features").exists()
 
 
-def test_an_output_folder_that_cannot_be_made_is_named(extract, video, capsys):
+def test_error_names_an_output_folder_that_cannot_be_created(extract, video, capsys):
     Path("taken").touch()
     assert extract(video, "--out", "taken") == 2
     assert "--out taken: File exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("extract_*.yaml")), ids=lambda p: p.name)
-def test_configs_of_the_project_run(video, tmp_path, config, thin_spec):
+def test_configuration_of_the_project_runs(video, tmp_path, config, thin_spec):
     flags = ["--model", str(thin_spec), "--out", str(tmp_path / "out")]
     assert main(["extract", str(video), "--config", str(config), *flags]) == 0
     assert len(res3d.ClipFeatures.load(tmp_path / "out" / "video.npz")) > 0
 
 
-def test_ctrl_c_keeps_what_is_finished_and_leaves_no_half_file(tmp_path, thin_spec):
+def test_ctrl_c_keeps_finished_files_and_leaves_no_partial_file(extract, tmp_path, capsys, ctrl_c):
     folder = tmp_path / "videos"
     folder.mkdir()
     write_h264(folder / "a.mp4", [gray_with_bar(n) for n in range(10)])
     write_h264(folder / "b.mp4", [gray_with_bar(n) for n in range(1500)])
     out = tmp_path / "out"
-    flags = ["--model", str(thin_spec), "--out", str(out), "--stride", "1"]
-    command = [sys.executable, str(ROOT / "tools/extract_features.py"), str(folder), *flags]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=os.environ, preexec_fn=take_ctrl_c)
-    deadline = time.monotonic() + 120
-    while not (out / "a.npz").exists() and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted; what was finished is kept" in errors
+    before = set(threading.enumerate())
+    ctrl_c(lambda: (out / "a.npz").exists() and any(path.stat().st_size for path in out.glob(".b.npz.*")))
+    assert extract(folder, "--out", out, "--stride", 1) == 130
+    errors = capsys.readouterr().err
+    assert "interrupted; finished files are kept" in errors
     assert "Traceback" not in errors
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive(), f"{thread} would keep the process from ending"
     assert [p.name for p in out.iterdir()] == ["a.npz"]
     assert len(res3d.ClipFeatures.load(out / "a.npz")) == 1
     assert json.loads(json.dumps(dict(res3d.ClipFeatures.load(out / "a.npz").meta)))["sampler"]["stride"] == 1
 
 
-def test_videos_at_the_same_time_give_the_same_files(extract, video, capsys):
+def test_at_once_gives_the_same_features(extract, video, capsys):
     others = [video.with_name(f"other{n}.mp4") for n in range(3)]
     for other in others:
         other.write_bytes(video.read_bytes())
     others[1].write_bytes(b"no video")
     assert extract(video, *others, "--at-once", 3) == 1
     assert files() == ["other0.npz", "other2.npz", "video.npz"]
-    alone, beside = (res3d.ClipFeatures.load(f"features/{name}.npz").features for name in ("video", "other2"))
-    np.testing.assert_array_equal(alone, beside)
+    features, others = (res3d.ClipFeatures.load(f"features/{name}.npz").features for name in ("video", "other2"))
+    np.testing.assert_array_equal(features, others)
     assert extract(video, "--at-once", 0) == 2
     assert "--at-once must be ≥ 1, not 0" in capsys.readouterr().err
 
 
-def test_segments_decoded_at_the_same_time_give_the_same_file(extract, video, capsys):
+def test_decoders_give_the_same_features(extract, video, capsys):
     assert extract(video, "--out", "one") == 0
     assert extract(video, "--out", "several", "--decoders", 3) == 0
     one, several = (res3d.ClipFeatures.load(f"{folder}/video.npz") for folder in ("one", "several"))
@@ -372,7 +363,7 @@ def test_segments_decoded_at_the_same_time_give_the_same_file(extract, video, ca
     assert "--decoders must be ≥ 1, not 0" in capsys.readouterr().err
 
 
-def test_ctrl_c_ends_videos_at_the_same_time(extract, video, monkeypatch):
+def test_ctrl_c_stops_all_videos_at_once(extract, video, monkeypatch):
     other = video.with_name("other.mp4")
     other.write_bytes(video.read_bytes())
 
@@ -384,10 +375,10 @@ def test_ctrl_c_ends_videos_at_the_same_time(extract, video, monkeypatch):
     assert files() == []
 
 
-def test_windows_of_the_whole_video(extract, video, capsys):
+def test_context_video_is_recorded_and_checked(extract, video, capsys):
     assert extract(video, "--context", "video", "--length", 8, "--stride", 2) == 0
     assert res3d.ClipFeatures.load("features/video.npz").meta["context"] == "video"
     out = capsys.readouterr().out
     assert "busy: decode" in out
     assert extract(video, "--context", "video", "--stride", 3, "--step", 2) == 2
-    assert "clips must start at multiples of that, not every 3" in capsys.readouterr().err
+    assert "the clip stride must be a multiple of it, not 3" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 from helpers.videos import cut, gray_with_bar, write_h264
 
 import res3d
@@ -26,7 +26,7 @@ def weights(tmp_path_factory) -> Path:
     """Weights file of a random detector, which finds objects everywhere."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     torch.manual_seed(0)
-    model = tiny(categories=CATEGORIES)
+    model = tiny_detector(categories=CATEGORIES)
     with torch.no_grad():
         model.box_head.visible.bias.fill_(3)
     res3d.save_weights(model, path)
@@ -252,7 +252,7 @@ def test_truth_is_scored(track, video, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--clip-stride", "8"], "clips must overlap: clip_stride must be below 8, the length, not 8"),
+        (["--clip-stride", "8"], "clip_stride must be less than 8 (clip_length), so that clips overlap, not 8"),
         (["--batch-size", "0"], "batch_size must be ≥ 1, not 0"),
         (["--formats", "posetrack"], "--formats posetrack: the detector has no keypoints"),
         (["--formats", "avi"], "--formats[0]: expected one of cocovid, mot, posetrack, table, not 'avi'"),
@@ -261,7 +261,7 @@ def test_truth_is_scored(track, video, capsys):
         (["--min-size", "0"], "min_size must be a whole number ≥ 1, not 0"),
         (["--end", "2", "--truth", "x.json"], "only whole videos are scored"),
         (["--out", ""], "--out must name a folder"),
-        (["--backbone", "resnet18_3d"], "says itself what its backbone and norms are"),
+        (["--backbone", "resnet18_3d"], "defines its backbone and norms"),
     ],
 )
 def test_invalid_settings_give_exit_code_2_and_no_files(track, video, capsys, flags, message):

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from helpers.detectors import THIN, tiny
+from helpers.detectors import THIN, tiny_detector
 
 import res3d
 
@@ -9,7 +9,7 @@ import res3d
 def test_backbone_weights_load_into_body_and_box_head(neck):
     """conv5 is part of the backbone with a pyramid, and of the box head without one, with its temporal kernel."""
     backbone = res3d.create_backbone(THIN)
-    model = tiny(neck=neck, weights_backbone=backbone.state_dict())
+    model = tiny_detector(neck=neck, weights_backbone=backbone.state_dict())
     parent = model.backbone if neck == "fpn" else model.box_head.stages
     assert torch.equal(model.backbone.conv4[0].branch.a.conv.weight, backbone.conv4[0].branch.a.conv.weight)
     assert torch.equal(parent.conv5[0].branch.a.conv.weight, backbone.conv5[0].branch.a.conv.weight)
@@ -22,7 +22,7 @@ def test_2d_backbone_weights_are_inflated():
         for k, v in res3d.create_backbone(THIN).state_dict().items()
     }
     center, mean = (
-        tiny(weights_backbone=weights_2d, inflate=inflate).backbone.conv4[0].branch.a.conv.weight
+        tiny_detector(weights_backbone=weights_2d, inflate=inflate).backbone.conv4[0].branch.a.conv.weight
         for inflate in ("center", "mean")
     )
     source = weights_2d["conv4.0.branch.a.conv.weight"][:, :, 0]
@@ -30,12 +30,12 @@ def test_2d_backbone_weights_are_inflated():
     assert center[:, :, 0].abs().max() == 0
     assert torch.allclose(mean[:, :, 0], source / 3)
     with pytest.raises(res3d.WeightsError, match="weights that do not fit this backbone"):
-        tiny(weights_backbone={k: v for k, v in weights_2d.items() if not k.startswith("conv5")})
+        tiny_detector(weights_backbone={k: v for k, v in weights_2d.items() if not k.startswith("conv5")})
 
 
 def test_temporal_kernel_applies_to_every_part():
     for frames in (1, 3, 5):
-        model = tiny(temporal_kernel=frames, keypoints=5)
+        model = tiny_detector(temporal_kernel=frames, keypoints=5)
         for part in (model.neck.output[0], model.tpn.convs, model.mask_head.convs, model.keypoints_head.convs):
             assert {m.kernel_size[0] for m in part.modules() if isinstance(m, torch.nn.Conv3d)} == {frames}
         assert model.box_head.fcs[0].kernel_size[0] == frames
@@ -62,4 +62,4 @@ def test_temporal_kernel_applies_to_every_part():
 )
 def test_invalid_keywords_are_refused(keywords, message):
     with pytest.raises(ValueError, match=message):
-        tiny(**keywords)
+        tiny_detector(**keywords)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 from torchvision.models import detection
 
 import res3d
@@ -30,7 +30,7 @@ def no_random_weights(monkeypatch):
 
 
 def test_saved_detector_loads_with_other_settings(tmp_path):
-    model = tiny().eval()
+    model = tiny_detector().eval()
     res3d.save_weights(model, tmp_path / "d.safetensors")
     loaded = load_detector(tmp_path / "d.safetensors").eval()
     assert (loaded.spec, loaded.settings) == (model.spec, model.settings)

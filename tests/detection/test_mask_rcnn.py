@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.detectors import clip_targets, tiny
+from helpers.detectors import clip_targets, tiny_detector
 
 import res3d
 from res3d.detection.box_detections import BoxDetections
@@ -31,7 +31,7 @@ def clips() -> list[torch.Tensor]:
     ids=lambda k: " ".join(f"{name}={value}" for name, value in k.items()) or "default",
 )
 def test_results_have_documented_shapes_and_ranges(keywords):
-    model = tiny(**keywords).eval()
+    model = tiny_detector(**keywords).eval()
     with torch.no_grad():
         results = model(clips())
     assert len(results) == 2
@@ -58,7 +58,7 @@ def test_results_have_documented_shapes_and_ranges(keywords):
 
 
 def test_model_accepts_clips_of_any_length():
-    model = tiny().eval()
+    model = tiny_detector().eval()
     with torch.no_grad():
         for length in (1, 2, 7):
             (result,) = model([torch.rand(3, length, 40, 56)])
@@ -67,7 +67,7 @@ def test_model_accepts_clips_of_any_length():
 
 @pytest.mark.parametrize("keywords", [{"keypoints": 5}, {"neck": "c4", "keypoints": 5}, {"design": "torchvision_v2"}])
 def test_losses_reach_every_parameter(keywords):
-    model = tiny(**keywords).train()
+    model = tiny_detector(**keywords).train()
     heads = [name for name in ("masks", "keypoints") if name in {t.field for t in model.tasks.values()}]
     losses = model(clips(), [clip_targets(size, heads) for size in CLIPS])
     names = {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_visible", "loss_mask"}
@@ -79,7 +79,7 @@ def test_losses_reach_every_parameter(keywords):
 
 @pytest.mark.parametrize("keywords", [{"keypoints": 5}, {"design": "torchvision_v2"}])
 def test_training_accepts_clips_without_objects(keywords):
-    model = tiny(**keywords).train()
+    model = tiny_detector(**keywords).train()
     heads = [t.field for t in model.tasks.values()]
     for objects in ((0, 0), (2, 0)):
         targets = [clip_targets(size, heads, count=n) for size, n in zip(CLIPS, objects, strict=True)]
@@ -91,7 +91,7 @@ def test_training_accepts_clips_without_objects(keywords):
 
 
 def test_losses_and_results_without_proposals():
-    model = tiny(keypoints=5, rpn_score_thresh=1.0)
+    model = tiny_detector(keypoints=5, rpn_score_thresh=1.0)
     targets = [clip_targets(size, ["masks", "keypoints"], count=0) for size in CLIPS]
     losses = model(clips(), targets)
     sum(losses.values()).backward()
@@ -101,7 +101,7 @@ def test_losses_and_results_without_proposals():
 
 
 def test_targets_of_hidden_frames_do_not_change_losses():
-    model = tiny(keypoints=5).eval()
+    model = tiny_detector(keypoints=5).eval()
     model.training = True  # losses without the noise of batch statistics
     targets = [clip_targets(size, ["masks", "keypoints"]) for size in CLIPS]
     targets[0]["visible"][0, 2:] = False
@@ -121,7 +121,7 @@ def test_targets_of_hidden_frames_do_not_change_losses():
 
 
 def test_invalid_clips_and_targets_are_refused():
-    model = tiny()
+    model = tiny_detector()
     wrong = clip_targets(CLIPS[1], ["masks"])
     wrong["labels"][0] = 9
     with pytest.raises(ValueError, match=r"clip 1: labels must be in \[1, 4\)"):
@@ -133,7 +133,7 @@ def test_invalid_clips_and_targets_are_refused():
 
 
 def test_frozen_stages_get_no_gradient():
-    model = tiny(freeze_at=2).train()
+    model = tiny_detector(freeze_at=2).train()
     assert model.backbone.frozen_stages == ("stem", "conv2")
     sum(model(clips(), [clip_targets(size, ["masks"]) for size in CLIPS]).values()).backward()
     assert model.backbone.stem.conv.weight.grad is None
@@ -142,7 +142,7 @@ def test_frozen_stages_get_no_gradient():
 
 def test_checkpointing_does_not_change_losses_and_gradients():
     batch, targets = clips(), [clip_targets(size, ["masks"]) for size in CLIPS]
-    plain, checkpointed = tiny().train(), tiny(checkpoint_stages=["conv2", "conv4"]).train()
+    plain, checkpointed = tiny_detector().train(), tiny_detector(checkpoint_stages=["conv2", "conv4"]).train()
     stages = [
         name for name in checkpointed.spec.backbone.stage_names if getattr(checkpointed.backbone, name).checkpointed
     ]
@@ -158,12 +158,12 @@ def test_checkpointing_does_not_change_losses_and_gradients():
 
 
 def test_nan_weights_raise_an_error_at_inference():
-    model = tiny().eval()
+    model = tiny_detector().eval()
     with torch.no_grad():
         model.backbone.conv3[0].branch.a.conv.weight[0] = float("nan")
     with pytest.raises(FloatingPointError, match="objectness is not finite"):
         model(clips())
-    model = tiny().eval()
+    model = tiny_detector().eval()
     with torch.no_grad():
         model.box_head.classes.bias[1] = float("nan")
     with pytest.raises(FloatingPointError, match="class scores are not finite"):
@@ -172,7 +172,7 @@ def test_nan_weights_raise_an_error_at_inference():
 
 def test_frame_wise_masks_and_keypoints_equal_those_of_single_frames():
     """With a temporal kernel of 1, each frame of a clip has the results of a clip of that frame alone."""
-    model = tiny(keypoints=5, temporal_kernel=1).eval()
+    model = tiny_detector(keypoints=5, temporal_kernel=1).eval()
     clip, boxes = torch.rand(3, 4, 64, 96), torch.tensor([[8.0, 8, 40, 40], [30, 10, 90, 60]])[:, None].repeat(1, 4, 1)
     boxes = boxes + 2 * torch.arange(4)[None, :, None]
 
@@ -208,7 +208,7 @@ def test_boxes_are_clipped_by_the_pixel_convention():
     """In Detectron's convention x2 is the last pixel: 95 in a frame that is 96 wide."""
     frames = torch.rand(3, 2, 64, 96)
     for design, right, bottom in (("detect_and_track", 95, 63), ("torchvision", 96, 64)):
-        model = tiny(neck="c4", design=design, mask=False)
+        model = tiny_detector(neck="c4", design=design, mask=False)
         with torch.no_grad():
             model.box_head.deltas.weight.zero_()
             model.box_head.deltas.bias.view(-1, 4)[:, 2:] = 15  # boxes grow e³ times, beyond the frame
@@ -219,11 +219,11 @@ def test_boxes_are_clipped_by_the_pixel_convention():
 
 def test_detect_needs_eval_mode():
     with pytest.raises(ValueError, match="detect needs a model in eval mode"):
-        tiny().train().detect(clips())
+        tiny_detector().train().detect(clips())
 
 
 def test_results_and_losses_are_float32_under_autocast():
-    model = tiny(keypoints=5).eval()
+    model = tiny_detector(keypoints=5).eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         (result,) = model([torch.rand(3, 2, 40, 56)])
     for name in ("boxes", "scores", "visible", "keypoints", "embeddings", "masks"):
@@ -233,7 +233,7 @@ def test_results_and_losses_are_float32_under_autocast():
 
 
 def test_detect_equals_forward_with_lazy_masks():
-    model = tiny(keypoints=5).eval()
+    model = tiny_detector(keypoints=5).eval()
     batch = clips()
     with torch.no_grad():
         expected_results, results = model(batch), model.detect(batch)
@@ -248,7 +248,7 @@ def test_detect_equals_forward_with_lazy_masks():
 @pytest.mark.parametrize("stages", [2, 5])
 def test_resume_equals_forward(keywords, stages):
     """Losses and results are equal. ``resume`` needs only the sizes of the clips, and draws the same random sizes."""
-    model, batch = tiny(**keywords).eval(), clips()
+    model, batch = tiny_detector(**keywords).eval(), clips()
     heads = [task.field for task in model.tasks.values()]
     targets, sizes = [clip_targets(size, heads) for size in CLIPS], [size[1:] for size in CLIPS]
     with torch.no_grad():
@@ -265,17 +265,17 @@ def test_resume_equals_forward(keywords, stages):
 
 
 def test_dense_parts_are_all_but_the_heads():
-    with_pyramid, without = tiny(), tiny(neck="c4")
+    with_pyramid, without = tiny_detector(), tiny_detector(neck="c4")
     assert list(with_pyramid.dense_parts()) == [with_pyramid.backbone, with_pyramid.neck, with_pyramid.tpn.convs]
     assert list(without.dense_parts()) == [without.backbone, without.tpn.convs]
 
 
 def test_categories_are_saved_with_the_detector(tmp_path):
     names = tuple(Category(name=name, keypoints=("a", "b"), skeleton=((0, 1),)) for name in ("cat", "dog", "cat"))
-    model = tiny(categories=names)
+    model = tiny_detector(categories=names)
     assert model.categories == {1: names[0], 2: names[1], 3: names[2]}
-    assert tiny().categories == {}
+    assert tiny_detector().categories == {}
     res3d.save_weights(model, tmp_path / "d.safetensors")
     assert res3d.load_model(tmp_path / "d.safetensors").categories == model.categories
     with pytest.raises(ValueError, match="categories must be none or 3, one per class besides the background, not 1"):
-        tiny(categories=names[:1])
+        tiny_detector(categories=names[:1])

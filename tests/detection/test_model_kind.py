@@ -1,6 +1,6 @@
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 
 import res3d
 from res3d.detection import MaskRCNN3d
@@ -8,21 +8,21 @@ from res3d.detection import MaskRCNN3d
 
 def test_file_of_other_conventions_is_refused(tmp_path):
     """The tensors fit, but pixel convention and channel order differ: the model would compute something else."""
-    saved = tiny(neck="c4", design="detect_and_track", mask=False)
+    saved = tiny_detector(neck="c4", design="detect_and_track", mask=False)
     res3d.save_weights(saved, tmp_path / "d.safetensors")
     sides = saved.spec.proposals.anchors.sizes[0]
     with pytest.raises(res3d.WeightsError, match=r"was saved with box_offset = 1, not 0 .*load_detector rebuilds the"):
-        tiny(neck="c4", mask=False, anchor_sizes=sides, weights=tmp_path / "d.safetensors")
-    same = tiny(neck="c4", design="detect_and_track", mask=False)
+        tiny_detector(neck="c4", mask=False, anchor_sizes=sides, weights=tmp_path / "d.safetensors")
+    same = tiny_detector(neck="c4", design="detect_and_track", mask=False)
     assert res3d.load_weights(same, tmp_path / "d.safetensors").missing == ()
-    other = tiny(neck="c4", design="detect_and_track", mask=False, image_std=(1.0, 1.0, 1.0))
+    other = tiny_detector(neck="c4", design="detect_and_track", mask=False, image_std=(1.0, 1.0, 1.0))
     with pytest.raises(res3d.WeightsError, match=r"was saved with image_std = "):
         res3d.load_weights(other, tmp_path / "d.safetensors")
 
 
 @pytest.mark.parametrize("keywords", [{"keypoints": 5}, {"neck": "c4", "design": "detect_and_track"}])
 def test_saved_file_rebuilds_the_detector(tmp_path, keywords):
-    model = tiny(box_nms_thresh=0.4, **keywords).eval()
+    model = tiny_detector(box_nms_thresh=0.4, **keywords).eval()
     model.set_norm_eps(1e-3)
     res3d.save_weights(model, tmp_path / "detector.safetensors")
     loaded = res3d.load_model(tmp_path / "detector.safetensors").eval()
@@ -39,7 +39,7 @@ def test_saved_file_rebuilds_the_detector(tmp_path, keywords):
 
 
 def test_weights_of_another_detector_are_refused(tmp_path):
-    model = tiny()
+    model = tiny_detector()
     res3d.save_weights(model, tmp_path / "d.safetensors")
     with pytest.raises(res3d.WeightsError, match="res3d detector weights, but not of this resnet10_3d_thin"):
-        res3d.load_weights(tiny(mask=False, keypoints=5), tmp_path / "d.safetensors")
+        res3d.load_weights(tiny_detector(mask=False, keypoints=5), tmp_path / "d.safetensors")

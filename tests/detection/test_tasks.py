@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 
 import res3d
 from res3d.backbone import NormSpec
@@ -17,12 +17,14 @@ POSES = KeypointHeadSpec(num_keypoints=5, convs=(8,), temporal_kernel=3, border=
 
 
 def test_heads_are_built_from_specs_and_mappings():
-    model = tiny(tasks={"mask": MASK, "keypoints": POSES})
+    model = tiny_detector(tasks={"mask": MASK, "keypoints": POSES})
     assert model.spec.tasks == {"mask": MASK, "keypoints": POSES}
-    assert tiny(mask=False, tasks={"keypoints": POSES}).spec.tasks == {"keypoints": POSES}
+    assert tiny_detector(mask=False, tasks={"keypoints": POSES}).spec.tasks == {"keypoints": POSES}
     fields = {"num_keypoints": 5, "convs": [8], "temporal_kernel": 3, "border": "zeros"}
-    assert tiny(mask=False, tasks={"keypoints": fields}).spec.tasks == {"keypoints": POSES}
-    assert tiny(temporal_kernel=5, tasks={"keypoints": POSES}).spec.keypoints == replace(POSES, temporal_kernel=5)
+    assert tiny_detector(mask=False, tasks={"keypoints": fields}).spec.tasks == {"keypoints": POSES}
+    assert tiny_detector(temporal_kernel=5, tasks={"keypoints": POSES}).spec.keypoints == replace(
+        POSES, temporal_kernel=5
+    )
     assert DetectorSpec.from_yaml(model.spec.to_yaml()) == model.spec
 
 
@@ -40,12 +42,12 @@ def test_heads_are_built_from_specs_and_mappings():
 )
 def test_invalid_heads_are_refused(tasks, message):
     with pytest.raises(ValueError, match=message):
-        tiny(tasks=tasks)
+        tiny_detector(tasks=tasks)
 
 
 @torch.no_grad()
 def test_results_have_the_declared_names_and_shapes():
-    model = tiny(keypoints=5).eval()
+    model = tiny_detector(keypoints=5).eval()
     (result,) = model([torch.rand(3, 4, 40, 56)])
     assert list(model.result_shapes) == ["boxes", "visible", "scores", "labels", "embeddings", *list(result)[5:]]
     letters = {"D": len(result["scores"]), "T": 4, "H": 40, "W": 56, "E": result["embeddings"].shape[1]}
@@ -55,12 +57,12 @@ def test_results_have_the_declared_names_and_shapes():
 
 def test_tasks_lists_the_heads_of_the_spec():
     assert {"mask": MaskHeadSpec, "keypoints": KeypointHeadSpec} == TASKS
-    targets = {task.field: task.target.values for task in tiny(keypoints=5).tasks.values()}
+    targets = {task.field: task.target.values for task in tiny_detector(keypoints=5).tasks.values()}
     assert targets == {"masks": "binary", "keypoints": "coordinates"}
 
 
 def test_set_norm_eps_changes_every_norm():
-    model = tiny(design="torchvision_v2")
+    model = tiny_detector(design="torchvision_v2")
     model.set_norm_eps(1e-3)
     norm = NormSpec(eps=1e-3)
     spec = model.spec

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from res3d.detection.settings import DetectorSettings
@@ -55,7 +55,7 @@ def test_targets_equal_torchvision():
         extra={"masks": masks, "keypoints": keypoints},
     )
     batch = transform().plan([(1, *CLIP_SIZES[0])])
-    (resized,) = resize_targets([target], batch, tiny(keypoints=5).tasks)
+    (resized,) = resize_targets([target], batch, tiny_detector(keypoints=5).tasks)
     images_transform = GeneralizedRCNNTransform(48, 80, MEAN, STD).eval()
     expected = {"boxes": boxes[:, 0], "masks": masks[:, 0].to(torch.uint8), "keypoints": keypoints[:, 0]}
     _, (expected,) = images_transform([torch.rand(3, *CLIP_SIZES[0])], [expected])

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 from torch._dynamo.utils import counters
 
 import res3d
@@ -92,7 +92,7 @@ def test_a_compiled_model_raises_the_errors_of_its_model(thin, shape, message):
 
 def test_layers_that_are_not_compiled_are_packed():
     """The heads of a detector are not compiled, because they run once per object."""
-    fused = optimize(tiny(mask=True), compile=True).network
+    fused = optimize(tiny_detector(mask=True), compile=True).network
     assert any(isinstance(module, PackedConv) for module in fused.get_submodule("mask_head").modules())
     assert not any(isinstance(module, PackedConv) for module in fused.backbone.modules())
 
@@ -147,7 +147,7 @@ def test_compiled_bfloat16_is_as_near_as_autocast(thin):
 @pytest.mark.filterwarnings("ignore")
 @torch.no_grad()
 def test_the_pyramid_and_proposal_layers_of_a_detector_are_compiled():
-    model = tiny(mask=True, keypoints=3).eval()
+    model = tiny_detector(mask=True, keypoints=3).eval()
     compiled = optimize(model, compile=True)
     for clips in [torch.rand(2, 3, 4, 60, 70), torch.rand(3, 3, 6, 64, 96)]:
         expected = model(list(clips))

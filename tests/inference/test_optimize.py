@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 from torch import Tensor, nn
 
 import res3d
@@ -199,7 +199,7 @@ def test_an_empty_batch_gives_empty_maps(dtype):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @torch.no_grad()
 def test_an_optimized_detector_returns_the_models_results(dtype):
-    model = randomize_norms(tiny(mask=True, keypoints=3))
+    model = randomize_norms(tiny_detector(mask=True, keypoints=3))
     clips = [torch.rand(3, 4, 60, 70), torch.rand(3, 4, 64, 64)]
     optimized = optimize(model, dtype=dtype)
     expected, got = model(clips), optimized(clips)
@@ -214,7 +214,7 @@ def test_an_optimized_detector_returns_the_models_results(dtype):
 
 @torch.no_grad()
 def test_a_detectors_pyramid_in_bfloat16_is_as_accurate_as_autocast():
-    model = randomize_norms(tiny(mask=False))
+    model = randomize_norms(tiny_detector(mask=False))
     optimized = optimize(model, dtype="bfloat16")
     pyramids = []
     for network in (model, optimized.network):

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from helpers.parity_peers import assert_close, enliven
+from helpers.parity_peers import assert_close, randomize
 from torch import Tensor, nn
 
 import res3d
@@ -49,7 +49,7 @@ def as_clip(x: Tensor) -> Tensor:
 def assert_same_function(plain: nn.Module, model: nn.Module, x: Tensor) -> None:
     """Assert equal parameter counts, outputs (float32, 1e-5 relative) and parameter gradients (float64)."""
     assert count_parameters(model) == count_parameters(plain)
-    enliven(plain)
+    randomize(plain)
     copy_in_order(plain, model.eval())
     with torch.no_grad():
         expected = plain(x)
@@ -496,7 +496,7 @@ def test_norm_momentum_is_that_of_batch_norm():
     for module in plain.modules():
         if isinstance(module, BN):
             module.momentum = 0.3
-    enliven(plain)
+    randomize(plain)
     copy_in_order(plain, model)
     x = torch.randn(2, 8, 9, 11)
     assert_close(model.train()(x.unsqueeze(2))[:, :, 0], plain.train()(x))
@@ -562,7 +562,7 @@ def test_detect_and_track_body_with_its_defaults_has_no_gradient_before_conv3():
     """By default Detect-and-Track has frozen affine norms and stops the gradient after the second stage."""
     model = res3d.create_backbone("resnet18_3d", norm="frozen_batch", freeze_at=2, width=0.125)
     plain = plain_detect_and_track(bottleneck=False, stages=4, width=8)
-    enliven(plain)
+    randomize(plain)
     copy_in_order(plain, model)
     clip = torch.randn(1, 3, 3, 45, 61)
     assert_close(model.train()(clip)["conv5"], plain(clip))

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 import torch
-from helpers.parity_peers import HaraResNet, I3ResNet, MMAction2I3D, assert_close, enliven
+from helpers.parity_peers import HaraResNet, I3ResNet, MMAction2I3D, assert_close, randomize
 from torchvision.models import video
 
 import res3d
@@ -36,7 +36,7 @@ def check(name: str, reference, trunk, clip=CLIP, logits_clip=None, logits=None,
 
 @pytest.mark.parametrize("name", ["r3d_18", "mc3_18", "r2plus1d_18"])
 def test_torchvision_video(name):
-    reference = enliven(getattr(video, name)(num_classes=11))
+    reference = randomize(getattr(video, name)(num_classes=11))
 
     def trunk(x):
         return reference.layer4(reference.layer3(reference.layer2(reference.layer1(reference.stem(x)))))
@@ -59,7 +59,7 @@ def test_pytorchvideo(name, width):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         hub = pytest.importorskip("pytorchvideo.models.hub")
-    reference = enliven(getattr(hub, name)(stem_dim_out=round(64 * width)))
+    reference = randomize(getattr(hub, name)(stem_dim_out=round(64 * width)))
     clip, logits_clip = PYTORCHVIDEO[name]
     reference.blocks[-1].activation = None  # some heads end with a softmax; the test compares logits
 
@@ -78,7 +78,7 @@ def test_pytorchvideo_slow_r101(width):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         resnet = pytest.importorskip("pytorchvideo.models.resnet")
-    reference = enliven(
+    reference = randomize(
         resnet.create_resnet(
             model_depth=101,
             stem_dim_out=round(64 * width),
@@ -100,7 +100,7 @@ def test_pytorchvideo_slow_r101(width):
 @pytest.mark.parametrize("kind", ["A", "B"])
 @pytest.mark.parametrize("depth", HaraResNet.DEPTHS)
 def test_hara(depth, kind):
-    reference = enliven(HaraResNet(depth, kind, classes=9, width=8))
+    reference = randomize(HaraResNet(depth, kind, classes=9, width=8))
     shortcut = {"A": "pool_pad", "B": "project"}[kind]
     name = f"hara_resnet{depth}"
     check(name, reference, reference.trunk, layout="torchvision resnet", shortcut=shortcut, width=0.125)
@@ -111,10 +111,10 @@ def test_i3resnet(depth, counts):
     with torch.device("meta"):
         expected = count_parameters(I3ResNet(counts, classes=9))
         assert count_parameters(res3d.create_classifier(f"i3resnet{depth}", 9)) == expected
-    reference = enliven(I3ResNet(counts, classes=9, width=8))
+    reference = randomize(I3ResNet(counts, classes=9, width=8))
     check(f"i3resnet{depth}", reference, reference.trunk, layout="torchvision resnet", width=0.125)
 
 
 def test_mmaction2_i3d():
-    reference = enliven(MMAction2I3D(classes=9))
+    reference = randomize(MMAction2I3D(classes=9))
     check("mmaction2_i3d_r50", reference, reference.trunk, (1, 3, 9, 45, 61), layout="mmaction2")

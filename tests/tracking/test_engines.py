@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.detections import box_at, frame_of, wandering
+from helpers.detections import box_at, frame_of, wandering_objects
 
 from res3d.tracking import link_detections
 from res3d.tracking.engines import ENGINES, link_with_engine
@@ -12,7 +12,7 @@ from res3d.tracking.engines import ENGINES, link_with_engine
 @pytest.mark.parametrize("name", ENGINES)
 def test_engine_gives_the_tracks_of_its_package(name):
     trackers, supervision = pytest.importorskip("trackers"), pytest.importorskip("supervision")
-    frames = wandering(0)
+    frames = wandering_objects(0)
     video = link_detections(frames, engine=name)
     tracker = getattr(trackers, ENGINES[name])()
     expected = set()

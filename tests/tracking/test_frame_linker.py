@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.detections import box_at, frame_of, wandering
+from helpers.detections import box_at, frame_of, wandering_objects
 from helpers.tracks import assert_same
 from scipy.optimize import linear_sum_assignment
 
@@ -222,7 +222,7 @@ def test_frames_may_lack_keypoints():
 
 def test_the_number_of_ids_is_at_most_max_tracks():
     for seed in range(3):
-        frames = wandering(seed)
+        frames = wandering_objects(seed)
         for count in (1, 4, 6):
             video = link_detections(frames, max_tracks=count)
             assert len(video) == count
@@ -287,7 +287,9 @@ def detect_and_track_ids(frames: list[FrameDetections]) -> list[list[int]]:
 def test_preset_detect_and_track_links_as_the_original(seed):
     rng = np.random.default_rng(seed)
     frames = []
-    for frame in wandering(seed, side=900.0):  # all boxes overlap, so that no two assignments have the same cost
+    for frame in wandering_objects(
+        seed, side=900.0
+    ):  # all boxes overlap, so that no two assignments have the same cost
         scores = np.where(rng.random(len(frame)) < 0.8, 0.99, 0.5)
         frames.append(FrameDetections(boxes=frame.boxes, scores=scores.astype(np.float32), labels=frame.labels))
     expected = detect_and_track_ids(frames)
@@ -309,7 +311,7 @@ def test_preset_detect_and_track_links_as_the_original(seed):
 
 @pytest.fixture(scope="module")
 def long_video() -> list[FrameDetections]:
-    return wandering(0, frames=160)
+    return wandering_objects(0, frames=160)
 
 
 @pytest.mark.parametrize("changes", [{}, {"max_tracks": 4}, {"fill_gaps": 0, "min_length": 1}, {"max_lost": 0}])

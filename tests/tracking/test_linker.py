@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.detections import box_at, frame_of, wandering
+from helpers.detections import box_at, frame_of, wandering_objects
 from helpers.tracks import assert_same
 
 from res3d.structures import ClipDetections, FrameDetections, VideoTracks
@@ -25,7 +25,7 @@ def clip_at(number: int, frame: FrameDetections, **more) -> ClipDetections:
 
 def test_frame_linker_links_clips_of_one_frame():
     """All their detections count as visible, whatever their visibility."""
-    frames = wandering(0)
+    frames = wandering_objects(0)
     clips = [clip_at(number, frame) for number, frame in enumerate(frames)]
     linked = VideoTracks.from_frames(FrameLinker(LinkSettings()).link(clips))
     assert len(linked) > 3
@@ -42,7 +42,7 @@ def test_skipped_frames_count_for_motion():
 
 
 def test_tube_linker_links_single_frames():
-    frames = wandering(1)
+    frames = wandering_objects(1)
     clips = [
         clip_at(number, frame).replace(visible=np.ones((len(frame), 1), np.float32))
         for number, frame in enumerate(frames)

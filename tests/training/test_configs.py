@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 from helpers.paths import ROOT
-from helpers.runs import changed
+from helpers.runs import change_settings
 
 import res3d
 from res3d.cli.command import read_command
@@ -51,7 +51,7 @@ def test_training_recipes_are_complete():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_recipe_builds_its_model(path, monkeypatch):
     monkeypatch.chdir(ROOT)  # paths of specs are relative to it
-    settings = changed(settings_of(path), model={"weights": None, "weights_backbone": None})  # avoid downloads
+    settings = change_settings(settings_of(path), model={"weights": None, "weights_backbone": None})  # avoid downloads
     with torch.device("meta"):
         task = build_task(settings, info_of(settings))
         optimizer = build_optimizer(task, settings)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers.runs import changed, curve, run, sensor_settings
+from helpers.runs import change_settings, curve, run, sensor_settings
 
 
 def test_patience_can_change_when_a_run_is_resumed(tmp_path):
@@ -29,7 +29,7 @@ def test_scores_on_other_validation_data_are_not_compared(tmp_path):
     rng = np.random.default_rng(0)
     np.save(tmp_path / "noise.npy", rng.normal(size=(32, 2, 16)).astype(np.float32))
     settings = sensor_settings(tmp_path / "run", epochs=result.steps // 3 + 2, early_stopping=2)
-    settings = changed(settings, validate={"windows": str(tmp_path / "noise.npy")})
+    settings = change_settings(settings, validate={"windows": str(tmp_path / "noise.npy")})
     resumed, _ = run(settings)
     assert resumed.steps == result.steps + 6, "counting starts anew"
     rows = curve(tmp_path / "run", "validate")[-2:]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers.runs import changed, curve, detector_settings, losses, run, sensor_settings
+from helpers.runs import change_settings, curve, detector_settings, losses, run, sensor_settings
 from torch import nn
 
 import res3d
@@ -59,7 +59,7 @@ def test_clips_are_normalized_with_mean_and_std(tmp_path):
     normalized = (windows - np.array([[0.5], [-0.25]], np.float32)) / np.array([[2.0], [4.0]], np.float32)
     np.save(tmp_path / "normalized.npy", normalized)
     files = {"windows": str(tmp_path / "normalized.npy")}
-    run(changed(settings, train=files, validate=files))
+    run(change_settings(settings, train=files, validate=files))
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "normalized"), rel=1e-4)
     scores, expected = (curve(tmp_path / name, "validate")[-1] for name in ("run", "normalized"))
     assert scores == pytest.approx(expected, rel=1e-4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.detectors import THIN
-from helpers.runs import changed, detector_settings, run, sensor_settings
+from helpers.runs import change_settings, detector_settings, run, sensor_settings
 from PIL import Image
 
 from res3d.clips import ClipSpec
@@ -117,7 +117,7 @@ def test_dataset_without_clips_is_refused(tmp_path, monkeypatch, name):
 
 def test_classes_without_clips_are_refused(tmp_path):
     settings = sensor_settings(tmp_path / "run")
-    settings = changed(settings, train={"num_classes": 5}, validate={"num_classes": 5})
+    settings = change_settings(settings, train={"num_classes": 5}, validate={"num_classes": 5})
     with pytest.raises(ValueError, match="train: no clip shows class 3, class 4; remove these classes or add clips"):
         run(settings)
 
@@ -136,12 +136,12 @@ def test_targets_of_a_head_are_required_for_every_object(tmp_path, name):
     changes = {"train": data, "validate": data, name: {**data, "annotations": str(tmp_path / "partial.json")}}
     settings = detector_settings(tmp_path / "run", **changes)
     assert ("masks" in make_plan(settings).data[0][1]) == (name == "validate")
-    settings = changed(settings, model={"mask": True})
+    settings = change_settings(settings, model={"mask": True})
     missing, count = len(partial["annotations"][::2]), len(complete["annotations"])
     message = f"{name}: the model has a head for masks, but the data have no masks: {missing} of {count} objects in .*"
     with pytest.raises(ValueError, match=message + "partial"):
         run(settings)
-    settings = changed(settings, model={"mask": False, "keypoints": 4})
+    settings = change_settings(settings, model={"mask": False, "keypoints": 4})
     message = r"train: keypoints have shape \[N T 5 3\] in the data, but \[N T 4 3\] in the model"
     with pytest.raises(ValueError, match=message):
         run(settings)
@@ -150,7 +150,7 @@ def test_targets_of_a_head_are_required_for_every_object(tmp_path, name):
 def test_flip_pairs_are_found_by_name_or_required(tmp_path):
     clips = {"kind": "synthetic", "num_clips": 2, "length": 2, "side": 32}
     boxes = detector_settings(tmp_path / "run", validate=None, epochs=1, augment={"flip": 0.5}, train=clips)
-    settings = changed(boxes, model={"keypoints": 5})
+    settings = change_settings(boxes, model={"keypoints": 5})
     _, lines = run(settings)
     assert "a flip swaps 1 pair of keypoints: left and right" in lines
     plan = make_plan(replace(settings, augment={"flip": 0.5, "pairs": [["top", "bottom"]]}))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.detectors import THIN
-from helpers.runs import changed, curve, detector_settings, losses, run, sensor_files, sensor_settings
+from helpers.runs import change_settings, curve, detector_settings, losses, run, sensor_files, sensor_settings
 
 import res3d
 from res3d.training.checkpoints import Checkpoints
@@ -145,7 +145,7 @@ def test_folder_with_another_run_is_refused(tmp_path):
     ):
         run(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd"))
     settings = sensor_settings(tmp_path / "run", epochs=2)
-    settings = changed(settings, train={"rows": [0, 16]})
+    settings = change_settings(settings, train={"rows": [0, 16]})
     with pytest.raises(ValueError, match=r"another run: train\.rows is \[0, 24\] in the checkpoint and \[0, 16\] now"):
         run(settings)
     with pytest.raises(ValueError, match="its classifier has another architecture"):
@@ -169,11 +169,11 @@ def test_checkpoint_with_unknown_settings_is_refused(tmp_path):
 def test_explicit_defaults_are_no_difference(tmp_path):
     run(sensor_settings(tmp_path / "run", epochs=1, optimizer="sgd"))
     model = {"dropout": 0.0, "head": "load"}
-    settings = changed(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd", momentum=0.9), model=model)
+    settings = change_settings(sensor_settings(tmp_path / "run", epochs=2, optimizer="sgd", momentum=0.9), model=model)
     result, _ = run(settings)
     assert result.steps == 6
     with pytest.raises(ValueError, match=r"optimizer\.momentum is 0\.9 in the checkpoint and 0\.5 now"):
-        run(changed(settings, optimizer={"kind": "sgd", "momentum": 0.5}))
+        run(change_settings(settings, optimizer={"kind": "sgd", "momentum": 0.5}))
 
 
 def test_null_setting_equals_a_missing_one_and_hides_no_difference(tmp_path):
@@ -185,13 +185,13 @@ def test_null_setting_equals_a_missing_one_and_hides_no_difference(tmp_path):
 
 
 def test_tuples_equal_the_lists_of_a_configuration(tmp_path):
-    run(changed(sensor_settings(tmp_path / "run", epochs=1), train={"rows": (0, 24)}))
+    run(change_settings(sensor_settings(tmp_path / "run", epochs=1), train={"rows": (0, 24)}))
     result, _ = run(sensor_settings(tmp_path / "run", epochs=2))
     assert result.steps == 6
 
 
 def test_dataset_with_more_clips_is_refused(tmp_path):
-    settings = changed(sensor_settings(tmp_path / "run", epochs=1), train={"rows": None})
+    settings = change_settings(sensor_settings(tmp_path / "run", epochs=1), train={"rows": None})
     run(settings)
     for path in sensor_files(tmp_path).values():
         np.save(path, np.concatenate([np.load(path)] * 2))

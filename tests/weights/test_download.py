@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.image_networks import thin_image_network
-from helpers.parity_peers import enliven
+from helpers.parity_peers import randomize
 
 import res3d
 from res3d.weights import WeightsError, fetch_weights, find_weights
@@ -44,7 +44,7 @@ def published(tmp_path, monkeypatch):
     """A registry entry, the cache path of its file, the server of the file, and the network in it."""
     folder = tmp_path / "served"
     folder.mkdir()
-    network = enliven(thin_image_network("resnet18"))
+    network = randomize(thin_image_network("resnet18"))
     torch.save(network.state_dict(), folder / "resnet18-published.pth")
     digest = hashlib.sha256((folder / "resnet18-published.pth").read_bytes()).hexdigest()
     server = Server(folder)
@@ -128,7 +128,7 @@ def test_an_existing_file_takes_precedence_over_the_registry(published, tmp_path
     entry, *_ = published
     monkeypatch.chdir(tmp_path)
     (tmp_path / "torchvision").mkdir()
-    other = enliven(thin_image_network("resnet18"), seed=9)
+    other = randomize(thin_image_network("resnet18"), seed=9)
     torch.save(other.state_dict(), tmp_path / entry.name)
     model = res3d.resnet18_3d(width=0.125, weights=entry.name)
     assert torch.equal(model.stem.conv.weight[:, :, 0], other.conv1.weight)

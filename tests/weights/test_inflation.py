@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 from helpers.image_networks import thin_image_network
-from helpers.parity_peers import assert_close, enliven
+from helpers.parity_peers import assert_close, randomize
 from torch import nn
 
 import res3d
@@ -64,7 +64,7 @@ def test_an_image_network_of_full_size_fills_every_tensor(name):
 
 @pytest.mark.parametrize("name", IMAGE_NETWORKS)
 def test_a_centered_network_computes_the_image_networks_map_for_every_frame(name):
-    image_network = enliven(thin_image_network(IMAGE_NETWORKS[name]))
+    image_network = randomize(thin_image_network(IMAGE_NETWORKS[name]))
     model = res3d.create_backbone(name, **THIN).eval()
     assert_complete(res3d.load_weights(model, image_network.state_dict()), model)
     image = torch.randn(1, 3, 65, 49)
@@ -79,7 +79,7 @@ def test_a_centered_network_computes_the_image_networks_map_for_every_frame(name
 
 
 def test_mean_inflation_is_exact_with_replicated_padding_in_time():
-    image_network = enliven(thin_image_network("resnet18"))
+    image_network = randomize(thin_image_network("resnet18"))
     model = res3d.resnet18_3d(temporal_padding="replicate", **THIN).eval()
     res3d.load_weights(model, image_network.state_dict(), inflate="mean")
     image = torch.randn(1, 3, 65, 49)
@@ -91,7 +91,7 @@ def test_mean_inflation_is_exact_with_replicated_padding_in_time():
 
 
 def test_without_temporal_stride_each_frame_is_computed_alone():
-    image_network = enliven(thin_image_network("resnet18"))
+    image_network = randomize(thin_image_network("resnet18"))
     model = res3d.resnet18_3d(weights=image_network.state_dict(), **THIN).eval()
     clip = torch.randn(1, 3, 4, 64, 48)
     with torch.no_grad():
@@ -100,7 +100,7 @@ def test_without_temporal_stride_each_frame_is_computed_alone():
 
 
 def test_an_inflated_classifier_computes_the_image_classifiers_logits():
-    image_network = enliven(thin_image_network("resnet18", num_classes=13))
+    image_network = randomize(thin_image_network("resnet18", num_classes=13))
     model = res3d.create_classifier("resnet18_3d", 13, weights=image_network.state_dict(), **THIN).eval()
     image = torch.randn(2, 3, 65, 49)
     with torch.no_grad():
@@ -138,7 +138,7 @@ def test_noise_fills_the_other_frames_and_only_one_mode_divides():
 
 @pytest.mark.parametrize("mode", INFLATIONS)
 def test_load_weights_applies_every_mode(mode):
-    image_network = enliven(thin_image_network("resnet18"))
+    image_network = randomize(thin_image_network("resnet18"))
     model = res3d.resnet18_3d(**THIN)
     res3d.load_weights(model, image_network.state_dict(), inflate=mode)
     inflated, kernel = model.conv3[0].branch.b.conv.weight, image_network.layer2[0].conv2.weight
@@ -152,7 +152,7 @@ def test_load_weights_applies_every_mode(mode):
 
 def test_a_frame_wise_twin_inflates_as_an_image_network_does():
     spec = apply_overrides(CATALOG["r3d_18"], width=0.125)
-    twin = enliven(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
+    twin = randomize(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
     model = res3d.ResNet3d(spec).eval()
     report = res3d.load_weights(model, twin.state_dict())
     assert "stem.conv.weight" in report.inflated
@@ -167,7 +167,7 @@ def test_a_frame_wise_twin_inflates_as_an_image_network_does():
 @pytest.mark.parametrize(("name", "middle"), [("r2plus1d_18", "2x"), ("r2plus1d_r50", "out"), ("r2plus1d_r50", "2x")])
 def test_factored_networks_compute_what_their_frame_wise_twin_does(name, middle):
     spec = apply_overrides(CATALOG[name], width=0.125, middle=middle)
-    twin = enliven(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
+    twin = randomize(res3d.ResNet3d(apply_overrides(spec, temporal_kernel=1)))
     model = res3d.ResNet3d(spec).eval()
     report = res3d.load_weights(model, twin.state_dict())
     assert report.missing == report.unexpected == ()
@@ -202,7 +202,7 @@ def test_a_depthwise_convolution_refuses_a_dense_kernel():
 
 @pytest.mark.parametrize("channels", ["reverse", "sum", "repeat"])
 def test_changed_input_channels_compute_what_the_image_network_does(channels):
-    image_network = enliven(thin_image_network("resnet18"))
+    image_network = randomize(thin_image_network("resnet18"))
     count = {"reverse": 3, "sum": 1, "repeat": 6}[channels]
     model = res3d.resnet18_3d(in_channels=count, **THIN).eval()
     report = res3d.load_weights(model, image_network.state_dict(), channels=channels)

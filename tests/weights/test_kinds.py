@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from helpers.detectors import tiny
+from helpers.detectors import tiny_detector
 
 import res3d
 from res3d.clips import ClipSpec
@@ -20,7 +20,7 @@ def model(request, thin) -> torch.nn.Module:
     return {
         "backbone": lambda: thin,
         "classifier": lambda: res3d.ClipClassifier(thin, 2, dropout=0.25, trained_on=CLIP, categories=("walk", "run")),
-        "detector": tiny,
+        "detector": tiny_detector,
     }[request.param]()
 
 

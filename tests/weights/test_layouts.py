@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers.caffe2_peers import Caffe2ResNet
 from helpers.image_networks import thin_image_network
-from helpers.parity_peers import assert_close, enliven
+from helpers.parity_peers import assert_close, randomize
 
 import res3d
 from res3d.weights import WeightsError
@@ -79,7 +79,7 @@ def as_detectron2(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("prefix", ["", "backbone.bottom_up."])
 def test_detectron2_pickles_load(tmp_path, prefix):
-    image_network = enliven(thin_image_network("resnet50"))
+    image_network = randomize(thin_image_network("resnet50"))
     tensors = {prefix + key: value for key, value in as_detectron2(image_network.state_dict()).items()}
     tensors |= {"pixel_mean": np.zeros(3), "proposal_generator.rpn_head.conv.weight": np.zeros(3)} if prefix else {}
     path = tmp_path / "model.pkl"
@@ -108,7 +108,7 @@ def test_detectron2_pickles_load(tmp_path, prefix):
     ],
 )
 def test_wrappers_prefixes_and_half_precision_are_removed(tmp_path, suffix, wrap):
-    image_network = enliven(thin_image_network("resnet18"))
+    image_network = randomize(thin_image_network("resnet18"))
     path = tmp_path / f"weights.{suffix}"
     torch.save(wrap(dict(image_network.state_dict())), path)
     model = res3d.resnet18_3d(width=0.125, weights=path)

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.image_networks import thin_image_network
-from helpers.parity_peers import enliven
+from helpers.parity_peers import randomize
 
 import res3d
 from res3d.backbone import CATALOG, BackboneSpec, ShortcutSpec, apply_overrides
@@ -144,7 +144,7 @@ def test_preactivation_blocks_refuse_weights_of_post_activation_blocks(strict):
 
 
 def test_a_preactivation_body_without_final_norm_feeds_the_next_stage_of_the_whole_network():
-    whole = enliven(res3d.create_backbone("resnet18v2_3d", width=0.125))
+    whole = randomize(res3d.create_backbone("resnet18v2_3d", width=0.125))
     spec, _ = whole.spec.split("conv4")
     body = res3d.ResNet3d(replace(spec, final_norm=False))
     res3d.load_weights(body, whole.state_dict())
@@ -163,7 +163,7 @@ def test_a_file_of_blocks_without_a_last_relu_is_refused(tmp_path, thin):
 
 def test_the_final_norm_of_a_shortened_preactivation_body_comes_from_the_next_stage():
     """The next stage's first norm reads the same feature map; the final norm of the whole network belongs to conv5."""
-    whole = enliven(res3d.create_backbone("resnet50v2_3d", width=0.125, out_features=["conv4"]))
+    whole = randomize(res3d.create_backbone("resnet50v2_3d", width=0.125, out_features=["conv4"]))
     body = res3d.create_backbone("resnet50v2_3d", width=0.125, body="conv4")
     report = res3d.load_weights(body, whole.state_dict())
     assert {name for name in report.loaded if name.startswith("conv4.norm.") and "num_b" not in name} == {
@@ -177,7 +177,7 @@ def test_the_final_norm_of_a_shortened_preactivation_body_comes_from_the_next_st
 
 
 def test_a_shortened_preactivation_body_loads_its_saved_final_norm():
-    body = enliven(res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3"))
+    body = randomize(res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3"))
     other = res3d.create_backbone("resnet18v2_3d", width=0.125, body="conv3")
     res3d.load_weights(other, body.state_dict())
     assert torch.equal(other.conv3.norm.weight, body.conv3.norm.weight)

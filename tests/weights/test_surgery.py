@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.parity_peers import assert_close, enliven
+from helpers.parity_peers import assert_close, randomize
 from torch import Tensor, nn
 
 import res3d
@@ -127,7 +127,7 @@ def test_factored_layers_are_those_with_a_plain_counterpart():
 )
 @torch.no_grad()
 def test_a_factored_layer_computes_what_the_plain_layer_does(name, layer_name):
-    twin, model = enliven(make_network(name, **PLAIN)), enliven(make_network(name, **WIDE), seed=2)
+    twin, model = randomize(make_network(name, **PLAIN)), randomize(make_network(name, **WIDE), seed=2)
     account = Account(model, (), twin.state_dict(), RES3D)
     layers = {layer.name: layer for layer in FactoredLayer.find(account)}
     SURGERY.factor(layers[layer_name])
