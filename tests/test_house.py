@@ -81,6 +81,7 @@ def test_links_in_documents_point_to_existing_files():
             assert (document.parent / target).exists(), f"{document.name} points to {target}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("README.md", 2), ("docs/detection.md", 1)])
 def test_python_examples_in_documents(name, count):
     """All Python examples run, except one that reads a file of the user."""

@@ -27,10 +27,12 @@ print(json.dumps(observations))
     return json.loads(run.stdout)
 
 
+@pytest.mark.slow
 def test_import_res3d_does_not_import_torch(new_process):
     assert not new_process["torch"]
 
 
+@pytest.mark.slow
 def test_public_names_import_no_training_or_drawing_library(new_process):
     assert new_process["heavy"] == []
 
@@ -54,6 +56,7 @@ def test_unknown_name_raises_attribute_error(name):
     assert not hasattr(res3d, name)
 
 
+@pytest.mark.slow
 def test_submodule_does_not_hide_the_function_of_the_same_name(new_process):
     """``res3d.tracking.track_video`` is the name of a function and of a module. The package has the function."""
     assert new_process["is_function"]

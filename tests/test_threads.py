@@ -59,6 +59,7 @@ def test_limit_spinning_keeps_the_settings_of_the_user(variables):
     assert environment == variables
 
 
+@pytest.mark.slow
 def test_openmp_reads_the_spin_count():
     code = "from res3d.threads import limit_spinning; limit_spinning(); import torch"
     environment = {

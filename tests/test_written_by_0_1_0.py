@@ -110,6 +110,7 @@ def test_models_compute_the_same_outputs(name, expected):
     assert_expected(outputs, expected, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_a_backbone_loads_completely(name):
     model = res3d.load_model(OLD / f"{name}.safetensors")

@@ -199,7 +199,7 @@ class FrameDecoder:
         if last_corrupt:
             self._record_damage(f"packet {packets}, the last, is incomplete")
         if num_lost := account.num_lost:
-            self._record_damage(f"{num_lost} of {account.num_packets} frames cannot be decoded")
+            self._record_damage(f"{num_lost} frames cannot be decoded")
         if missing := missing_seconds(self._container, stream, ends):
             self._record_damage(f"the video ends {float(missing):.2f} s before its declared end")
 

@@ -66,6 +66,7 @@ def test_the_2d_twin_of_resnet18_has_the_parameters_of_the_2d_resnet18():
     assert count_parameters(meta_backbone("resnet18_3d", temporal_kernel=1)) == 11_176_512
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), CLASSIFIERS.items())
 def test_classifiers_have_the_published_number_of_parameters(name, expected):
     with torch.device("meta"):
@@ -78,6 +79,7 @@ def test_classifiers_with_type_a_shortcuts_have_the_published_number_of_paramete
         assert count_parameters(res3d.create_classifier(f"hara_resnet{depth}", 400, shortcut="pool_pad")) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CATALOG)
 def test_a_frozen_norm_counts_as_many_parameters_as_a_trainable_one(name):
     frozen, trainable = (res3d.create_backbone(name, width=0.125, norm=norm) for norm in ("frozen_batch", "batch"))

@@ -64,6 +64,7 @@ def test_checkpointing_in_eval_mode_without_gradients_changes_no_state(twins):
     assert all(torch.equal(before[key], value) for key, value in checkpointed.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_checkpointed_network_compiles_and_trains():
     model = res3d.resnet18_3d(width=0.125, body="conv3", checkpoint_stages=["conv2"])
     compiled = torch.compile(model, backend="eager")

@@ -40,24 +40,28 @@ def meta_classifier(name: str, classes: int, **keywords) -> res3d.ClipClassifier
         return res3d.create_classifier(name, classes, **keywords)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), CLASSIFIERS.items())
 def test_classifiers_have_the_published_multiply_adds(name, expected):
     table = res3d.describe(meta_classifier(name, 400), (3, 16, 112, 112))
     assert round(table.multiply_adds / 1e9, 3) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "frames", "published"), [(n, *row) for n, row in PYTORCHVIDEO.items()])
 def test_pytorchvideo_networks_have_the_published_multiply_adds_without_norms_and_pools(name, frames, published):
     table = res3d.describe(meta_classifier(name, 400), (3, frames, 256, 256))
     assert 0.975 * published <= table.multiply_adds / 1e9 <= published + 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), BODIES.items())
 def test_bodies_have_the_multiply_adds_counted_from_their_definition(name, expected):
     table = res3d.describe(meta_backbone(name), (3, 8, 224, 224))
     assert round(table.multiply_adds / 1e9, 2) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), STRIDE_ON_1X1.items())
 def test_strides_on_the_1x1_convolution_have_fewer_multiply_adds(name, expected):
     table = res3d.describe(meta_backbone(name, stride_on="1x1"), (3, 8, 224, 224))
@@ -91,6 +95,7 @@ def test_a_markdown_table_has_a_cell_for_every_heading():
     assert lines[2] == "| stem | 1×7×7, 64 | 1×2×2 | 64×8×112×112 | 1×7×7 | 9,536 | 0.944 G | frozen |"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "keywords", "stage", "layers"),
     [

@@ -29,6 +29,7 @@ def model_and_state(name: str) -> tuple[res3d.ResNet3d, dict[str, torch.Tensor]]
     return model, copy.deepcopy(model.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(6))
 @pytest.mark.parametrize("name", CATALOG)
 def test_a_training_step_changes_exactly_the_stages_that_are_not_frozen(name, at):
@@ -102,6 +103,7 @@ def test_gradients_from_before_freezing_do_not_change_frozen_weights():
     assert all(torch.equal(before[key], value) for key, value in model.conv2.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50_3d", "r2plus1d_18"])
 def test_every_frozen_stage_reduces_the_memory_for_the_backward_pass(name):
     clip = torch.randn(1, 3, 4, 64, 64)

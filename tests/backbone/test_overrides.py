@@ -61,6 +61,7 @@ def test_width_scales_the_number_of_groups_down_to_a_divisor(width):
     assert apply_overrides(CATALOG["csn_r101"], width=width).stages[0].blocks[0].convs[1].groups == "depthwise"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["batch", "frozen_batch", "group", "sync_batch"])
 @pytest.mark.parametrize("name", CATALOG)
 def test_every_norm_runs_in_every_backbone(name, kind):

@@ -25,6 +25,7 @@ def model_with_all_maps(name: str) -> ResNet3d:
     return ResNet3d(apply_overrides(CATALOG[name], width=0.125), out_features=CATALOG[name].stage_names).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", CATALOG)
 @torch.no_grad()
@@ -51,6 +52,7 @@ def test_resnet18_3d_has_the_shapes_of_detect_and_track():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CATALOG)
 def test_maps_and_gradients_are_finite(name):
     model = res3d.create_backbone(name, width=0.125)

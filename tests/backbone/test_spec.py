@@ -97,7 +97,7 @@ def test_repeated_blocks_are_written_once():
         (("stages:", "temporal_padding: mirror\nstages:"), "expected one of zeros, replicate, not 'mirror'"),
         (("stages:", "in_channels: true\nstages:"), "spec.in_channels: expected a whole number, not True"),
         (("name: resnet18_3d", "name: ["), "spec is not valid YAML"),
-        (("name: resnet18_3d", "name: a\nname: b"), "spec is not valid YAML: key 'name' stands twice"),
+        (("name: resnet18_3d", "name: a\nname: b"), "spec is not valid YAML: duplicate key 'name'"),
         (("name: resnet18_3d", "name: " + "[" * 1000), "spec is nested too deeply"),
     ],
 )

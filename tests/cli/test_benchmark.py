@@ -40,6 +40,7 @@ def peer(thin_spec, monkeypatch, tmp_path):
     return table
 
 
+@pytest.mark.slow
 def test_benchmark_measures_all_contestants_and_writes_results(peer, video, tmp_path, capsys):
     name = next(iter(peer))
     assert (
@@ -74,6 +75,7 @@ def test_benchmark_measures_all_contestants_and_writes_results(peer, video, tmp_
     assert "wrote benchmark.json, benchmark.md, benchmark.svg" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_threads_seconds_and_dtype_reach_the_measurement(peer, video, tmp_path, one_thread, monkeypatch):
     types = []
     original = measure.measure_extraction
@@ -213,6 +215,7 @@ def test_without_peers_res3d_in_float32_is_the_reference(peer):
     assert rows[0].difference == 0 < rows[1].difference < 0.1
 
 
+@pytest.mark.slow
 def test_missing_video_gives_exit_code_1(capsys):
     assert main(["benchmark", "--video", "nowhere.mp4"]) == 1
     assert "nowhere.mp4: no such file" in capsys.readouterr().err

@@ -56,6 +56,7 @@ def test_layer_logits_needs_a_classifier(video, thin):
     assert empty.features.shape == (0, 6)
 
 
+@pytest.mark.slow
 def test_file_of_another_library_needs_the_flag_model(video, tmp_path, capsys):
     torch.save(randomize(torchvision.models.resnet18(num_classes=3)).state_dict(), tmp_path / "f.pth")
     command = ["classify", str(video), "--weights", str(tmp_path / "f.pth"), *SMALL]

@@ -20,6 +20,7 @@ def convert(*arguments: object) -> int:
     return main(["convert", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_converted_file_rebuilds_the_model(checkpoint, tmp_path, capsys):
     path, network = checkpoint
     out = tmp_path / "out.safetensors"
@@ -33,6 +34,7 @@ def test_converted_file_rebuilds_the_model(checkpoint, tmp_path, capsys):
     assert torch.equal(model.backbone.stem.conv.weight[:, :, 0], network.conv1.weight)
 
 
+@pytest.mark.slow
 def test_every_option_reaches_the_loader(checkpoint, tmp_path):
     path, network = checkpoint
     out = tmp_path / "out.safetensors"
@@ -58,6 +60,7 @@ def test_every_option_reaches_the_loader(checkpoint, tmp_path):
     torch.testing.assert_close(inflated[:, :, 0], network.layer2[1].conv1.weight / 3)
 
 
+@pytest.mark.slow
 def test_shortcut_and_stride_on_change_the_backbone(tmp_path, capsys):
     torch.save(randomize(HaraResNet(10, "A", 4)).state_dict(), tmp_path / "a.pth")
     out = tmp_path / "a.safetensors"
@@ -72,6 +75,7 @@ def test_shortcut_and_stride_on_change_the_backbone(tmp_path, capsys):
     assert "stride on the 3x3 convolution" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_invalid_input_gives_one_line_and_writes_nothing(checkpoint, tmp_path, capsys):
     path, _ = checkpoint
     out = tmp_path / "out.safetensors"

@@ -34,6 +34,7 @@ def files(folder: str = "features") -> list[str]:
     return sorted(p.name for p in path.iterdir()) if path.exists() else []
 
 
+@pytest.mark.slow
 def test_without_a_video_the_sample_is_generated_and_used(extract, capsys):
     assert extract() == 0
     assert files() == ["res3d_sample.mp4", "res3d_sample.npz"]
@@ -116,6 +117,7 @@ def test_folders_and_globs_give_one_file_per_video(extract, tmp_path, capsys):
     assert files("other") == ["a.npz"]
 
 
+@pytest.mark.slow
 def test_finished_file_is_skipped_until_settings_or_video_change(extract, video, capsys):
     def is_extracted(*arguments: object) -> bool:
         capsys.readouterr()
@@ -320,6 +322,7 @@ def test_configuration_of_the_project_runs(video, tmp_path, config, thin_spec):
     assert len(res3d.ClipFeatures.load(tmp_path / "out" / "video.npz")) > 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_finished_files_and_leaves_no_partial_file(extract, tmp_path, capsys, ctrl_c):
     folder = tmp_path / "videos"
     folder.mkdir()

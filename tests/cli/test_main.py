@@ -134,6 +134,7 @@ print(json.dumps(imports))
     return json.loads(run.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(WITHOUT_TORCH)), ids=[" ".join(words) for words in WITHOUT_TORCH])
 def test_help_and_invalid_flags_do_not_import_torch(torch_imports, number):
     assert not torch_imports[number]

@@ -23,6 +23,7 @@ def test_sample_writes_a_video_and_its_tracks(tmp_path, capsys):
     assert len(list(VideoReader(tmp_path / "out" / "res3d_sample.mp4"))) == 6
 
 
+@pytest.mark.slow
 def test_default_sample_equals_that_of_the_other_commands(tmp_path, capsys):
     assert main(["sample", str(tmp_path)]) == 0
     make_sample(tmp_path)

@@ -69,6 +69,7 @@ def demonstration(tmp_path_factory) -> tuple[Path, str]:
     return folder, output.getvalue()
 
 
+@pytest.mark.slow
 def test_without_a_video_the_sample_is_tracked_and_scored(demonstration):
     folder, out = demonstration
     names = sorted([f"res3d_sample{n}" for n in ("_tracked.mp4", "_truth.json", ".json", ".mp4")])
@@ -81,6 +82,7 @@ def test_without_a_video_the_sample_is_tracked_and_scored(demonstration):
     assert len(VideoTracks.from_cocovid(folder / "tracks" / "res3d_sample_truth.json")) == 5
 
 
+@pytest.mark.slow
 def test_tracks_equal_those_of_the_python_api(track, video, weights):
     flags = ("--clip-length", 6, "--clip-stride", 3, "--batch-size", 2, "--min-length", 1, "--no-draw")
     assert track(video, *flags) == 0
@@ -97,6 +99,7 @@ def test_tracks_equal_those_of_the_python_api(track, video, weights):
         assert a.masks == b.masks
 
 
+@pytest.mark.slow
 def test_annotated_video_has_size_rate_and_times_of_the_input(track, video):
     assert track(video, "--show-frames", "--formats", "mot,table", "--out", "out") == 0
     assert files("out") == ["video.csv", "video.json", "video.txt", "video_tracked.mp4", "video_tracked.png"]
@@ -116,6 +119,7 @@ def test_time_range_and_detector_settings_are_applied(track, video):
     assert "min_size=48" in json.loads(Path("tracks/video.json").read_text())["info"]["settings"]
 
 
+@pytest.mark.slow
 def test_finished_video_is_skipped_until_settings_change(track, video, capsys):
     assert track(video) == 0
     stamp = Path("tracks/video.json").stat().st_mtime_ns
@@ -129,6 +133,7 @@ def test_finished_video_is_skipped_until_settings_change(track, video, capsys):
         capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_files_of_other_programs_and_inputs_are_not_overwritten(track, video, tmp_path, capsys):
     """Files of the user, input files, and tracks of another video with the same name are not overwritten."""
     out = tmp_path / "out"
@@ -151,6 +156,7 @@ def test_files_of_other_programs_and_inputs_are_not_overwritten(track, video, tm
     assert VideoTracks.from_cocovid(out / "video.json").num_frames == 9
 
 
+@pytest.mark.slow
 def test_run_resumes_after_a_failure_between_two_files(track, video, monkeypatch, capsys):
     def fail(*_, **__):
         raise RuntimeError("out of luck")
@@ -166,6 +172,7 @@ def test_run_resumes_after_a_failure_between_two_files(track, video, monkeypatch
     assert "tracks/video.json is replaced: link changed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_files_of_other_settings_are_removed(track, video):
     assert track(video, "--formats", "mot") == 0
     assert track(video, "--no-draw", "--max-tracks", 1) == 0
@@ -174,6 +181,7 @@ def test_files_of_other_settings_are_removed(track, video):
     assert len(VideoTracks.from_mot("tracks/video.txt")) == 1
 
 
+@pytest.mark.slow
 def test_annotated_videos_in_the_input_folder_are_not_tracked(track, video, tmp_path, capsys):
     folder = tmp_path / "clips"
     folder.mkdir()
@@ -185,6 +193,7 @@ def test_annotated_videos_in_the_input_folder_are_not_tracked(track, video, tmp_
     assert track(folder / "a_tracked.mp4", "--out", tmp_path / "again") == 0, "an annotated video can be named directly"
 
 
+@pytest.mark.slow
 def test_changed_spec_with_equal_weights_is_tracked_again(track, video, weights, tmp_path, capsys):
     assert track(video, "--no-draw") == 0
     model = res3d.load_model(weights)
@@ -208,6 +217,7 @@ def test_settings_are_printed(track, video, capsys):
         assert text in out
 
 
+@pytest.mark.slow
 def test_second_run_uses_the_same_sample_and_scores_it(demonstration, monkeypatch, capsys):
     folder, first = demonstration
     monkeypatch.chdir(folder)
@@ -218,6 +228,7 @@ def test_second_run_uses_the_same_sample_and_scores_it(demonstration, monkeypatc
     assert second[second.index("HOTA") :] == first[first.index("HOTA") :]
 
 
+@pytest.mark.slow
 def test_other_video_with_the_name_of_the_sample_is_refused(track, video, capsys):
     Path("tracks").mkdir()
     Path("tracks/res3d_sample.mp4").write_bytes(video.read_bytes())
@@ -225,6 +236,7 @@ def test_other_video_with_the_name_of_the_sample_is_refused(track, video, capsys
     assert "res3d_sample.mp4 is not the sample video of this version" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_min_score_lowers_the_threshold_of_the_detector(track, video, weights):
     assert track(video, "--no-draw", "--min-score", 0, "--high-score", 0, "--new-score", 0) == 0
     assert "box_score_thresh=0" in json.loads(Path("tracks/video.json").read_text())["info"]["settings"]
@@ -238,6 +250,7 @@ def test_video_shorter_than_min_length_is_reported(track, tmp_path, capsys):
     assert len(VideoTracks.from_cocovid("tracks/one.json")) > 0
 
 
+@pytest.mark.slow
 def test_truth_is_scored(track, video, capsys):
     assert track(video, "--no-draw", "--min-length", 1) == 0
     truth = Path("tracks/video.json").rename("truth.json")
@@ -277,6 +290,7 @@ def test_empty_name_of_weights_is_refused(track, video, capsys):
     assert "--weights must be the name or file of a detector, not ''" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_error_names_files_that_cannot_be_read(track, video, tmp_path, capsys, thin):
     assert track("missing.mp4", video, "--no-draw") == 1
     assert "missing.mp4: no such file" in capsys.readouterr().err
@@ -303,6 +317,7 @@ def test_truncated_video_needs_allow_truncated(track, video, capsys):
     assert 0 < VideoTracks.from_cocovid("tracks/cut_video.json").num_frames < 21
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_the_frames_so_far_to_partial_files(track, tmp_path, capsys, ctrl_c):
     write_h264(tmp_path / "long.mp4", [gray_with_bar(n) for n in range(1500)])
     out = tmp_path / "out"
@@ -318,6 +333,7 @@ def test_ctrl_c_writes_the_frames_so_far_to_partial_files(track, tmp_path, capsy
     assert drawn <= VideoTracks.from_cocovid(out / "long.partial.json").num_frames <= drawn + 1
 
 
+@pytest.mark.slow
 def test_demonstration_detector_tracks_the_sample(demonstration):
     """The weights in the package, which ``python tools/detect_and_track.py`` uses by default."""
     folder, out = demonstration

@@ -49,7 +49,7 @@ def test_configuration_trains_and_flags_override_it(tmp_path, capsys):
     assert main(["train", "--config", str(config), *flags]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("classifier: tiny_sensor, ")
-    assert lines[1] == "train: 16 clips, 2 steps of 8 an epoch, 4 in all"
+    assert lines[1] == "train: 16 clips, 2 steps of 8 per epoch, 4 in all"
     assert lines[-1].startswith(f"{tmp_path / 'run' / 'best.safetensors'}: the best weights of step ")
     model = res3d.load_model(tmp_path / "run" / "best.safetensors")
     assert model.dropout.p == 0.25
@@ -84,6 +84,7 @@ def test_dtype_and_device_are_accepted_and_old_flags_print_them(tmp_path, capsys
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_killed_run_resumes_to_the_same_result(tmp_path):
     """SIGKILL in the middle of an epoch, after which the process cannot write anything."""

@@ -61,6 +61,7 @@ def test_tasks_lists_the_heads_of_the_spec():
     assert targets == {"masks": "binary", "keypoints": "coordinates"}
 
 
+@pytest.mark.slow
 def test_set_norm_eps_changes_every_norm():
     model = tiny_detector(design="torchvision_v2")
     model.set_norm_eps(1e-3)

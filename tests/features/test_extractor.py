@@ -51,6 +51,7 @@ def test_features_equal_those_of_single_clips(video, thin, sampler):
     np.testing.assert_allclose(result.end_time, result.frame_times[:, -1] + 1 / 25)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.sampled_from(["drop", "pad", "shift"]))
 def test_frame_indices_equal_those_of_any_sampler(video, thin, length, stride, step, tail):

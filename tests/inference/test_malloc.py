@@ -70,6 +70,7 @@ def test_freed_memory_stays_in_the_process_until_it_is_returned(load, allocate):
     assert returned >= many
 
 
+@pytest.mark.slow
 def test_limits_in_the_environment_are_not_changed():
     untouched, _, after, _ = count_faults(*BYTES, MALLOC_MMAP_THRESHOLD_="100000")
     assert after >= untouched > 0

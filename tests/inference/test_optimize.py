@@ -56,6 +56,7 @@ def test_every_feature_map_equals_the_models(name):
         assert relative_error(got[stage], expected[stage]) < 1e-4, stage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "overrides", "count"),
     [

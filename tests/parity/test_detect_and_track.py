@@ -37,6 +37,7 @@ def pair(tmp_path_factory):
     return path, reference, model.eval()
 
 
+@pytest.mark.slow
 def test_the_report_accounts_for_every_blob(pair):
     path, _, model = pair
     report = res3d.load_weights(model, path)
@@ -50,6 +51,7 @@ def test_the_report_accounts_for_every_blob(pair):
     assert {"backbone.conv4.1.branch.b.conv.weight", "tpn.convs.0.conv.weight"} <= set(report.loaded)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_every_part_computes_the_same_as_the_blobs(pair):
     _, reference, model = pair
@@ -74,6 +76,7 @@ def test_every_part_computes_the_same_as_the_blobs(pair):
     assert_close(model.keypoints_head(pool([tubes], 14)), reference.heatmaps(expected, tubes))
 
 
+@pytest.mark.slow
 def test_boxes_channels_and_anchors_follow_detectron(pair):
     _, _, model = pair
     assert model.spec.box_offset == 1
@@ -86,6 +89,7 @@ def test_boxes_channels_and_anchors_follow_detectron(pair):
     assert ((anchors[:, :2] + anchors[:, 2:]) == 15).all(), "anchors are not centered on the first cell"
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_detector_returns_tubes_with_keypoints(pair):
     _, _, model = pair

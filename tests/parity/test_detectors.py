@@ -134,6 +134,7 @@ def pair(request):
     return name, clip_detector(name, reference, width).double(), reference.double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 3])
 def test_every_frame_of_a_still_clip_equals_the_image_detector(pair, frames):
     _, model, reference = pair
@@ -230,6 +231,7 @@ def objects(count: int) -> dict[str, torch.Tensor]:
     return {"boxes": boxes, "labels": torch.randint(1, CLASSES, (count,)), "masks": masks, "keypoints": keypoints}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["maskrcnn_resnet50_fpn_v2", "keypointrcnn_resnet50_fpn"])
 def test_losses_of_one_frame_equal_torchvision(name):
     """The numbers of samples exceed those of candidates, so that no sampling is random."""

@@ -116,6 +116,7 @@ def plain_sensor(width: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AvgPool2d((1, 4)), nn.Flatten(), nn.Linear(31 * channels, 1000))
 
 
+@pytest.mark.slow
 def test_resnet18_sensor():
     def make_model(width: float) -> nn.Module:
         return res3d.create_classifier("resnet18_sensor", 1000, width=width)

@@ -34,6 +34,7 @@ def check(name: str, reference, trunk, clip=CLIP, logits_clip=None, logits=None,
         assert_close(model(x), (logits or reference)(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["r3d_18", "mc3_18", "r2plus1d_18"])
 def test_torchvision_video(name):
     reference = randomize(getattr(video, name)(num_classes=11))
@@ -53,6 +54,7 @@ PYTORCHVIDEO = {  # clip for the trunk, and clip of a size that the fixed window
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", PYTORCHVIDEO)
 def test_pytorchvideo(name, width):
@@ -97,6 +99,7 @@ def test_pytorchvideo_slow_r101(width):
 
 # The following networks are compared at an eighth of their width. At full width, parameter counts are compared: Hara's
 # in test_catalog.py, those of I3ResNet here.
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["A", "B"])
 @pytest.mark.parametrize("depth", HaraResNet.DEPTHS)
 def test_hara(depth, kind):
@@ -115,6 +118,7 @@ def test_i3resnet(depth, counts):
     check(f"i3resnet{depth}", reference, reference.trunk, layout="torchvision resnet", width=0.125)
 
 
+@pytest.mark.slow
 def test_mmaction2_i3d():
     reference = randomize(MMAction2I3D(classes=9))
     check("mmaction2_i3d_r50", reference, reference.trunk, (1, 3, 9, 45, 61), layout="mmaction2")

@@ -220,6 +220,7 @@ def test_frames_may_lack_keypoints():
 # max_tracks
 
 
+@pytest.mark.slow
 def test_the_number_of_ids_is_at_most_max_tracks():
     for seed in range(3):
         frames = wandering_objects(seed)

@@ -236,5 +236,5 @@ def test_invalid_results_and_files_are_refused(scene_video, tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
         track_video(tmp_path / "none.mp4", lambda clips: [])
     (tmp_path / "text.mp4").write_text("hello")
-    with pytest.raises(VideoError, match="not a video"):
+    with pytest.raises(VideoError, match="cannot be read as a video"):
         track_video(tmp_path / "text.mp4", lambda clips: [])

@@ -23,6 +23,7 @@ def test_stopped_run_continues_only_without_early_stopping(tmp_path):
     assert result.steps == 7 * 3
 
 
+@pytest.mark.slow
 def test_scores_on_other_validation_data_are_not_compared(tmp_path):
     result, _ = run(sensor_settings(tmp_path / "run", epochs=12, early_stopping=2, validate_every=2))
     assert result.score == 1.0

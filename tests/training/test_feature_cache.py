@@ -35,6 +35,7 @@ def record_reads(monkeypatch, data) -> list[int]:
     return reads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unfreeze", [{}, {2: 2}], ids=["frozen", "unfreezing"])
 def test_detector_learns_the_same_with_and_without_a_cache(tmp_path, monkeypatch, unfreeze):
     """The feature pyramid needs the maps of conv2 in addition to those of the last frozen stage."""
@@ -48,6 +49,7 @@ def test_detector_learns_the_same_with_and_without_a_cache(tmp_path, monkeypatch
     assert len(reads) == 2 * 4, "each view is loaded once"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_classifier_learns_the_same_with_a_new_and_an_existing_cache(tmp_path, monkeypatch, workers):
     changes = {"freeze_at": 2, "views": 1, "epochs": 2, "validate": None}
@@ -96,6 +98,7 @@ def test_cache_works_with_bfloat16_and_accumulated_parts(tmp_path):
     assert losses(tmp_path / "cached") == losses(tmp_path / "plain")
 
 
+@pytest.mark.slow
 def test_killed_run_with_a_cache_resumes_to_the_same_losses(tmp_path, monkeypatch):
     changes = {"freeze_at": 3, "unfreeze": {1: 2}, "views": 2, "epochs": 3, "checkpoint_every": 1, "validate": None}
     changes |= {"augment": AUGMENT, "train": CLIPS}

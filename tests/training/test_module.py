@@ -24,6 +24,7 @@ def last_weights(folder) -> dict[str, torch.Tensor]:
     return res3d.load_model(folder / "last.safetensors").state_dict()
 
 
+@pytest.mark.slow
 def test_frozen_stages_keep_their_weights_until_they_are_unfrozen(tmp_path):
     clips = {"kind": "synthetic", "num_clips": 4, "length": 2, "side": 32}
     changes = {"validate": None, "freeze_at": 3, "unfreeze": {1: 1}, "epochs": 2, "train": clips}

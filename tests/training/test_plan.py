@@ -147,6 +147,7 @@ def test_targets_of_a_head_are_required_for_every_object(tmp_path, name):
         run(settings)
 
 
+@pytest.mark.slow
 def test_flip_pairs_are_found_by_name_or_required(tmp_path):
     clips = {"kind": "synthetic", "num_clips": 2, "length": 2, "side": 32}
     boxes = detector_settings(tmp_path / "run", validate=None, epochs=1, augment={"flip": 0.5}, train=clips)

@@ -81,12 +81,14 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_cache(runs):
     """Each process writes the views that it loads, and later reads the views of the other one."""
     assert_same_run(runs / "one_cache", runs / "two_cache")
     assert len(list((runs / "cache").rglob("*.safetensors"))) == 2 * 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_two_processes_train_like_one(runs, norm):
     one, two = runs / f"one_{norm}", runs / f"two_{norm}"
@@ -96,6 +98,7 @@ def test_two_processes_train_like_one(runs, norm):
             assert after == pytest.approx(before, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_error_in_one_process_ends_both_with_one_line(tmp_path):
     config = write_config_for_two(sensor_settings(tmp_path / "run", epochs=1, validate=None))
     windows = np.load(tmp_path / "windows.npy")
@@ -110,6 +113,7 @@ def test_error_in_one_process_ends_both_with_one_line(tmp_path):
     assert [code for code, _ in results] == [1, 2]
 
 
+@pytest.mark.slow
 def test_command_starts_a_second_process_and_trains_a_detector(tmp_path):
     """Frozen stages, parts of batches without a positive proposal, five validation clips for two processes.
 

@@ -65,6 +65,7 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2, 3, 4], ids=lambda step: f"killed_in_step_{step}")
 def test_killed_run_resumes_to_the_same_result(tmp_path, uninterrupted, step):
     """Killed in the first epoch, in its last step, in the first step of the second epoch, and in the middle of it."""
@@ -92,6 +93,7 @@ def test_finished_run_is_unchanged_and_continues_with_more_epochs(tmp_path):
     assert losses(tmp_path / "run") == losses(tmp_path / "uninterrupted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"validate": None, "averaging": 0.9}], ids=["scored", "averaged"])
 def test_run_killed_before_its_last_weights_writes_them_when_resumed(tmp_path, changes):
     def kill_at_the_end(epochs: int) -> None:

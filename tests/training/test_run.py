@@ -12,6 +12,7 @@ from res3d.training import TrainingSettings
 CLIPS = {"kind": "synthetic", "num_clips": 4, "length": 2, "side": 32}
 
 
+@pytest.mark.slow
 def test_detector_run_writes_weights_curves_and_log_lines(tmp_path):
     settings = detector_settings(tmp_path / "run", epochs=2, averaging=0.5, warm_up=3, clip_gradient=5.0)
     heads = {"mask": True, "keypoints": 5, "spec": {"keypoints": {"convs": [8]}, "mask": {"convs": [8]}}}
@@ -72,6 +73,7 @@ def test_cifar10_run_with_step_schedule(tmp_path, monkeypatch):
     assert "accuracy_top5" in curve(tmp_path / "run", "validate")[0]
 
 
+@pytest.mark.slow
 def test_runs_are_equal_if_their_seeds_are(tmp_path):
     changes = {"augment": {"flip": 0.5, "crop": [24, 24]}, "validate": None, "train": CLIPS}
     for name, more in (("a", {}), ("b", {"workers": 1}), ("c", {"seed": 1})):
@@ -107,6 +109,7 @@ def test_accumulated_parts_equal_one_batch(tmp_path):
     assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_flip_pairs_influence_what_keypoint_heads_learn(tmp_path):
     """Every clip is flipped. Pairs found by name equal explicit pairs, and no pairs give other losses."""
     for name, pairs in (("default", None), ("explicit", [["right", "left"]]), ("none", [])):

@@ -174,7 +174,7 @@ def test_frames_lost_with_the_last_packet_are_damage(tmp_path, suffix, codec, de
     data = bytearray(path.read_bytes())
     data[position : position + size] = b"\xff" * size
     path.write_bytes(data)
-    with pytest.raises(TruncatedVideoError, match=r"of 60 frames cannot be decoded|cannot be decoded \("):
+    with pytest.raises(TruncatedVideoError, match=r"frames cannot be decoded|packet 60 cannot be decoded \("):
         list(VideoReader(path, decoders=decoders, threads=2))
     reader = VideoReader(path, decoders=decoders, threads=2, allow_truncated=True)
     assert 40 <= len(list(reader)) < 60
@@ -249,6 +249,7 @@ def test_joined_transport_streams_are_no_damage(tmp_path):
     assert len(list(VideoReader(joined))) >= 58
 
 
+@pytest.mark.slow
 def test_damaged_flv_that_adds_a_stream_is_refused(tmp_path):
     """PyAV raises IndexError for a stream that appears while packets are read."""
     path = tmp_path / "video.flv"

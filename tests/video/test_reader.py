@@ -29,6 +29,7 @@ def test_frames_and_times_equal_those_of_pyav(video):
         assert seconds == pytest.approx(their_seconds, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["arm_wrestling.mp4", "pedestrians.avi", "street.mp4"])
 def test_real_videos_equal_those_of_pyav(real_videos, name):
     count = 0

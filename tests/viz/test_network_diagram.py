@@ -41,6 +41,7 @@ def texts(svg: ET.Element) -> list[str]:
     return [element.text or "" for element in svg.iter() if element.tag.endswith("text")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CATALOG)
 def test_every_catalog_entry_is_drawn_within_the_picture(name):
     svg = draw(name)
@@ -89,6 +90,7 @@ def test_attention_is_drawn_and_blocks_without_shortcut_have_no_line():
     assert not [e for e in svg.iter() if (e.get("class") or "").startswith("shortcut")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["r2plus1d_18", "resnext101_64x4d_3d", "resnet14_cifar"])
 @pytest.mark.parametrize("keywords", [{}, {"body": "conv2"}, {"output_stride": 4}])
 def test_texts_stay_within_their_boxes_and_the_picture(name, keywords):

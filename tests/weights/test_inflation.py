@@ -54,6 +54,7 @@ def all_convs(spec: BackboneSpec) -> list[ConvSpec]:
     return [spec.stem.conv, *(conv for stage in spec.stages for block in stage.blocks for conv in block.convs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IMAGE_NETWORKS)
 def test_an_image_network_of_full_size_fills_every_tensor(name):
     with torch.device("meta"):  # shapes without values
@@ -224,6 +225,7 @@ def test_another_number_of_input_channels_is_refused_unless_requested():
         change_channels(torch.zeros(4, 3, 1, 1), 2, "sum")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -28,10 +28,12 @@ def test_empty_timing_is_refused():
         Timing(seconds=())
 
 
+@pytest.mark.slow
 def test_ceiling_is_a_plausible_rate():
     assert 1e8 < measure_ceiling(torch.float32, CPU, repeats=1) < 1e15
 
 
+@pytest.mark.slow
 def test_measure_memory_returns_the_peak():
     peak = measure_memory(lambda: torch.ones(64, 2**20).sum(), CPU)
     assert peak is None or 0.8 * 2**28 < peak < 2 * 2**28

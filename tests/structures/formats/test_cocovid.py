@@ -108,7 +108,10 @@ def test_cocovid_ground_truth_is_read(tmp_path):
         ),
         (cocovid_json(annotation={"bbox": None}), "a.json: invalid annotation 0"),
         (cocovid_json(annotation={"segmentation": [[1, 2, 3, 4]]}), "polygons are not supported"),
-        (cocovid_json(annotation={"segmentation": {"size": [2, 2], "counts": [9]}}), "fill (2, 2), not 9 pixels"),
+        (
+            cocovid_json(annotation={"segmentation": {"size": [2, 2], "counts": [9]}}),
+            "fill (2, 2) (height, width), not 9 pixels",
+        ),
         (
             cocovid_json(videos=[{"id": 1, "name": "a", "length": 2}]),
             "annotated must contain only frame numbers from 0 and below 2",
