@@ -168,7 +168,7 @@ class _State:
     metadata: Metadata | None
     """Metadata of the main file; None if there is no main file that the command wrote."""
     claim: Metadata
-    """Content of the claim file of an unfinished run; {} if there is none."""
+    """Content of the claim file of an unfinished run; {} without such a file."""
     files: tuple[str, ...]
     """Names of the files in the metadata and in the claim."""
 

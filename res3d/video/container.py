@@ -349,7 +349,7 @@ class GapFinder:
 
     @property
     def is_regular(self) -> bool:
-        """Whether the frame rate is constant apart from a few gaps."""
+        """True if the frame rate is constant apart from a few gaps."""
         return self._num_regular > 20 * self._num_gaps
 
 

@@ -297,7 +297,7 @@ def make_cases(count: int, seed: int) -> list[Case]:
 
 
 def _fits(form: str, change: str) -> bool:
-    """Whether a format can hold an odd content at all."""
+    """Return whether a format can hold an odd content at all."""
     if form == "model.safetensors":
         return change not in NOT_DENSE | {"self", "deep", "wrapped", "extra wrapper", "just a list", "evil"}
     return form != "arrays.pkl" or change not in NOT_DENSE | {"bfloat16", "just a list"}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Kills commands at random moments, runs them again until they are done, and compares with runs that nobody killed.
+"""Kills commands at random moments, runs them again until they are done, and compares with undisturbed runs.
 
     python tools/experiments/campaigns/kills.py [--count 50] [--seed 0]
 
@@ -80,7 +80,7 @@ def environment() -> dict[str, str]:
 
 
 def contents(out: Path) -> dict[str, object]:
-    """What the results hold, without times and paths."""
+    """Return the content of the results, without times and paths."""
     found: dict[str, object] = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))

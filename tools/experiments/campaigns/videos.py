@@ -180,7 +180,7 @@ def read(path: Path, decoders: int = 1) -> tuple[tuple[str, ...], list[np.ndarra
 
 
 def tells(path: Path) -> str | None:
-    """What a plain pass over the file with one thread tells of lost frames; written without res3d."""
+    """Return the sign of lost frames that a plain pass with one thread shows, or None; written without res3d."""
     sizes, given, discarded, invisible, has_begun = 0, 0, 0, 0, False
     try:
         with av.open(str(path)) as container:
