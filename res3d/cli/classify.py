@@ -10,7 +10,7 @@ from res3d.cli.command import Command, Keywords
 from res3d.cli.computing import NetworkComputing, find_device
 from res3d.cli.errors import FAILED, UsageError, report_error
 from res3d.cli.frame_settings import FrameSettings
-from res3d.cli.video_files import expand_videos
+from res3d.cli.video_files import expand_videos, print_remarks
 from res3d.cli.video_loop import VideoLoop
 from res3d.settings import Group, Positional, Short, Shown
 
@@ -85,6 +85,7 @@ class ClassifyCommand(Command):
         def classify(path: Path) -> None:
             reader = settings.open(path, threads=self.computing.threads)
             _print_classes(path, ExtractionRun(extractor, reader).extract(), names, self.top)
+            print_remarks(reader)
 
         loop = VideoLoop(command="classify", smaller="--batch-size, --clip-length or --crop")
         return FAILED if loop.run(paths, classify) else 0

@@ -13,7 +13,7 @@ from res3d.cli.errors import FAILED, UsageError, report_error
 from res3d.cli.frame_settings import FrameSettings
 from res3d.cli.progress import Progress, show_progress
 from res3d.cli.sample import make_sample
-from res3d.cli.video_files import expand_videos
+from res3d.cli.video_files import expand_videos, print_remarks
 from res3d.cli.video_loop import VideoLoop
 from res3d.results import Metadata, ResultFolder
 from res3d.settings import Choice, Group, Positional, Short, Shown
@@ -219,8 +219,7 @@ class _Extraction:
         if clips == 0:
             span = self.extractor.sampler.span
             print(f"{reader.path}: no clip: {frames} frames are fewer than the {span} of one clip (use --tail pad)")
-        if reader.damage:
-            print(f"{reader.path}: truncated or damaged: {reader.damage}; only the readable frames were used")
+        print_remarks(reader)
 
 
 def _read_metadata(path: Path) -> Metadata | None:

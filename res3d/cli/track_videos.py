@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from res3d.cli.command import Keywords
 from res3d.cli.errors import Interrupted
 from res3d.cli.progress import Progress, show_progress
+from res3d.cli.video_files import print_remarks
 from res3d.files import identify
 from res3d.results import Metadata, ResultFolder
 from res3d.version import __version__
@@ -87,8 +88,7 @@ class VideoTracker:
         print(f"{path}: {tracks.num_frames} frames, {count} -> {files} ({speed})")
         if tracks.num_frames < self.link.min_length:
             print(f"{path}: no tracks, because it has fewer frames than --min-length {self.link.min_length}")
-        if reader.damage:
-            print(f"{path}: truncated or damaged: {reader.damage}; only the readable frames were used")
+        print_remarks(reader)
         return tracks
 
     def _write(self, reader: "VideoReader", metadata: Metadata, progress: Progress) -> "VideoTracks":
@@ -155,7 +155,7 @@ class VideoTracker:
 
         return {
             "description": f"{DESCRIPTION} {__version__}",
-            "video": identify(reader.path),
+            "video": identify(reader.path) | ({} if reader.stream is None else {"stream": reader.stream}),
             "range": [reader.start, reader.end, reader.fps],
             "detector": {
                 "name": self.model.spec.name,

@@ -32,6 +32,9 @@ class ReaderSettings:
     allow_truncated: bool = False
     """Process the readable frames of videos that are truncated or damaged, and print a warning. Without it, such a
     video is an error."""
+    stream: int | None = None
+    """Number of the video stream, from 0, in files with several. Without it, FFmpeg chooses, by the default-track flag
+    and the bit rate."""
 
     def check(self) -> None:
         """Check the time range and the frame rate.
@@ -47,6 +50,8 @@ class ReaderSettings:
             raise UsageError(f"--end must be later than --start ({self.start} s), not {self.end}")
         if self.fps is not None and not MIN_FPS <= self.fps < float("inf"):
             raise UsageError(f"--fps must be ≥ {MIN_FPS}, not {self.fps}")
+        if self.stream is not None and self.stream < 0:
+            raise UsageError(f"--stream must be ≥ 0, not {self.stream}")
 
     def open(self, path: Path, *, threads: int | None, decoders: int = 1) -> "VideoReader":
         """Return a reader for this part of a video; see ``VideoReader`` for ``threads`` and ``decoders``."""
@@ -60,7 +65,16 @@ class ReaderSettings:
             allow_truncated=self.allow_truncated,
             decoders=decoders,
             threads=threads,
+            stream=self.stream,
         )
+
+
+def print_remarks(reader: "VideoReader") -> None:
+    """Print the damage that the last iteration of a reader met, and its notes."""
+    if reader.damage:
+        print(f"{reader.path}: truncated or damaged: {reader.damage}; only the readable frames were used")
+    for note in reader.notes:
+        print(f"{reader.path}: {note}")
 
 
 def expand_videos(arguments: Sequence[str]) -> list[Path]:

@@ -189,6 +189,7 @@ class FeatureExtractor:
                 "width": reader.info.width,
                 "height": reader.info.height,
                 "damage": reader.damage,
+                **({} if reader.stream is None else {"stream": reader.stream}),
             },
             "version": __version__,
         }

@@ -55,7 +55,8 @@ def video_stream(container: Container, number: int | None = None) -> Stream:
 
     Args:
         container: the file.
-        number: index among its video streams, from 0; None: the one that FFmpeg prefers (by resolution and bit rate).
+        number: index among its video streams, from 0; None: the one that FFmpeg prefers (``av_find_best_stream``:
+            by disposition, then bit rate where the file states it).
 
     Raises:
         VideoError: there is no such stream.

@@ -1,13 +1,14 @@
 import json
 import os
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers.paths import ROOT
-from helpers.videos import cut, gray_with_bar, write_h264, write_sound
+from helpers.videos import cut, encode, gray_with_bar, write_h264, write_sound, write_two_streams
 
 import res3d
 from res3d.cli import main
@@ -202,6 +203,27 @@ def test_allow_truncated_uses_the_readable_frames_and_reports_damage(extract, vi
     assert extract(damaged, "--allow-truncated") == 0
     assert "truncated or damaged" in capsys.readouterr().out
     assert res3d.ClipFeatures.load(f"features/{damaged.stem}.npz").meta["video"]["damage"]
+
+
+def test_gap_in_the_frame_times_is_printed(extract, tmp_path, capsys):
+    path = tmp_path / "gap.mkv"
+    ticks = [n if n < 30 else n + 4 for n in range(40)]
+    encode(path, [gray_with_bar(n) for n in range(40)], codec="libx264", ticks=ticks, time_base=Fraction(1, 25))
+    assert extract(path) == 0
+    assert "gap.mkv: the times of frames have gaps of 4 frames" in capsys.readouterr().out
+
+
+def test_stream_chooses_among_the_video_streams(extract, tmp_path, capsys):
+    """FFmpeg prefers the default track, which is the second."""
+    write_two_streams(tmp_path / "two.mkv", [(48, 64), (96, 128)])
+    sizes = {}
+    for name, flags in {"best": [], "first": ["--stream", 0], "second": ["--stream", 1]}.items():
+        assert extract(tmp_path / "two.mkv", "--out", name, *flags) == 0
+        meta = res3d.ClipFeatures.load(f"{name}/two.npz").meta
+        sizes[name] = meta["video"]["height"], meta["video"].get("stream")
+    assert sizes == {"best": (96, None), "first": (48, 0), "second": (96, 1)}
+    assert extract(tmp_path / "two.mkv", "--stream", 2) == 1
+    assert "two.mkv: no video stream 2: the file has 2, counted from 0" in capsys.readouterr().err
 
 
 def test_video_without_a_clip_is_reported(extract, video, capsys):

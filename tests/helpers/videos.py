@@ -96,6 +96,23 @@ def cut(path: Path, share: float) -> Path:
     return truncated
 
 
+def write_two_streams(path: Path, sizes: Sequence[tuple[int, int]], num_frames: int = 20) -> None:
+    """Write one video stream per size (height, width); the last one is the default track."""
+    with av.open(str(path), "w") as container:
+        streams = []
+        for height, width in sizes:
+            stream = container.add_stream("libx264", rate=25)
+            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+            streams.append(stream)
+        streams[-1].disposition = av.stream.Disposition.default
+        for n in range(num_frames):
+            for stream in streams:
+                image = gray_with_bar(n, stream.width, stream.height)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        for stream in streams:
+            container.mux(stream.encode())
+
+
 def gray_with_bar(n: int, width: int = 64, height: int = 48) -> np.ndarray:
     """Return frame n, uint8 [H, W, 3]: gray of brightness 6 n (mod 256) with a white bar of n + 1 pixels at the top."""
     image = np.full((height, width, 3), 6 * n % 256, np.uint8)

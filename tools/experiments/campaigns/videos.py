@@ -92,7 +92,7 @@ def write(path: Path, codec: str, pixel_format: str, options: dict[str, str], *,
         for start in range(0, FRAMES * 1920 if audio else 0, 1024):
             tone = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
             tone.sample_rate, tone.pts = 48000, start
-            container.mux(audio.encode(tone))
+            container.mux(audio.encode(tone))  # type: ignore[union-attr]
         if audio:
             container.mux(audio.encode())
 
