@@ -12,7 +12,7 @@ class UsageError(ValueError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C. The message is one line with the state of the unfinished work."""
+    """Error after Ctrl-C. The message is one line that describes which work is unfinished."""
 
 
 def report_error(command: str, message: str) -> int:

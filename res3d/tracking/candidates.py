@@ -142,5 +142,5 @@ def _at(values: NDArray[Any], indices: Rows) -> NDArray[Any]:
 
 
 def _with_frames(detections: FrameDetections | ClipDetections, values: Array) -> Array:
-    """[M, ...] of a single frame, or [M, T, ...] of a clip -> [M, T, ...]."""
+    """Return values [M, ...] of a single frame, or [M, T, ...] of a clip, as [M, T, ...]."""
     return values[:, None] if isinstance(detections, FrameDetections) else values

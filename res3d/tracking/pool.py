@@ -78,7 +78,7 @@ class TrackPool(TrackArrays):
         Args:
             candidates: M detections.
             columns: [n] indices of the detections that start a track.
-            occluded: [N] True for tracks that may be occluded. They may still be there, so they become no parents.
+            occluded: [N] True for tracks that may be occluded. Such a track may continue, so it cannot be a parent.
         """
         identities = [Identity(candidates.votes[column]) for column in columns.tolist()]
         count = len(identities)

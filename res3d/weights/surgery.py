@@ -187,7 +187,7 @@ class FactoredLayer:
         """Check that the plain kernel [O, I, ky, kx] has the channels and the size of this layer.
 
         Raises:
-            WeightsError: another shape.
+            WeightsError: the kernel has another shape.
         """
         last, first = (self.temporal, self.spatial) if self.spatial_first else (self.spatial, self.temporal)
         expected = self.spatial.new_empty((last.shape[0], first.shape[1], 1, *self.spatial.shape[3:]))
