@@ -198,9 +198,9 @@ def tells(path: Path) -> str | None:
                 given += len(packet.decode())
     except (av.FFmpegError, IndexError) as error:
         return f"{type(error).__name__}: {error}"
-    if given != sizes - discarded - invisible and container_name != "gif":
+    if given < sizes - discarded - invisible and container_name != "gif":
         return f"{sizes} packets, {discarded} discarded, {given} frames"
-    if declared and declared - discarded - invisible != given:
+    if declared and declared - discarded - invisible > given:
         return f"{declared} declared, {given} frames"
     return None
 
