@@ -1,4 +1,4 @@
-"""COCO's average precision of boxes, masks and poses, computed by pycocotools from memory."""
+"""COCO's average precision of boxes, masks and poses, computed by pycocotools without files on disk."""
 
 import contextlib
 import io
